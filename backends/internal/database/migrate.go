@@ -1,0 +1,64 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// Migrate brings the tables to the newest version. migrations holds the folders
+// sqlite and postgres with goose files. Several instances may start together:
+// one migrates, the others wait for it.
+func (db *DB) Migrate(ctx context.Context, migrations fs.FS) error {
+	sub, err := fs.Sub(migrations, string(db.Dialect))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if db.Dialect == Postgres {
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("migrations: %w", err)
+		}
+		return up(ctx, goose.DialectPostgres, db.DB, sub, goose.WithSessionLocker(locker))
+	}
+	unlock, err := lockFile(ctx, db.path+".migrate")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	defer unlock()
+	return up(ctx, goose.DialectSQLite3, db.DB, sub)
+}
+
+func up(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, opts ...goose.ProviderOption) error {
+	provider, err := goose.NewProvider(dialect, db, files, opts...)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	return nil
+}
+
+// lockFile takes a lock that processes on this machine share: the exclusive
+// transaction of an SQLite file of its own. Goose has no such lock for SQLite,
+// and without one two instances would both run the first migration.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=exclusive&_pragma=busy_timeout(60000)")
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return func() {
+		_ = tx.Rollback() // nothing was written: letting go is all there is to do
+		_ = db.Close()
+	}, nil
+}

@@ -1,0 +1,107 @@
+package database
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// maxTries bounds how often InTx runs a transaction that the database asks to run again.
+const maxTries = 10
+
+// InTx runs fn in one transaction: committed when fn gives nil, rolled back
+// otherwise. fn runs again when the database refused the transaction as a
+// deadlock, a serialization failure or a busy file, so it must have no effect
+// beside the transaction.
+//
+// An error of the commit itself leaves the outcome unknown (the connection may
+// have died behind it): callers that move money retry under an idempotency key.
+func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := db.inTxOnce(ctx, fn)
+		if err == nil || !retryable(err) || try == maxTries {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(rand.Int64N(int64(try) * int64(5*time.Millisecond)))):
+		}
+	}
+}
+
+func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) (err error) {
+	if db.writer != nil {
+		// SQLite has one writer. Queueing here is fair and cheap; its own busy
+		// handler would poll, and is left for other processes on the file.
+		select {
+		case db.writer <- struct{}{}:
+			defer func() { <-db.writer }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // the first error is the one to tell
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// PostgreSQL's SQLSTATE codes (its manual, appendix A).
+const (
+	pgUniqueViolation      = "23505"
+	pgCheckViolation       = "23514"
+	pgSerializationFailure = "40001"
+	pgDeadlockDetected     = "40P01"
+)
+
+func retryable(err error) bool {
+	switch pgCode(err) {
+	case pgSerializationFailure, pgDeadlockDetected:
+		return true
+	}
+	return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY
+}
+
+// IsUnique tells whether err is the violation of a primary key or UNIQUE constraint.
+func IsUnique(err error) bool {
+	code := sqliteCode(err)
+	return pgCode(err) == pgUniqueViolation ||
+		code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+}
+
+// IsCheck tells whether err is the violation of a CHECK constraint.
+func IsCheck(err error) bool {
+	return pgCode(err) == pgCheckViolation || sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT_CHECK
+}
+
+func pgCode(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
