@@ -1,0 +1,126 @@
+// Package tollgate is the Caddy app that the handlers share: the issuers and their
+// keys, the memory of verified tokens and of DPoP proofs, and the Redis client.
+package tollgate
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// pingTimeout bounds the one look at Redis when a configuration starts.
+const pingTimeout = 5 * time.Second
+
+// App is what all `api` handlers of a configuration share. Nothing of it is
+// connected before Start, and all of it outlives a reload that still wants it.
+type App struct {
+	// RedisURL is where limits and DPoP proofs are shared between edge nodes: redis://,
+	// rediss:// or unix://; with master_name for Sentinel; with addr or cluster=true
+	// for a cluster. Empty or "off" is this process's memory.
+	RedisURL string `json:"redis,omitempty"`
+
+	redis  redis.UniversalClient
+	logger *zap.Logger
+	cancel context.CancelFunc
+
+	releases []func()
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "tollgate", New: func() caddy.Module { return new(App) }}
+}
+
+// FromContext gives the app of the configuration that is being provisioned, with
+// default settings when the configuration does not mention it.
+func FromContext(ctx caddy.Context) (*App, error) {
+	module, err := ctx.App("tollgate")
+	if err != nil {
+		return nil, err
+	}
+	return module.(*App), nil
+}
+
+// APIName gives the name of the `api` that the module being provisioned is in.
+func APIName(ctx caddy.Context) (name string, ok bool) {
+	for _, module := range ctx.Modules() {
+		if api, is := module.(interface{ APIName() string }); is {
+			return api.APIName(), true
+		}
+	}
+	return "", false
+}
+
+// Redis gives the client, or nil when this process's memory is to be used.
+func (a *App) Redis() redis.UniversalClient { return a.redis }
+
+// Provision parses. It does not dial.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	return a.provisionRedis()
+}
+
+func (a *App) provisionRedis() error {
+	if a.RedisURL == "" || a.RedisURL == redisOff {
+		return nil
+	}
+	client, err := loadRedis(a.RedisURL)
+	if err != nil {
+		return err
+	}
+	a.redis = client
+	a.releases = append(a.releases, func() { a.release(redisClients, a.RedisURL) })
+	return nil
+}
+
+// Start connects.
+func (a *App) Start() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	if a.redis != nil {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+			defer cancel()
+			a.pingRedis(ctx)
+		}()
+	}
+	return nil
+}
+
+// Stop ends what belongs to this configuration alone.
+func (a *App) Stop() error {
+	if a.cancel != nil {
+		a.cancel()
+	}
+	return nil
+}
+
+// Cleanup gives back what was taken from the pools, also after a failed Provision.
+func (a *App) Cleanup() error {
+	for _, release := range a.releases {
+		release()
+	}
+	a.releases = nil
+	return nil
+}
+
+// release gives a pooled value back.
+func (a *App) release(pool *caddy.UsagePool, key any) {
+	if _, err := pool.Delete(key); err != nil {
+		a.logger.Error("closing shared state", zap.Error(err))
+	}
+}
+
+// Interface guards.
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)
