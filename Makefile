@@ -1,0 +1,40 @@
+# The two commands: `make demo` runs the platform, `make test` passes the tests.
+
+GO       ?= go
+COMMANDS := tollgate auth users payments demo
+BIN      := $(CURDIR)/bin
+
+.PHONY: demo build test deps lint vuln bench fuzz clean
+
+# Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
+demo: build
+	@exec $(BIN)/demo $(DEMO)
+
+# -trimpath keeps the builder's folders out of the binaries.
+build:
+	@$(GO) build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%) ./examples/shop
+
+# Everything that CI runs. The race detector needs a C compiler; deps brings it.
+test: deps lint
+	$(GO) test -race -timeout 20m ./...
+
+deps:
+	@./scripts/deps.sh
+
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "the files above are not gofmt-ed" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+# Needs the vulnerability database, which is on the network: not part of test.
+vuln:
+	$(GO) tool govulncheck ./...
+
+# The shipped policy chain against Caddy's bare reverse_proxy, interleaved in one run.
+bench: build
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/... 
+	$(GO) run ./test/bench
+
+clean:
+	rm -rf $(BIN)

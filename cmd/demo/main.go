@@ -1,0 +1,117 @@
+// Command demo runs the whole platform on loopback: the edge, the authorization
+// server, the two backends and an example shop, with users, money and clients to
+// try it. Ctrl-C stops everything; what it made stays in the data folder.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// options are the command's flags.
+type options struct {
+	data      string // absolute path of the data folder
+	port      int    // the edge's
+	redis     string
+	postgres  string
+	caddyfile string
+	bin       string // folder of the other binaries
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	opts, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(ctx, opts, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the flags. Usage goes to usage.
+func parse(args []string, usage io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.Usage = func() {
+		fmt.Fprint(usage, "Runs the whole platform on loopback until Ctrl-C.\n\nUsage: demo [flags]\n\n")
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.data, "data", "./data", "`folder` for databases, keys, certificates and logs")
+	flags.IntVar(&o.port, "port", 8443, "the edge's `port` on localhost")
+	flags.StringVar(&o.redis, "redis", "", "`URL` of a Redis for limits and replay memory (default: the edge's own memory)")
+	flags.StringVar(&o.postgres, "postgres", "", "`DSN` of a PostgreSQL for the services (default: SQLite files in the data folder)")
+	flags.StringVar(&o.caddyfile, "caddyfile", "", "`file` that the edge runs (default: the shipped Caddyfile)")
+	if err := flags.Parse(args); err != nil {
+		return o, flag.ErrHelp // the flag package has said what is wrong, or given the usage
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q; see demo --help", flags.Arg(0))
+	}
+	if o.port < 1 || o.port > 65535 {
+		return o, fmt.Errorf("--port %d is not a port (1 to 65535)", o.port)
+	}
+	if err := checkURL("--redis", o.redis, "redis", "rediss", "unix"); err != nil {
+		return o, err
+	}
+	if err := checkURL("--postgres", o.postgres, "postgres", "postgresql"); err != nil {
+		return o, err
+	}
+	return o, o.locate()
+}
+
+// checkURL wants one of the schemes. The value stays out of the error: it may hold a password.
+func checkURL(flagName, value string, schemes ...string) error {
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value)
+	if err == nil {
+		for _, s := range schemes {
+			if u.Scheme == s {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%s must be a URL that starts with %s://", flagName, strings.Join(schemes, ":// or "))
+}
+
+// locate makes the paths absolute and finds the binaries beside this one and the Caddyfile beside them.
+func (o *options) locate() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o.bin = filepath.Dir(exe)
+	for _, name := range binaries {
+		if _, err := os.Stat(filepath.Join(o.bin, name)); err != nil {
+			return fmt.Errorf("%s is not beside demo in %s: run make build first", name, o.bin)
+		}
+	}
+	if o.caddyfile == "" {
+		o.caddyfile = filepath.Join(filepath.Dir(o.bin), "Caddyfile")
+	}
+	if o.caddyfile, err = filepath.Abs(o.caddyfile); err != nil {
+		return err
+	}
+	if _, err := os.Stat(o.caddyfile); err != nil {
+		return fmt.Errorf("the edge's configuration: %w", err)
+	}
+	o.data, err = filepath.Abs(o.data)
+	return err
+}

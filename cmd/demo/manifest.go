@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// manifest is DIR/demo.json: what a script or test needs to attach to a running
+// demo. It is written when everything is ready, and holds secrets: mode 0600.
+type manifest struct {
+	BaseURL    string   `json:"base_url"`
+	Issuer     string   `json:"issuer"`
+	CACert     string   `json:"ca_cert"` // path of the PEM file to trust
+	MetricsURL string   `json:"metrics_url"`
+	AdminURL   string   `json:"admin_url"`
+	ShopURL    string   `json:"shop_url"`
+	Users      []user   `json:"users"`
+	Clients    []client `json:"clients"`
+}
+
+type user struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+// client is what `auth client add` prints.
+type client struct {
+	ClientID     string          `json:"client_id"`
+	AuthMethod   string          `json:"auth_method"`
+	ClientSecret string          `json:"client_secret,omitempty"`
+	JWK          json.RawMessage `json:"jwk,omitempty"` // private
+	Scopes       []string        `json:"scopes"`
+	GrantTypes   []string        `json:"grant_types"`
+	RedirectURIs []string        `json:"redirect_uris"`
+}
+
+// client finds one of the registered clients by its id.
+func (m *manifest) client(id string) client {
+	for _, c := range m.Clients {
+		if c.ClientID == id {
+			return c
+		}
+	}
+	return client{}
+}
+
+func manifestPath(dir string) string { return filepath.Join(dir, "demo.json") }
+
+func (m *manifest) write(dir string) error {
+	content, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(manifestPath(dir), append(content, '\n'))
+}
+
+// oldPasswords gives the passwords of an earlier run on this data folder, by
+// username, so that what somebody wrote down goes on working. The file is
+// removed: while it is there, the demo is ready.
+func oldPasswords(dir string) map[string]string {
+	passwords := make(map[string]string)
+	content, err := os.ReadFile(manifestPath(dir))
+	if err != nil {
+		return passwords // the first run
+	}
+	var m manifest
+	if json.Unmarshal(content, &m) == nil {
+		for _, u := range m.Users {
+			passwords[u.Username] = u.Password
+		}
+	}
+	return passwords
+}
+
+// newPassword is easy to type and hard to guess: 100 bits in five groups.
+func newPassword() string {
+	text := strings.ToLower(rand.Text())[:20]
+	return strings.Join([]string{text[:4], text[4:8], text[8:12], text[12:16], text[16:]}, "-")
+}

@@ -1,0 +1,10 @@
+package main
+
+import "syscall"
+
+// childAttributes keeps a child out of the terminal's process group, so that
+// Ctrl-C reaches demo alone and it can stop them in order, and ties the child's
+// life to demo's own, even when that is killed.
+func childAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}

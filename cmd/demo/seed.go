@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// seeder fills the stores with the operator's own commands, before the services start.
+type seeder struct {
+	opts  options
+	ports ports
+}
+
+// database is where a service keeps its tables.
+func (o options) database(service string) string {
+	if o.postgres != "" {
+		return o.postgres
+	}
+	return filepath.Join(o.data, service+".db")
+}
+
+func (o options) secretFile(service string) string {
+	return filepath.Join(o.data, service+".key")
+}
+
+func (s seeder) run(ctx context.Context, stdin, program string, result any, args ...string) error {
+	args = append(args, "--database", s.opts.database(program))
+	if program != "users" {
+		args = append(args, "--secret-file", s.opts.secretFile(program))
+	}
+	out, err := oneShot(ctx, stdin, filepath.Join(s.opts.bin, program), args...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, result); err != nil {
+		return fmt.Errorf("%s %s: its output: %w", program, args[0], err)
+	}
+	return nil
+}
+
+// seedUsers makes two users with a euro wallet each.
+func (s seeder) seedUsers(ctx context.Context, passwords map[string]string) ([]user, error) {
+	var users []user
+	for _, name := range []string{"Alice Archer", "Bob Baker"} {
+		first, _, _ := strings.Cut(name, " ")
+		username := strings.ToLower(first)
+		u := user{Username: username, Password: passwords[username]}
+		if u.Password == "" {
+			u.Password = newPassword()
+		}
+		err := s.run(ctx, u.Password, "users", &u, "add", "--replace", "--username", username,
+			"--name", name, "--email", username+"@example.com", "--password-file", "-")
+		if err != nil {
+			return nil, err
+		}
+		var account any
+		err = s.run(ctx, "", "payments", &account, "account", "open", "--owner", u.ID,
+			"--name", "Everyday", "--currency", "EUR", "--deposit", "250000")
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+// The clients of the demo. shop is the example shop; the other two are for
+// trying and testing: a plain one for client credentials, and a FAPI 2.0 one.
+const (
+	shopClient    = "shop"
+	serviceClient = "demo-service"
+	fapiClient    = "demo-fapi"
+)
+
+// clientArgs are the registrations as an operator would type them.
+func (s seeder) clientArgs() [][]string {
+	shopURL := fmt.Sprintf("http://localhost:%d", s.ports.shop)
+	return [][]string{
+		{"--id", shopClient, "--name", "Corner Shop", "--kind", "standard",
+			"--redirect-uri", shopURL + "/callback",
+			"--grant", "authorization_code", "--grant", "client_credentials",
+			"--scope", "payments:create", "--scope", "payments:read", "--scope", "payments:confirm"},
+		{"--id", serviceClient, "--name", "Demo Service", "--kind", "standard",
+			"--grant", "client_credentials",
+			"--scope", "payments:create", "--scope", "payments:read", "--scope", "users:create"},
+		{"--id", fapiClient, "--name", "Demo Finance App", "--kind", "fapi2", "--generate-key",
+			"--redirect-uri", "https://app.example/callback",
+			"--grant", "authorization_code", "--grant", "refresh_token", "--grant", "client_credentials",
+			"--scope", "openid", "--scope", "profile:read", "--scope", "profile:write",
+			"--scope", "accounts:read", "--scope", "accounts:write",
+			"--scope", "payments:create", "--scope", "payments:read", "--scope", "payments:confirm"},
+	}
+}
+
+// seedClients registers the clients, each with an account to be paid into.
+func (s seeder) seedClients(ctx context.Context) ([]client, error) {
+	var clients []client
+	for _, args := range s.clientArgs() {
+		var c client
+		if err := s.run(ctx, "", "auth", &c, append([]string{"client", "add", "--replace"}, args...)...); err != nil {
+			return nil, err
+		}
+		var merchant any
+		err := s.run(ctx, "", "payments", &merchant, "merchant", "add",
+			"--client", c.ClientID, "--name", args[3], "--currency", "EUR")
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, c)
+	}
+	return clients, nil
+}
+
+// seedWebhook gives the secret that signs what the shop is told.
+func (s seeder) seedWebhook(ctx context.Context) (secret string, err error) {
+	var endpoint struct{ Secret string }
+	err = s.run(ctx, "", "payments", &endpoint, "webhook", "add", "--replace",
+		"--client", shopClient, "--url", fmt.Sprintf("http://localhost:%d/webhooks", s.ports.shop))
+	return endpoint.Secret, err
+}
