@@ -4,6 +4,7 @@ package tollgate
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,6 +32,7 @@ type App struct {
 	cancel context.CancelFunc
 
 	releases []func()
+	apis     map[string]string // definition by name
 }
 
 // CaddyModule returns the Caddy module information.
@@ -48,14 +50,18 @@ func FromContext(ctx caddy.Context) (*App, error) {
 	return module.(*App), nil
 }
 
-// APIName gives the name of the `api` that the module being provisioned is in.
-func APIName(ctx caddy.Context) (name string, ok bool) {
-	for _, module := range ctx.Modules() {
-		if api, is := module.(interface{ APIName() string }); is {
-			return api.APIName(), true
-		}
+// ClaimAPI takes a name for an API. A name stands for one policy in metrics and logs,
+// so a second API of that name is refused. The same one again is fine: Caddy repeats
+// a site's routes for each of its listeners.
+func (a *App) ClaimAPI(name, definition string) error {
+	if taken, ok := a.apis[name]; ok && taken != definition {
+		return fmt.Errorf("api name %q is already in use", name)
 	}
-	return "", false
+	if a.apis == nil {
+		a.apis = make(map[string]string)
+	}
+	a.apis[name] = definition
+	return nil
 }
 
 // Redis gives the client, or nil when this process's memory is to be used.

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("api", parseDirective)
+}
+
+// namesKey is where the adapter remembers which names are taken, over all sites.
+const namesKey = "tollgate.api_names"
+
+// parseDirective sets up an API from Caddyfile tokens. Syntax:
+//
+//	api <name> [<matcher> | <path>...] {
+//		public
+//		methods <method>...
+//		<directives...>
+//	}
+//
+// Either public or access_token has to be there. The directives are sorted as in a
+// handle block, with access_token, require and rate_limit first.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next() // the directive's name
+	start := h.Token()
+	if outer, nested := tollgate.EnclosingBlock(h); nested {
+		return nil, h.Errf("an api cannot be inside another, here %s", outer.Name)
+	}
+	handler, err := parseName(h)
+	if err != nil {
+		return nil, err
+	}
+	matchers, err := parseMatchers(h)
+	if err != nil {
+		return nil, err
+	}
+	authenticated, err := parseSettings(h, handler)
+	if err != nil {
+		return nil, err
+	}
+	if !handler.Public && !authenticated {
+		return nil, tollgate.ErrorAt(start, "api %s lets everybody in: it needs access_token, or public to say so aloud", handler.Name)
+	}
+	if handler.Routes, err = parseRoutes(h, handler); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(matchers, handler), nil
+}
+
+func parseName(h httpcaddyfile.Helper) (*Handler, error) {
+	if !h.NextArg() {
+		return nil, h.ArgErr()
+	}
+	name := h.Val()
+	if !validName.MatchString(name) {
+		return nil, h.Errf("api name %q %v", name, errName)
+	}
+	taken, _ := h.State[namesKey].(map[string]caddyfile.Token)
+	if taken == nil {
+		taken = make(map[string]caddyfile.Token)
+		h.State[namesKey] = taken
+	}
+	if first, twice := taken[name]; twice {
+		return nil, h.Errf("api name %q is already in use at %s:%d", name, first.File, first.Line)
+	}
+	taken[name] = h.Token()
+	return &Handler{Name: name}, nil
+}
+
+// parseMatchers reads one matcher of any kind, or any number of inline paths.
+func parseMatchers(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
+	switch h.CountRemainingArgs() {
+	case 0:
+		return nil, nil
+	case 1:
+		matchers, found, err := h.MatcherToken()
+		if err == nil && !found {
+			err = h.Errf("api matcher %q is neither a path nor @name nor *", h.Val())
+		}
+		return matchers, err
+	}
+	var paths caddyhttp.MatchPath
+	for h.NextArg() {
+		if !strings.HasPrefix(h.Val(), "/") {
+			return nil, h.Errf("api takes one matcher or several paths, and %q is not a path", h.Val())
+		}
+		paths = append(paths, h.Val())
+	}
+	return caddy.ModuleMap{"path": h.JSON(paths)}, nil
+}
+
+// parseSettings reads what is not a directive of its own and takes it out of the
+// block. It says whether the block has an access_token.
+func parseSettings(h httpcaddyfile.Helper, handler *Handler) (authenticated bool, err error) {
+	for nesting := h.Nesting(); h.NextBlock(nesting); {
+		switch h.Val() {
+		case "public":
+			if h.CountRemainingArgs() > 0 {
+				return false, h.ArgErr()
+			}
+			handler.Public = true
+			h.Delete()
+		case "methods":
+			if err := parseMethods(h, handler); err != nil {
+				return false, err
+			}
+		case "access_token":
+			if authenticated {
+				return false, h.Errf("api %s has access_token twice", handler.Name)
+			}
+			authenticated = true
+			h.NextSegment()
+		default:
+			h.NextSegment()
+		}
+	}
+	return authenticated, nil
+}
+
+func parseMethods(h httpcaddyfile.Helper, handler *Handler) error {
+	if handler.Methods != nil {
+		return h.Errf("api %s has methods twice", handler.Name)
+	}
+	count := 1
+	for ; h.NextArg(); count++ {
+		if !slices.Contains(knownMethods, h.Val()) {
+			return h.Errf("methods: %q is not one of %s", h.Val(), strings.Join(knownMethods, " "))
+		}
+		handler.Methods = append(handler.Methods, h.Val())
+	}
+	if handler.Methods == nil {
+		return h.ArgErr()
+	}
+	h.DeleteN(count)
+	return nil
+}
+
+// parseRoutes reads what is left of the block as a handle block would.
+func parseRoutes(h httpcaddyfile.Helper, handler *Handler) (caddyhttp.RouteList, error) {
+	h.Reset()
+	h.Next()
+	h.DeleteN(len(h.RemainingArgs())) // the name and the matcher, which a handle block does not have
+	h.Reset()
+	inside := tollgate.Block{Name: handler.Name, Public: handler.Public}.Enter(h)
+	subroute, err := httpcaddyfile.ParseSegmentAsSubroute(inside)
+	if err != nil {
+		return nil, err
+	}
+	return subroute.(*caddyhttp.Subroute).Routes, nil
+}

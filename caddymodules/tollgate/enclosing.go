@@ -1,0 +1,87 @@
+package tollgate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+// API is what the handlers inside an `api` may know of it.
+type API interface {
+	APIName() string
+	IsPublic() bool
+}
+
+// EnclosingAPI gives the `api` that the module being provisioned is in.
+func EnclosingAPI(ctx caddy.Context) (api API, ok bool) {
+	for _, module := range ctx.Modules() {
+		if api, ok = module.(API); ok {
+			return api, true
+		}
+	}
+	return nil, false
+}
+
+// ProtectedAPI gives the `api` that the module being provisioned is in, or why a
+// handler that depends on the caller's identity cannot be where it is.
+func ProtectedAPI(ctx caddy.Context) (API, error) {
+	api, ok := EnclosingAPI(ctx)
+	if !ok {
+		return nil, errors.New("must be inside an api")
+	}
+	if api.IsPublic() {
+		return nil, fmt.Errorf("api %s is public", api.APIName())
+	}
+	return api, nil
+}
+
+// blockKey is where the Caddyfile adapter remembers which `api` block it is in.
+const blockKey = "tollgate.api"
+
+// Block is an `api` block while the Caddyfile is adapted.
+type Block struct {
+	Name   string
+	Public bool
+}
+
+// Enter gives a helper for what is inside the block. The state of the blocks around
+// it is left alone.
+func (b Block) Enter(h httpcaddyfile.Helper) httpcaddyfile.Helper {
+	h.BlockState = maps.Clone(h.BlockState)
+	if h.BlockState == nil {
+		h.BlockState = make(map[string]any, 1)
+	}
+	h.BlockState[blockKey] = b
+	return h
+}
+
+// EnclosingBlock gives the `api` block that the directive is in.
+func EnclosingBlock(h httpcaddyfile.Helper) (block Block, ok bool) {
+	block, ok = h.BlockState[blockKey].(Block)
+	return block, ok
+}
+
+// RequireProtectedBlock gives an error with file and line where a directive that
+// depends on the caller's identity cannot be where it is.
+func RequireProtectedBlock(h httpcaddyfile.Helper) error {
+	block, ok := EnclosingBlock(h)
+	switch {
+	case !ok:
+		return h.Errf("%s must be inside an api block", h.Val())
+	case block.Public:
+		return h.Errf("%s cannot be in api %s, which is public: say one or the other", h.Val(), block.Name)
+	default:
+		return nil
+	}
+}
+
+// ErrorAt makes a configuration error that names the file and line of the token.
+func ErrorAt(token caddyfile.Token, format string, args ...any) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{token})
+	d.Next()
+	return d.Errf(format, args...)
+}

@@ -1,0 +1,14 @@
+package tollgate
+
+import "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+// The order of all of Tollgate's directives, in one place because it depends on the
+// order of these calls: several that go before the same directive stay in sequence.
+func init() {
+	// Who calls, what they may do, how much: before anything that changes the request or answers it.
+	httpcaddyfile.RegisterDirectiveOrder("access_token", httpcaddyfile.Before, "tracing")
+	httpcaddyfile.RegisterDirectiveOrder("require", httpcaddyfile.Before, "tracing")
+	httpcaddyfile.RegisterDirectiveOrder("rate_limit", httpcaddyfile.Before, "tracing")
+	// A site's headers and encoding are outside its APIs; its other routes come after them.
+	httpcaddyfile.RegisterDirectiveOrder("api", httpcaddyfile.Before, "invoke")
+}
