@@ -1,0 +1,124 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fetcher gets key sets. Only one flight at a time uses it.
+type fetcher struct {
+	Config
+	// discovered is the key set's URL from metadata; forgotten when it fails.
+	discovered string
+}
+
+// fetch gets the key set and says how long it may be kept.
+func (f *fetcher) fetch(ctx context.Context) (*snapshot, time.Duration, error) {
+	address, err := f.address(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("discovery: %w", err)
+	}
+	document, header, err := f.get(ctx, address)
+	if err != nil {
+		f.discovered = ""
+		return nil, 0, fmt.Errorf("key set: %w", err)
+	}
+	s, err := parse(document)
+	if err != nil {
+		f.discovered = ""
+		return nil, 0, fmt.Errorf("key set: %w", err)
+	}
+	s.fetched = f.Now()
+	return s, lifetime(header), nil
+}
+
+// address gives the URL of the key set, discovering it when it is not known.
+func (f *fetcher) address(ctx context.Context) (string, error) {
+	if f.JWKSURL != "" {
+		return f.JWKSURL, nil
+	}
+	if f.discovered != "" {
+		return f.discovered, nil
+	}
+	var failures []error
+	for _, place := range wellKnown(f.Issuer) {
+		document, _, err := f.get(ctx, place)
+		if err == nil {
+			f.discovered, err = parseMetadata(document, f.Issuer)
+		}
+		if err == nil {
+			return f.discovered, nil
+		}
+		failures = append(failures, err)
+	}
+	f.discovered = ""
+	return "", errors.Join(failures...)
+}
+
+// wellKnown gives the places of an issuer's metadata: RFC 8414 section 3 puts the
+// well-known part before the issuer's path, OpenID Discovery section 4 behind it.
+func wellKnown(issuer string) []string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return nil
+	}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	origin := u.Scheme + "://" + u.Host
+	return []string{
+		origin + "/.well-known/oauth-authorization-server" + path,
+		origin + path + "/.well-known/openid-configuration",
+	}
+}
+
+// get fetches a bounded document.
+func (f *fetcher) get(ctx context.Context, address string) ([]byte, http.Header, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	response, err := f.Client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("%s answered %d", address, response.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(body) > maxBody {
+		return nil, nil, fmt.Errorf("%s answered more than %d bytes", address, maxBody)
+	}
+	return body, response.Header, nil
+}
+
+// lifetime is the answer's max-age, clamped.
+func lifetime(h http.Header) time.Duration {
+	age := usualRefresh
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		if !strings.EqualFold(name, "max-age") {
+			continue
+		}
+		if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+			age = time.Duration(seconds) * time.Second
+		}
+	}
+	return min(max(age, minRefresh), maxRefresh)
+}
+
+// jitter spreads what many edges do at the same time: up to a tenth less.
+func jitter(d time.Duration) time.Duration {
+	return d - rand.N(d/10)
+}

@@ -1,0 +1,103 @@
+// Package jwks keeps the public keys of an issuer at hand. Whoever verifies a
+// token reads a snapshot in memory; fetching happens beside the request path, and
+// how much of it strangers can cause with invented key ids is bounded.
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Bounds that nobody has needed to change.
+const (
+	fetchTimeout = 5 * time.Second
+	// maxBody bounds a key set and a metadata document.
+	maxBody = 512 << 10
+	maxKeys = 64
+	// minRefresh and maxRefresh clamp what the issuer's Cache-Control says;
+	// usualRefresh is for an issuer that says nothing.
+	minRefresh   = time.Minute
+	usualRefresh = 5 * time.Minute
+	maxRefresh   = time.Hour
+	// maxWait bounds how long a request waits for a fetch.
+	maxWait = 2 * time.Second
+	// staleLimit is how long keys are trusted while the issuer cannot be reached.
+	staleLimit = 24 * time.Hour
+	// minRetry and maxRetry bound the pause after a fetch that failed.
+	minRetry = time.Second
+	maxRetry = 30 * time.Second
+)
+
+// Config is what a Set is made of.
+type Config struct {
+	// Issuer is the issuer's identifier. Metadata has to bear it exactly.
+	Issuer string
+	// JWKSURL is where the keys are; when empty it is discovered (RFC 8414, then OpenID).
+	JWKSURL string
+	// Client makes the requests; a default one when nil. Its timeout and redirect
+	// policy are replaced.
+	Client *http.Client
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
+	// Logger hears of failed fetches and of keys that are left out; silent when nil.
+	Logger *slog.Logger
+}
+
+// check completes the configuration.
+func (c Config) check() (Config, error) {
+	if c.Issuer == "" && c.JWKSURL == "" {
+		return c, errors.New("keys: neither an issuer nor a key set URL")
+	}
+	if c.JWKSURL == "" {
+		if err := checkURL(c.Issuer); err != nil {
+			return c, fmt.Errorf("issuer: %w", err)
+		}
+	} else if err := checkURL(c.JWKSURL); err != nil {
+		return c, fmt.Errorf("key set: %w", err)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Client = restrict(c.Client)
+	return c, nil
+}
+
+// checkURL wants https, or http to this machine: keys that can be altered on the
+// way are no keys.
+func checkURL(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return errors.New("not a URL")
+	}
+	if u.Host == "" || u.User != nil || u.Fragment != "" {
+		return fmt.Errorf("%s: not an absolute URL of a host", u.Redacted())
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
+		return nil
+	}
+	return fmt.Errorf("%s: neither https nor http to loopback", u.Redacted())
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// restrict gives a copy of the client that neither follows redirects nor waits long.
+func restrict(c *http.Client) *http.Client {
+	restricted := http.Client{}
+	if c != nil {
+		restricted = *c
+	}
+	restricted.Timeout = fetchTimeout
+	restricted.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &restricted
+}
