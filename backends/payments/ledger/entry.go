@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Entry is a transfer as one of its accounts sees it.
+type Entry struct {
+	ID        string
+	Kind      string // direct, pending, post or void
+	Credit    bool   // into the account; otherwise out of it
+	Amount    int64
+	Currency  string
+	Purpose   Purpose
+	PaymentID string // empty for a deposit
+	CreatedAt time.Time
+}
+
+// Entries lists an account's entries, newest first, before the id `before`
+// (empty: from the newest).
+func Entries(ctx context.Context, q Querier, account, before string, limit int) ([]Entry, error) {
+	// Two index scans, each bounded, instead of an OR that neither index serves.
+	const side = `SELECT * FROM (
+		SELECT id, kind, %s AS credit, amount, currency, purpose, COALESCE(payment_id, ''), created_at
+		FROM transfers WHERE %s = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3) AS %[2]s_side`
+	query := fmt.Sprintf(side, "1", "credit_account") + ` UNION ALL ` + fmt.Sprintf(side, "0", "debit_account") +
+		` ORDER BY id DESC LIMIT $3`
+	rows, err := q.QueryContext(ctx, query, account, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: entries: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var entries []Entry
+	for rows.Next() {
+		var e Entry
+		var created int64
+		if err := rows.Scan(&e.ID, &e.Kind, &e.Credit, &e.Amount, &e.Currency, &e.Purpose, &e.PaymentID, &created); err != nil {
+			return nil, fmt.Errorf("ledger: entries: %w", err)
+		}
+		e.CreatedAt = time.UnixMicro(created).UTC()
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
+}

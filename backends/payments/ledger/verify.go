@@ -1,0 +1,83 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// Violation is a row that breaks a rule of the books.
+type Violation struct {
+	Rule  string // what must hold
+	Table string
+	ID    string // the first row, in the order of ids
+}
+
+// Error names the rule and the row.
+func (v *Violation) Error() string {
+	return fmt.Sprintf("%s: row %s breaks the rule %q", v.Table, v.ID, v.Rule)
+}
+
+// Rule is one thing that must hold of the whole database. Query gives the ids of
+// the rows that break it.
+type Rule struct {
+	Name, Table, Query string
+}
+
+// rules hold whatever the services have done. Some repeat a constraint of the
+// schema: a check that trusts what it checks would miss the day it is gone.
+var rules = []Rule{
+	{"the balances of a wallet are those of its transfers, replayed", "accounts", `
+		SELECT a.id FROM accounts a LEFT JOIN (` + replay + ` GROUP BY account) r ON r.account = a.id
+		WHERE a.kind = 'wallet' AND (a.debits_pending <> COALESCE(r.debits_pending, 0)
+			OR a.debits_posted <> COALESCE(r.debits_posted, 0)
+			OR a.credits_pending <> COALESCE(r.credits_pending, 0)
+			OR a.credits_posted <> COALESCE(r.credits_posted, 0))`},
+	{"a wallet is not below zero", "accounts", `
+		SELECT id FROM accounts WHERE kind = 'wallet' AND credits_posted - debits_posted - debits_pending < 0`},
+	{"only wallets carry running balances", "accounts", `
+		SELECT id FROM accounts WHERE kind <> 'wallet'
+			AND debits_pending + debits_posted + credits_pending + credits_posted <> 0`},
+	{"a transfer is between two accounts of its currency", "transfers", `
+		SELECT t.id FROM transfers t
+		LEFT JOIN accounts d ON d.id = t.debit_account AND d.currency = t.currency
+		LEFT JOIN accounts c ON c.id = t.credit_account AND c.currency = t.currency
+		WHERE d.id IS NULL OR c.id IS NULL OR d.id = c.id OR t.amount <= 0`},
+	{"a post or void ends a hold between the same accounts", "transfers", `
+		SELECT t.id FROM transfers t LEFT JOIN transfers h ON h.id = t.pending_id AND h.kind = 'pending'
+			AND h.debit_account = t.debit_account AND h.credit_account = t.credit_account AND h.currency = t.currency
+		WHERE t.kind IN ('post', 'void') AND h.id IS NULL`},
+	{"a hold is not ended for more than it holds", "transfers", `
+		SELECT h.id FROM transfers h JOIN transfers t ON t.pending_id = h.id
+		WHERE t.kind IN ('post', 'void') GROUP BY h.id, h.amount HAVING SUM(t.amount) > h.amount`},
+}
+
+// Verify checks the books, and the further rules given, in one snapshot.
+// A row that breaks a rule is a *Violation.
+func Verify(ctx context.Context, db *sql.DB, further ...Rule) error {
+	// Read-only and repeatable: one moment of the whole database, and writers go on.
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return fmt.Errorf("ledger: verify: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // it only read
+	for _, rule := range append(rules[:len(rules):len(rules)], further...) {
+		if err := check(ctx, tx, rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(ctx context.Context, tx *sql.Tx, rule Rule) error {
+	var id string
+	err := tx.QueryRowContext(ctx, `SELECT id FROM (`+rule.Query+`) broken ORDER BY id LIMIT 1`).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: verify: %s: %w", rule.Name, err)
+	}
+	return &Violation{Rule: rule.Name, Table: rule.Table, ID: id}
+}
