@@ -1,0 +1,504 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
+	"github.com/open-tollgate/tollgate/backends/auth/internal/refusal"
+	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
+)
+
+// fixture is a store whose clock the test moves.
+type fixture struct {
+	*Store
+	offset atomic.Int64
+}
+
+func (f *fixture) advance(d time.Duration) { f.offset.Add(int64(d)) }
+
+// forEach runs the test on a fresh store on SQLite and on PostgreSQL.
+func forEach(t *testing.T, test func(t *testing.T, s *fixture)) {
+	t.Helper()
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		db, err := database.Open(t.Context(), dsn, "auth")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		if err := Migrate(t.Context(), db); err != nil {
+			t.Fatal(err)
+		}
+		v, err := vault.New(bytes.Repeat([]byte{7}, vault.KeySize))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fixture{}
+		f.Store = New(db, v, Lifetimes{
+			Session: 10 * time.Minute, AccessToken: 5 * time.Minute, LoginIdle: 30 * time.Minute, LoginMax: 12 * time.Hour,
+		}, func() time.Time { return time.Now().Add(time.Duration(f.offset.Load())) })
+		test(t, f)
+	})
+}
+
+func newGrant(id string) *goidc.Grant {
+	now := int(time.Now().Unix())
+	return &goidc.Grant{
+		ID: id, ClientID: "shop", Subject: "user", AuthCode: "code-" + id, AuthCodeExpiresAt: now + 60,
+		RefreshToken: "refresh-" + id, RefreshTokenExpiresAt: now + 3600, Scopes: "accounts:read",
+		AuthDetails: []goidc.AuthDetail{{"type": "payment_initiation"}},
+		Store:       map[string]any{"auth_time": "1700000000"},
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// redeem walks a redemption as the library does: load, check, mark, save, and
+// revoke where that failed.
+func redeem(ctx context.Context, s *Store, code string) error {
+	g, err := s.GrantByAuthCode(ctx, code)
+	if err != nil {
+		return err
+	}
+	if g.RevokedAt != 0 {
+		return errors.New("revoked")
+	}
+	err = errors.New("used")
+	if g.AuthCodeConsumedAt == 0 {
+		g.AuthCodeConsumedAt = int(time.Now().Unix())
+		err = s.SaveGrant(ctx, g)
+	}
+	if err != nil {
+		g.RevokedAt = int(time.Now().Unix())
+		return errors.Join(err, s.SaveGrant(ctx, g))
+	}
+	return nil
+}
+
+func TestRacingRedemptionsGiveOneTokenAndRevokeTheGrant(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("g")))
+		var won atomic.Int64
+		var group sync.WaitGroup
+		start := make(chan struct{})
+		for range 50 {
+			group.Go(func() {
+				<-start
+				if redeem(t.Context(), s.Store, "code-g") == nil {
+					won.Add(1)
+				}
+			})
+		}
+		close(start)
+		group.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d redemptions passed, want 1", won.Load())
+		}
+		g, err := s.Grant(t.Context(), "g")
+		must(t, err)
+		if g.AuthCodeConsumedAt == 0 || g.RevokedAt == 0 {
+			t.Errorf("consumed at %d, revoked at %d: want both", g.AuthCodeConsumedAt, g.RevokedAt)
+		}
+	})
+}
+
+func TestStaleRedemptionIsRefused(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("g")))
+		stale, err := s.GrantByAuthCode(t.Context(), "code-g")
+		must(t, err)
+		must(t, redeem(t.Context(), s.Store, "code-g"))
+		stale.AuthCodeConsumedAt = 1
+		if e, own := refusal.Own(s.SaveGrant(t.Context(), stale)); !own || e.Code != goidc.ErrorCodeInvalidGrant {
+			t.Fatalf("got %v, want invalid_grant", e)
+		}
+	})
+}
+
+func TestSlowRefreshCannotUndoARevocation(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("g")))
+		must(t, redeem(t.Context(), s.Store, "code-g"))
+		slow, err := s.GrantByRefreshToken(t.Context(), "refresh-g")
+		must(t, err)
+
+		revoked, err := s.Grant(t.Context(), "g")
+		must(t, err)
+		revoked.RevokedAt = 1
+		must(t, s.SaveGrant(t.Context(), revoked))
+
+		if e, own := refusal.Own(s.SaveGrant(t.Context(), slow)); !own || e.Code != goidc.ErrorCodeInvalidGrant {
+			t.Fatalf("the slow refresh passed: %v", e)
+		}
+		g, err := s.Grant(t.Context(), "g")
+		must(t, err)
+		if g.RevokedAt == 0 {
+			t.Fatal("the revocation was undone")
+		}
+	})
+}
+
+func TestRefreshCannotMoveTheGrantToAnotherKey(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		grant := newGrant("g")
+		grant.JWKThumbprint = "key-1"
+		must(t, s.SaveGrant(t.Context(), grant))
+		must(t, redeem(t.Context(), s.Store, "code-g"))
+		g, err := s.GrantByRefreshToken(t.Context(), "refresh-g")
+		must(t, err)
+		must(t, s.SaveGrant(t.Context(), g))
+		g.JWKThumbprint = "key-2"
+		if _, own := refusal.Own(s.SaveGrant(t.Context(), g)); !own {
+			t.Fatal("another key was taken")
+		}
+	})
+}
+
+func TestRevocationOutlivesTheRequestAndIsFinal(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("g")))
+		g, err := s.GrantByAuthCode(t.Context(), "code-g")
+		must(t, err)
+		g.RevokedAt = 1
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		must(t, s.SaveGrant(gone, g))
+		first, err := s.Grant(t.Context(), "g")
+		must(t, err)
+		s.advance(time.Minute)
+		must(t, s.SaveGrant(t.Context(), g))
+		again, err := s.Grant(t.Context(), "g")
+		must(t, err)
+		if first.RevokedAt == 0 || first.RevokedAt != again.RevokedAt {
+			t.Fatalf("revoked at %d, then %d", first.RevokedAt, again.RevokedAt)
+		}
+		if redeem(t.Context(), s.Store, "code-g") == nil {
+			t.Fatal("a revoked grant's code was redeemed")
+		}
+	})
+}
+
+func TestGrantRoundTrip(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("g")))
+		if _, err := s.GrantByRefreshToken(t.Context(), "refresh-g"); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("the refresh token works before the code was redeemed: %v", err)
+		}
+		g, err := s.GrantByAuthCode(t.Context(), "code-g")
+		must(t, err)
+		if g.RefreshToken != "refresh-g" || g.Store["auth_time"] != "1700000000" || len(g.AuthDetails) != 1 {
+			t.Fatalf("got %+v", g)
+		}
+		must(t, redeem(t.Context(), s.Store, "code-g"))
+		g, err = s.GrantByAuthCode(t.Context(), "code-g")
+		must(t, err)
+		if g.RefreshToken != "" {
+			t.Fatal("the refresh token can still be read after redemption")
+		}
+		s.advance(2 * time.Hour)
+		if _, err := s.GrantByRefreshToken(t.Context(), "refresh-g"); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("an expired refresh token: %v", err)
+		}
+	})
+}
+
+func TestEmptyValuesFindNothing(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		// Two grants without code and token, as client credentials make them: an empty
+		// string in the columns would collide, or be found by presenting nothing.
+		for _, id := range []string{"a", "b"} {
+			must(t, s.SaveGrant(t.Context(), &goidc.Grant{ID: id, ClientID: "shop", Subject: "shop"}))
+		}
+		_, byCode := s.GrantByAuthCode(t.Context(), "")
+		_, byToken := s.GrantByRefreshToken(t.Context(), "")
+		_, byRequest := s.SessionByPushedAuthReqID(t.Context(), "")
+		for _, err := range []error{byCode, byToken, byRequest} {
+			if !errors.Is(err, goidc.ErrNotFound) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+func TestNoBearerValueIsInTheDatabase(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveGrant(t.Context(), newGrant("canary")))
+		must(t, s.SaveSession(t.Context(), newSession("canary")))
+		login, err := s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: time.Now()})
+		must(t, err)
+		for _, table := range []string{"grants", "authorization_sessions", "login_sessions"} {
+			for _, secret := range []string{"code-canary", "refresh-canary", "pushed-canary", login} {
+				if dumpContains(t, s.Store, table, secret) {
+					t.Errorf("%s holds a bearer value in clear", table)
+				}
+			}
+		}
+	})
+}
+
+func dumpContains(t *testing.T, s *Store, table, secret string) bool {
+	t.Helper()
+	rows, err := s.db.QueryContext(t.Context(), "SELECT * FROM "+table)
+	must(t, err)
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	must(t, err)
+	for rows.Next() {
+		cells := make([]any, len(columns))
+		for i := range cells {
+			cells[i] = new(any)
+		}
+		must(t, rows.Scan(cells...))
+		for _, cell := range cells {
+			value := *cell.(*any)
+			if b, ok := value.([]byte); ok {
+				value = string(b)
+			}
+			if strings.Contains(fmt.Sprint(value), secret) {
+				return true
+			}
+		}
+	}
+	must(t, rows.Err())
+	return false
+}
+
+func newSession(id string) *goidc.AuthnSession {
+	return &goidc.AuthnSession{
+		ID: id, Status: goidc.StatusPending, ClientID: "shop", PushedAuthReqID: "pushed-" + id,
+		ExpiresAt: int(time.Now().Add(time.Minute).Unix()), Store: map[string]any{},
+	}
+}
+
+func TestParallelConsentsLeaveOneAnswer(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveSession(t.Context(), newSession("a")))
+		var won atomic.Int64
+		var group sync.WaitGroup
+		var loaded []*goidc.AuthnSession
+		for range 20 {
+			as, err := s.Session(t.Context(), "a")
+			must(t, err)
+			as.Status = goidc.StatusSuccess
+			loaded = append(loaded, as)
+		}
+		for _, as := range loaded {
+			group.Go(func() {
+				if s.SaveSession(t.Context(), as) == nil {
+					won.Add(1)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d consents were kept, want 1", won.Load())
+		}
+	})
+}
+
+func TestAnAnswerIsFinal(t *testing.T) {
+	for _, status := range []goidc.Status{goidc.StatusFailure, goidc.StatusSuccess} {
+		t.Run(string(status), func(t *testing.T) {
+			forEach(t, func(t *testing.T, s *fixture) {
+				must(t, s.SaveSession(t.Context(), newSession("a")))
+				early, err := s.Session(t.Context(), "a")
+				must(t, err)
+				as, err := s.SessionByPushedAuthReqID(t.Context(), "pushed-a")
+				must(t, err)
+				as.Status = status
+				must(t, s.SaveSession(t.Context(), as))
+				if _, err := s.Session(t.Context(), "a"); !errors.Is(err, goidc.ErrNotFound) {
+					t.Errorf("it can be loaded again: %v", err)
+				}
+				early.Status = goidc.StatusSuccess
+				if _, own := refusal.Own(s.SaveSession(t.Context(), early)); !own {
+					t.Error("it was answered again by somebody who had loaded it before")
+				}
+			})
+		})
+	}
+}
+
+func TestSessionEndsAndCannotBeProlonged(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveSession(t.Context(), newSession("a")))
+		for range 3 { // opened again and again, as the library does it
+			as, err := s.Session(t.Context(), "a")
+			must(t, err)
+			as.ExpiresAt = int(s.now().Add(time.Hour).Unix())
+			as.Store = KeepRevision(as)
+			must(t, s.SaveSession(t.Context(), as))
+			s.advance(3 * time.Minute)
+		}
+		s.advance(2 * time.Minute)
+		if _, err := s.Session(t.Context(), "a"); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("it lives on after 11 minutes: %v", err)
+		}
+	})
+}
+
+func TestConsumeJTI(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		var won atomic.Int64
+		var group sync.WaitGroup
+		for range 20 {
+			group.Go(func() {
+				err := s.ConsumeJTI(t.Context(), Proof, "shop", "jti", time.Minute)
+				if err == nil {
+					won.Add(1)
+				} else if !errors.Is(err, ErrReplayed) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 {
+			t.Fatalf("%d of 20 passed", won.Load())
+		}
+		// Assertions and proofs are apart, and so are clients.
+		must(t, s.ConsumeJTI(t.Context(), Assertion, "shop", "jti", time.Minute))
+		must(t, s.ConsumeJTI(t.Context(), Proof, "other", "jti", time.Minute))
+	})
+}
+
+func TestNothingIsEvicted(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		for i := range 150 {
+			must(t, s.SaveSession(t.Context(), newSession(fmt.Sprint(i))))
+			must(t, s.SaveGrant(t.Context(), newGrant(fmt.Sprint(i))))
+		}
+		for i := range 150 {
+			_, err := s.Session(t.Context(), fmt.Sprint(i))
+			must(t, err)
+			_, err = s.Grant(t.Context(), fmt.Sprint(i))
+			must(t, err)
+		}
+	})
+}
+
+func TestDeleteExpired(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		for i := range 3 {
+			must(t, s.SaveSession(t.Context(), newSession(fmt.Sprint(i))))
+			must(t, s.SaveGrant(t.Context(), newGrant(fmt.Sprint(i))))
+			must(t, s.ConsumeJTI(t.Context(), Proof, "c", fmt.Sprint(i), time.Minute))
+		}
+		_, err := s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: time.Now()})
+		must(t, err)
+		if n, err := s.DeleteExpired(t.Context()); err != nil || n != 0 {
+			t.Fatalf("deleted %d live rows, %v", n, err)
+		}
+		s.advance(24 * time.Hour)
+		if n, err := s.DeleteExpired(t.Context()); err != nil || n != 10 {
+			t.Fatalf("deleted %d rows, want 10, %v", n, err)
+		}
+	})
+}
+
+func TestLogin(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		at := time.Now().Truncate(time.Microsecond)
+		value, err := s.CreateLogin(t.Context(), Login{UserID: "u", Username: "alice", Name: "Alice", AuthTime: at})
+		must(t, err)
+		for range 3 { // use keeps it from going idle
+			s.advance(20 * time.Minute)
+			l, err := s.Login(t.Context(), value)
+			must(t, err)
+			if l.UserID != "u" || !l.AuthTime.Equal(at) {
+				t.Fatalf("got %+v", l)
+			}
+		}
+		s.advance(31 * time.Minute)
+		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("idle for 31 minutes: %v", err)
+		}
+		value, err = s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: s.now()})
+		must(t, err)
+		must(t, s.DeleteLogin(t.Context(), value))
+		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("signed out: %v", err)
+		}
+	})
+}
+
+func TestClients(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		c := Client{ID: "shop", Name: "Corner Shop", Kind: Standard, SecretHash: []byte{1},
+			RedirectURIs: []string{"https://a.example/cb"}, Scopes: []string{"payments:read"},
+			GrantTypes: []string{"authorization_code"}, CreatedAt: time.Now()}
+		must(t, s.SaveClient(t.Context(), c, false))
+		if err := s.SaveClient(t.Context(), c, false); !errors.Is(err, ErrClientExists) {
+			t.Fatalf("a second registration: %v", err)
+		}
+		c.Kind, c.SecretHash, c.JWKS = FAPI2, nil, `{"keys":[]}`
+		must(t, s.SaveClient(t.Context(), c, true))
+		got, err := s.Client(t.Context(), "shop")
+		must(t, err)
+		if got.Kind != FAPI2 || got.SecretHash != nil || got.JWKS != c.JWKS || got.Name != c.Name || len(got.RedirectURIs) != 1 {
+			t.Fatalf("got %+v", got)
+		}
+		all, err := s.Clients(t.Context())
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%v, %v", all, err)
+		}
+		if _, err := s.Client(t.Context(), "nobody"); !errors.Is(err, goidc.ErrNotFound) {
+			t.Fatalf("an unknown client: %v", err)
+		}
+	})
+}
+
+func TestTheSchemaKeepsTheKindsApart(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		for name, c := range map[string]Client{
+			"fapi2 with a secret":          {ID: "c", Kind: FAPI2, SecretHash: []byte{1}, JWKS: "{}"},
+			"fapi2 with nothing":           {ID: "c", Kind: FAPI2},
+			"standard with keys":           {ID: "c", Kind: Standard, SecretHash: []byte{1}, JWKS: "{}"},
+			"standard without a secret":    {ID: "c", Kind: Standard},
+			"a kind that nobody has heard": {ID: "c", Kind: "public", SecretHash: []byte{1}},
+		} {
+			if err := s.SaveClient(t.Context(), c, false); !database.IsCheck(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestSigningKeys(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		at := time.Now()
+		for i, id := range []string{"old", "new"} {
+			private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			must(t, err)
+			must(t, s.AddSigningKey(t.Context(), SigningKey{ID: id, Private: private, ActiveFrom: at.Add(time.Duration(i) * time.Hour)}))
+		}
+		keys, err := s.SigningKeys(t.Context())
+		if err != nil || len(keys) != 2 || keys[0].ID != "new" || keys[1].ID != "old" {
+			t.Fatalf("got %v, %v", keys, err)
+		}
+		must(t, s.DeleteSigningKey(t.Context(), "old"))
+		s.vault, err = vault.New(bytes.Repeat([]byte{8}, vault.KeySize))
+		must(t, err)
+		if _, err := s.SigningKeys(t.Context()); err == nil {
+			t.Fatal("a key opened with another master key")
+		}
+	})
+}
