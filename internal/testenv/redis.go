@@ -30,6 +30,7 @@ func Redis(t testing.TB) string {
 type RedisServer struct {
 	t       testing.TB
 	program string
+	args    []string
 	dir     string
 	port    int
 	process *exec.Cmd
@@ -37,14 +38,15 @@ type RedisServer struct {
 }
 
 // NewRedisServer starts a redis-server on a free loopback port and waits until
-// it answers. The test fails where the program is not installed.
-func NewRedisServer(t testing.TB) *RedisServer {
+// it answers. The test fails where the program is not installed. More arguments go
+// to the program as they are.
+func NewRedisServer(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatalf("these tests need redis-server (Debian: apt-get install redis-server): %v", err)
 	}
-	s := &RedisServer{t: t, program: program, dir: t.TempDir()}
+	s := &RedisServer{t: t, program: program, args: args, dir: t.TempDir()}
 	t.Cleanup(s.Kill)
 	for range redisPortTries {
 		s.port = freePort(t)
@@ -99,9 +101,11 @@ func (s *RedisServer) start() error {
 		return err
 	}
 	defer output.Close() // the child has its own copy
-	s.process = exec.Command(s.program,
+	args := append([]string{
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
-		"--save", "", "--appendonly", "no")
+		"--save", "", "--appendonly", "no",
+	}, s.args...)
+	s.process = exec.Command(s.program, args...)
 	s.process.Stdout, s.process.Stderr = output, output
 	if err := s.process.Start(); err != nil {
 		s.process = nil

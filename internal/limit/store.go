@@ -1,0 +1,106 @@
+package limit
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrUnavailable says that the store could not decide in time. Whether the
+	// request was counted is not known; it must not pass.
+	ErrUnavailable = errors.New("the store of the limits is out of reach")
+	// ErrFull says that a new key needs room and every known one still counts.
+	ErrFull = errors.New("the store of the limits is full")
+)
+
+// MaxDebits is how many limits one decision may have.
+const MaxDebits = 16
+
+// Debit asks for one unit of a limit for a subject.
+type Debit struct {
+	Limit *Limit
+	Key   string // who is counted
+}
+
+// State is where a limit stands after a decision.
+type State struct {
+	// Short says that this limit had no room.
+	Short bool
+	// Remaining is how many units are left.
+	Remaining int64
+	// Wait is the time until the next unit comes back: in a limit that is short,
+	// until the debit would fit.
+	Wait time.Duration
+}
+
+// Decision is the answer to several debits together.
+type Decision struct {
+	// Allowed says that every limit had room and has been debited. Otherwise none was.
+	Allowed bool
+	// States has one entry for each debit, in their order.
+	States []State
+}
+
+// Wait gives the time after which a denied request would be allowed if nobody else
+// asked meanwhile: the longest of the limits that were short.
+func (d Decision) Wait() time.Duration {
+	var longest time.Duration
+	for _, s := range d.States {
+		if s.Short {
+			longest = max(longest, s.Wait)
+		}
+	}
+	return longest
+}
+
+// Store decides. Its implementations are safe for concurrent use.
+type Store interface {
+	// Take debits every limit, or none when one of them is short. All limits have the
+	// same scope. The states are appended to into, so that a caller may reuse its memory.
+	Take(ctx context.Context, debits []Debit, into []State) (Decision, error)
+}
+
+// newState sums a limit up, from the units used after the decision.
+func newState(l *Limit, used int64, wait time.Duration, allowed bool) State {
+	return State{
+		Short:     !allowed && used >= l.events,
+		Remaining: max(l.events-used, 0),
+		Wait:      wait,
+	}
+}
+
+// check refuses what cannot be decided as one. Twice the same key would be compared
+// with the same room twice, and pass a limit by one.
+func check(debits []Debit) error {
+	if len(debits) == 0 || len(debits) > MaxDebits {
+		return fmt.Errorf("%d limits in one decision: want 1 to %d", len(debits), MaxDebits)
+	}
+	for i, a := range debits {
+		for _, b := range debits[:i] {
+			if a.Limit.scope != b.Limit.scope {
+				return fmt.Errorf("limits of the scopes %q and %q in one decision", b.Limit.scope, a.Limit.scope)
+			}
+			if a.Limit.id == b.Limit.id && a.Key == b.Key {
+				return fmt.Errorf("limit %q twice in one decision", a.Limit.id)
+			}
+		}
+	}
+	return nil
+}
+
+// maxKey is how long a key may be before its digest stands for it. It is shorter
+// than a digest's text, so that no key can pass for the digest of another.
+const maxKey = 127
+
+// boundKey keeps keys small, however long the caller made its header.
+func boundKey(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha512.Sum512([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
