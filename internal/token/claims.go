@@ -3,20 +3,17 @@ package token
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/open-tollgate/tollgate/internal/jose"
 )
 
 // Bounds of single claims. Whoever signs a token is trusted, but not to be sane.
 const (
 	maxIdentifier = 512
 	maxDetails    = 16
-	// maxTime is the end of the year 9999.
-	maxTime = 253402300799
 )
 
 // decode reads the claims of an authentic token (RFC 9068 section 2.2).
@@ -137,24 +134,11 @@ func (r *reader) time(name string, required bool) time.Time {
 		}
 		return time.Time{}
 	}
-	number, _ := value.(json.Number)
-	at, err := numericDate(string(number))
+	at, err := jose.NumericDate(value)
 	if err != nil {
 		r.fail(InvalidClaim, name)
 	}
 	return at
-}
-
-func numericDate(text string) (time.Time, error) {
-	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("no number: %w", err)
-	}
-	if seconds < 0 || seconds > maxTime {
-		return time.Time{}, errors.New("no time")
-	}
-	whole, fraction := math.Modf(seconds)
-	return time.Unix(int64(whole), int64(fraction*1e9)), nil
 }
 
 // confirmation reads "cnf". A kind that is not known is a condition that would

@@ -1,0 +1,110 @@
+package access
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/problem"
+	"github.com/open-tollgate/tollgate/internal/token"
+)
+
+// The error codes of RFC 6750 section 3.1 and RFC 9449 section 7.1.
+const (
+	invalidRequest    = "invalid_request"
+	invalidToken      = "invalid_token"
+	invalidProof      = "invalid_dpop_proof"
+	insufficientScope = "insufficient_scope"
+)
+
+// challenge starts a challenge of the scheme with what every one of them carries.
+func (c *Checker) challenge(s scheme) problem.Challenge {
+	ch := problem.NewChallenge(string(s))
+	if s == dpopScheme && c.Proofs != nil {
+		ch = ch.With("algs", c.Proofs.Algorithms())
+	}
+	if c.ResourceMetadata != "" {
+		ch = ch.With("resource_metadata", c.ResourceMetadata)
+	}
+	return ch
+}
+
+// refuse makes a problem with an error code on the challenge of the scheme that was
+// used, and the bare challenges of the others that would do.
+func (c *Checker) refuse(p *problem.Problem, used scheme, code, description string) *problem.Problem {
+	first := c.challenge(used).With("error", code)
+	if description != "" {
+		first = first.With("error_description", description)
+	}
+	p = p.WithHeader("WWW-Authenticate", first.String())
+	if used == bearer && c.Proofs != nil {
+		return p.WithHeader("WWW-Authenticate", c.challenge(dpopScheme).String())
+	}
+	if used == dpopScheme {
+		return p.WithHeader("WWW-Authenticate", c.challenge(bearer).String())
+	}
+	return p
+}
+
+// noCredentials challenges without an error code: the caller may not have known
+// that there is something to authenticate for (RFC 6750 section 3.1).
+func (c *Checker) noCredentials(reason string) *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, "missing_credentials", "This resource needs an access token.").
+		WithReason(reason).
+		WithHeader("WWW-Authenticate", c.challenge(bearer).String())
+	if c.Proofs == nil {
+		return p
+	}
+	return p.WithHeader("WWW-Authenticate", c.challenge(dpopScheme).String())
+}
+
+func (c *Checker) badRequest(reason, detail string) *problem.Problem {
+	p := problem.New(http.StatusBadRequest, invalidRequest, detail).WithReason(reason)
+	return p.WithHeader("WWW-Authenticate", c.challenge(bearer).With("error", invalidRequest).String())
+}
+
+func (c *Checker) invalidToken(used scheme, reason, detail string) *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, invalidToken, detail).WithReason(reason)
+	return c.refuse(p, used, invalidToken, detail)
+}
+
+func (c *Checker) invalidProof(reason string) *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, invalidProof, "The DPoP proof is not valid for this request.").WithReason(reason)
+	return c.refuse(p, dpopScheme, invalidProof, "")
+}
+
+// InsufficientScope refuses a token that lacks one of the scopes that are needed.
+func InsufficientScope(t *token.Token, needed []string) *problem.Problem {
+	scope := strings.Join(needed, " ")
+	challenge := forToken(t).With("error", insufficientScope).With("scope", scope)
+	return problem.New(http.StatusForbidden, insufficientScope, "The token lacks a scope: "+scope+" is needed.").
+		WithReason(insufficientScope).
+		WithHeader("WWW-Authenticate", challenge.String())
+}
+
+// InsufficientDetails refuses a token whose authorization_details do not allow what
+// is asked for. kind is the type that would; the scopes are those needed with it.
+func InsufficientDetails(t *token.Token, kind string, needed ...string) *problem.Problem {
+	challenge := forToken(t).With("error", insufficientScope)
+	if len(needed) > 0 {
+		challenge = challenge.With("scope", strings.Join(needed, " "))
+	}
+	return problem.New(http.StatusForbidden, "insufficient_authorization_details",
+		"The token's authorization_details do not allow this: one of type "+kind+" is needed.").
+		WithReason(DetailsMissing).
+		WithHeader("WWW-Authenticate", challenge.String())
+}
+
+// ClaimMismatch refuses a token whose claim is not what a policy wants. No other
+// scope would help, so there is no challenge.
+func ClaimMismatch(claim string) *problem.Problem {
+	return problem.New(http.StatusForbidden, "claim_mismatch", "The token's claim "+claim+" does not allow this.").
+		WithReason(ClaimRefused)
+}
+
+// forToken starts a challenge of the scheme that the token is used with.
+func forToken(t *token.Token) problem.Challenge {
+	if t.Confirmation.JKT != "" {
+		return problem.NewChallenge(string(dpopScheme))
+	}
+	return problem.NewChallenge(string(bearer))
+}
