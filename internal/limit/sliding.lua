@@ -15,20 +15,20 @@ local function read(key, events, width, span)
 	local fields = redis.call('HGETALL', key)
 	local current = math.floor(now / width)
 	for f = 1, #fields, 2 do
-		current = math.max(current, tonumber(fields[f]))
+		fields[f], fields[f + 1] = tonumber(fields[f]), tonumber(fields[f + 1])
+		current = math.max(current, fields[f])
 	end
-	local limit = {key = key, events = events, width = width, span = span,
-		current = current, used = 0, buckets = {}, stale = {}}
+	local used, oldest, stale = 0, current, {}
 	for f = 1, #fields, 2 do
-		local index, count = tonumber(fields[f]), tonumber(fields[f + 1])
-		if index <= current - span then
-			table.insert(limit.stale, fields[f])
+		if fields[f] <= current - span then
+			stale[#stale + 1] = fields[f]
 		else
-			limit.used = limit.used + count
-			table.insert(limit.buckets, {index = index, count = count})
+			used = used + fields[f + 1]
+			oldest = math.min(oldest, fields[f])
 		end
 	end
-	return limit
+	return {key = key, events = events, width = width, span = span, current = current,
+		fields = fields, used = used, oldest = oldest, stale = stale}
 end
 
 local function leaves(limit, index)
@@ -38,30 +38,46 @@ end
 -- debit counts one unit. A key lives as long as its newest bucket counts and a second
 -- more, so that the rounding of the expiry never forgets what still counts.
 local function debit(limit)
-	local count = redis.call('HINCRBY', limit.key, limit.current, 1)
-	if count == 1 then
+	limit.used = limit.used + 1
+	if redis.call('HINCRBY', limit.key, limit.current, 1) == 1 then
 		local alive = math.ceil((leaves(limit, limit.current) - now) / 1000)
 		redis.call('PEXPIRE', limit.key, alive + 1000)
-		table.insert(limit.buckets, {index = limit.current, count = 1})
 	end
-	limit.used = limit.used + 1
 	if #limit.stale > 0 then
 		redis.call('HDEL', limit.key, unpack(limit.stale))
 	end
 end
 
--- wait gives the time until a unit more than now is free. Redis promises no order
--- of the fields.
-local function wait(limit)
-	local need = math.max(limit.used + 1 - limit.events, 1)
-	table.sort(limit.buckets, function(a, b) return a.index < b.index end)
-	for _, bucket in ipairs(limit.buckets) do
-		need = need - bucket.count
-		if need <= 0 then
-			return leaves(limit, bucket.index) - now
+-- overdrawn gives the bucket with which a limit that was lowered below what is used
+-- has room again. Redis promises no order of the fields.
+local function overdrawn(limit)
+	local counts, order = {}, {}
+	for f = 1, #limit.fields, 2 do
+		local index = limit.fields[f]
+		if index > limit.current - limit.span then
+			counts[index] = limit.fields[f + 1]
+			order[#order + 1] = index
 		end
 	end
-	return 0
+	table.sort(order)
+	local used = limit.used
+	for _, index in ipairs(order) do
+		used = used - counts[index]
+		if used < limit.events then
+			return index
+		end
+	end
+end
+
+-- wait gives the time until a unit more than now is free.
+local function wait(limit)
+	if limit.used == 0 then
+		return 0
+	end
+	if limit.used > limit.events then
+		return leaves(limit, overdrawn(limit)) - now
+	end
+	return leaves(limit, limit.oldest) - now
 end
 
 local limits, allowed = {}, 1
@@ -76,7 +92,7 @@ for _, limit in ipairs(limits) do
 	if allowed == 1 then
 		debit(limit)
 	end
-	table.insert(reply, limit.used)
-	table.insert(reply, wait(limit))
+	reply[#reply + 1] = limit.used
+	reply[#reply + 1] = wait(limit)
 end
 return reply
