@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+
+	"github.com/open-tollgate/tollgate/internal/dpop"
 )
 
 func init() {
@@ -26,8 +28,14 @@ type App struct {
 	// rediss:// or unix://; with master_name for Sentinel; with addr or cluster=true
 	// for a cluster. Empty or "off" is this process's memory.
 	RedisURL string `json:"redis,omitempty"`
+	// Origins are where callers reach this edge, "https://api.example.com": what the htu
+	// of a DPoP proof has to start with. Without any, DPoP is refused.
+	Origins []string `json:"origins,omitempty"`
+	// Issuers are those whose tokens are accepted.
+	Issuers []*Issuer `json:"issuers,omitempty"`
 
 	redis  redis.UniversalClient
+	proofs *dpop.Verifier // nil: no origin, no DPoP
 	logger *zap.Logger
 	cancel context.CancelFunc
 
@@ -70,7 +78,16 @@ func (a *App) Redis() redis.UniversalClient { return a.redis }
 // Provision parses. It does not dial.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	return a.provisionRedis()
+	if err := a.provisionRedis(); err != nil {
+		return err
+	}
+	if err := a.provisionIssuers(); err != nil {
+		return err
+	}
+	if err := a.provisionProofs(); err != nil {
+		return err
+	}
+	return Register(ctx, keysetCollector{a})
 }
 
 func (a *App) provisionRedis() error {
@@ -90,6 +107,9 @@ func (a *App) provisionRedis() error {
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
+	for _, issuer := range a.Issuers {
+		issuer.keys.Start(context.Background()) // ends when no configuration wants these keys
+	}
 	if a.redis != nil {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, pingTimeout)

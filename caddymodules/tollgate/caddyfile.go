@@ -1,0 +1,203 @@
+package tollgate
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/open-tollgate/tollgate/internal/jose"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("tollgate", parseGlobalOption)
+}
+
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next() // the option's name
+	if existing != nil {
+		return nil, d.Err("tollgate is there twice")
+	}
+	d.Reset()
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
+		return nil, err
+	}
+	return httpcaddyfile.App{Name: "tollgate", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+// FromOptions gives the settings of the global option, for directives that are
+// checked against them; without the option, the defaults.
+func FromOptions(h httpcaddyfile.Helper) (*App, error) {
+	app := new(App)
+	option, ok := h.Option("tollgate").(httpcaddyfile.App)
+	if !ok {
+		return app, nil
+	}
+	return app, json.Unmarshal(option.Value, app)
+}
+
+// UnmarshalCaddyfile sets up the app from Caddyfile tokens. Syntax:
+//
+//	tollgate {
+//		redis  <url> | off
+//		origin <url>...
+//		issuer <url> {
+//			audience   <name>...
+//			algorithms <algorithm>...
+//			jwks_uri   <url>
+//			leeway     <duration>
+//		}
+//	}
+//
+// redis is where counters and DPoP proofs are shared between nodes; off, and the
+// default, is this process's memory. origin is where callers reach this edge: what a
+// DPoP proof has to name. issuer can be there several times.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // the option's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		var err error
+		switch d.Val() {
+		case "redis":
+			err = a.parseRedis(d)
+		case "origin":
+			err = a.parseOrigins(d)
+		case "issuer":
+			err = a.parseIssuer(d)
+		default:
+			err = d.Errf("tollgate: unknown option %q", d.Val())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) parseRedis(d *caddyfile.Dispenser) error {
+	if a.RedisURL != "" {
+		return d.Err("redis is there twice")
+	}
+	if !d.AllArgs(&a.RedisURL) {
+		return d.ArgErr()
+	}
+	if a.RedisURL == redisOff {
+		return nil
+	}
+	if _, err := parseRedis(a.RedisURL); err != nil {
+		return d.Errf("redis: %w", err)
+	}
+	return nil
+}
+
+func (a *App) parseOrigins(d *caddyfile.Dispenser) error {
+	origins := d.RemainingArgs()
+	if len(origins) == 0 {
+		return d.ArgErr()
+	}
+	for _, origin := range origins {
+		if err := checkOrigin(origin); err != nil {
+			return d.Errf("origin %q: %w", origin, err)
+		}
+	}
+	a.Origins = append(a.Origins, origins...)
+	return nil
+}
+
+// checkOrigin holds an origin to RFC 6454: a scheme, a host, maybe a port.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("not an http or https origin")
+	}
+	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("an origin ends after host and port")
+	}
+	return nil
+}
+
+func (a *App) parseIssuer(d *caddyfile.Dispenser) error {
+	start := d.Token()
+	issuer := new(Issuer)
+	if !d.AllArgs(&issuer.URL) {
+		return d.ArgErr()
+	}
+	if a.issuer(issuer.URL) != nil {
+		return d.Errf("issuer %s is there twice", issuer.URL)
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := issuer.parseOption(d); err != nil {
+			return err
+		}
+	}
+	if err := issuer.check(); err != nil {
+		return ErrorAt(start, "issuer %s: %w", issuer.URL, err)
+	}
+	a.Issuers = append(a.Issuers, issuer)
+	return nil
+}
+
+func (i *Issuer) parseOption(d *caddyfile.Dispenser) error {
+	switch option := d.Val(); option {
+	case "audience":
+		return parseList(d, &i.Audiences)
+	case "algorithms":
+		return i.parseAlgorithms(d)
+	case "jwks_uri":
+		if i.JWKSURI != "" {
+			return d.Err("jwks_uri is there twice")
+		}
+		if !d.AllArgs(&i.JWKSURI) {
+			return d.ArgErr()
+		}
+		return nil
+	case "leeway":
+		return i.parseLeeway(d)
+	default:
+		return d.Errf("issuer: unknown option %q", option)
+	}
+}
+
+func (i *Issuer) parseAlgorithms(d *caddyfile.Dispenser) error {
+	if err := parseList(d, &i.Algorithms); err != nil {
+		return err
+	}
+	unknown := slices.IndexFunc(i.Algorithms, func(name string) bool { return !jose.Algorithm(name).Supported() })
+	if unknown >= 0 {
+		return d.Errf("algorithms: %q is none that tokens are verified with", i.Algorithms[unknown])
+	}
+	return nil
+}
+
+func (i *Issuer) parseLeeway(d *caddyfile.Dispenser) error {
+	var value string
+	if !d.AllArgs(&value) {
+		return d.ArgErr()
+	}
+	leeway, err := caddy.ParseDuration(value)
+	if err != nil {
+		return d.Errf("leeway %q is not a duration", value)
+	}
+	i.Leeway = caddy.Duration(leeway)
+	return nil
+}
+
+func parseList(d *caddyfile.Dispenser, list *[]string) error {
+	values := d.RemainingArgs()
+	if len(values) == 0 {
+		return d.ArgErr()
+	}
+	*list = append(*list, values...)
+	return nil
+}
+
+// Interface guard.
+var _ caddyfile.Unmarshaler = (*App)(nil)

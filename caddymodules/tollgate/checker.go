@@ -1,0 +1,139 @@
+package tollgate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/dpop"
+)
+
+// Checker gives what checks a request's access token and its DPoP proof, for tokens
+// of these issuers and audiences; empty: all that are configured.
+func (a *App) Checker(issuerURLs, audiences []string) (*access.Checker, error) {
+	issuers, err := a.Select(issuerURLs, audiences)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := a.loadVerifier(issuers)
+	if err != nil {
+		return nil, err
+	}
+	return &access.Checker{Tokens: tokens, Proofs: a.proofs}, nil
+}
+
+// ProofAlgorithms gives what DPoP proofs may be signed with, as a challenge names it;
+// empty where DPoP is refused.
+func (a *App) ProofAlgorithms() string {
+	if a.proofs == nil {
+		return ""
+	}
+	return a.proofs.Algorithms()
+}
+
+// Select gives the issuers of these URLs, each narrowed down to these audiences. It
+// is an error to name one that is not configured.
+func (a *App) Select(urls, audiences []string) ([]*Issuer, error) {
+	if len(a.Issuers) == 0 {
+		return nil, errors.New("no issuer is configured")
+	}
+	named, err := a.named(urls)
+	if err != nil || len(audiences) == 0 {
+		return named, err
+	}
+	return narrow(named, audiences)
+}
+
+func (a *App) named(urls []string) ([]*Issuer, error) {
+	if len(urls) == 0 {
+		return a.Issuers, nil
+	}
+	named := make([]*Issuer, 0, len(urls))
+	for _, url := range urls {
+		issuer := a.issuer(url)
+		if issuer == nil {
+			return nil, fmt.Errorf("unknown issuer %q; configured: %s", url, strings.Join(a.issuerURLs(), " "))
+		}
+		if slices.Contains(named, issuer) {
+			return nil, fmt.Errorf("issuer %s is there twice", url)
+		}
+		named = append(named, issuer)
+	}
+	return named, nil
+}
+
+func (a *App) issuerURLs() []string {
+	urls := make([]string, 0, len(a.Issuers))
+	for _, issuer := range a.Issuers {
+		urls = append(urls, issuer.URL)
+	}
+	return urls
+}
+
+// narrow leaves out the issuers that no token of these audiences is expected from.
+func narrow(issuers []*Issuer, audiences []string) ([]*Issuer, error) {
+	for _, audience := range audiences {
+		known := func(i *Issuer) bool { return slices.Contains(i.Audiences, audience) }
+		if !slices.ContainsFunc(issuers, known) {
+			return nil, fmt.Errorf("audience %q is none of the issuers'", audience)
+		}
+	}
+	var narrowed []*Issuer
+	for _, issuer := range issuers {
+		copied := *issuer
+		copied.Audiences = slices.DeleteFunc(slices.Clone(issuer.Audiences), func(audience string) bool {
+			return !slices.Contains(audiences, audience)
+		})
+		if len(copied.Audiences) > 0 {
+			narrowed = append(narrowed, &copied)
+		}
+	}
+	return narrowed, nil
+}
+
+// replayMemories keeps the used DPoP proofs over a reload, when Redis does not.
+var replayMemories = caddy.NewUsagePool()
+
+// replayMemory is the pool's only key: a process has one memory.
+type replayMemory struct{}
+
+type pooledMemory struct{ *dpop.Memory }
+
+// Destruct has nothing to close.
+func (pooledMemory) Destruct() error { return nil }
+
+// provisionProofs sets DPoP up, if the configuration says what a proof has to name.
+func (a *App) provisionProofs() error {
+	if len(a.Origins) == 0 {
+		return nil
+	}
+	for _, origin := range a.Origins {
+		if err := checkOrigin(origin); err != nil {
+			return fmt.Errorf("origin %q: %w", origin, err)
+		}
+	}
+	replay, err := a.loadReplay()
+	if err != nil {
+		return err
+	}
+	a.proofs, err = dpop.New(dpop.Config{Origins: a.Origins, Replay: replay})
+	return err
+}
+
+func (a *App) loadReplay() (dpop.ReplayStore, error) {
+	if a.redis != nil {
+		return dpop.NewRedis(a.redis), nil
+	}
+	pooled, _, err := replayMemories.LoadOrNew(replayMemory{}, func() (caddy.Destructor, error) {
+		return pooledMemory{dpop.NewMemory(0, nil)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.releases = append(a.releases, func() { a.release(replayMemories, replayMemory{}) })
+	return pooled.(pooledMemory).Memory, nil
+}

@@ -1,0 +1,36 @@
+package tollgate
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/open-tollgate/tollgate/internal/token"
+)
+
+// What a decision about a request's token can be: the result label.
+const (
+	Accepted = "accepted" // access_token let it in
+	Refused  = "refused"  // access_token did not
+	Denied   = "denied"   // a require did not
+)
+
+// Decisions counts what was decided about tokens, and why. A package variable, so
+// that a reload does not set it back to zero.
+var Decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "tollgate_token_decisions_total",
+	Help: "Decisions about access tokens, by API, result and reason.",
+}, []string{"api", "result", "reason"})
+
+// tokenVar is the request variable that holds the verified token.
+const tokenVar = "tollgate.token"
+
+// SetToken makes the verified token known to the handlers that follow.
+func SetToken(r *http.Request, t *token.Token) { caddyhttp.SetVar(r.Context(), tokenVar, t) }
+
+// TokenOf gives the verified token of the request.
+func TokenOf(r *http.Request) (t *token.Token, ok bool) {
+	t, ok = caddyhttp.GetVar(r.Context(), tokenVar).(*token.Token)
+	return t, ok
+}
