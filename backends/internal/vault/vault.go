@@ -1,0 +1,99 @@
+// Package vault seals what a database must not hold in clear, with a master key
+// that lives in a file of its own.
+package vault
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const keySize = 32
+
+// Vault seals and opens values of one purpose. It is safe for concurrent use.
+type Vault struct{ aead cipher.AEAD }
+
+// Load reads the master key from the file, which is made when it is missing, and
+// derives the key for the purpose: what is sealed for one does not open for another.
+func Load(path, purpose string) (*Vault, error) {
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("vault: others can read %s (mode %04o): chmod 600 it", path, info.Mode().Perm())
+	}
+	master, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	if len(master) != keySize {
+		return nil, fmt.Errorf("vault: %s has %d bytes, a master key has %d", path, len(master), keySize)
+	}
+	return open(master, purpose)
+}
+
+func open(master []byte, purpose string) (*Vault, error) {
+	key, err := hkdf.Key(sha256.New, master, nil, "tollgate "+purpose, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	return &Vault{aead: aead}, nil
+}
+
+// create writes a new key when there is none. The file is linked into place
+// complete, so that of several processes that start together one wins and none
+// reads half a key.
+func create(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	draft, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(draft.Name()) }() // by then it has its real name, or is of no use
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // crypto/rand never fails
+	_, err = draft.Write(key)
+	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(draft.Name(), path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Seal encrypts. row names where the result belongs: it opens only there, so
+// that nobody can move it to a row of their own.
+func (v *Vault) Seal(row string, plain []byte) []byte {
+	return v.aead.Seal(nil, nil, plain, []byte(row))
+}
+
+// Open decrypts what Seal made for the same row.
+func (v *Vault) Open(row string, sealed []byte) ([]byte, error) {
+	plain, err := v.aead.Open(nil, nil, sealed, []byte(row))
+	if err != nil {
+		return nil, errors.New("vault: the value does not open: sealed with another master key, or altered")
+	}
+	return plain, nil
+}
