@@ -16,31 +16,33 @@ const (
 	insufficientScope = "insufficient_scope"
 )
 
-// challenge starts a challenge of the scheme with what every one of them carries.
-func (c *Checker) challenge(s scheme) problem.Challenge {
+// challenge makes a challenge of the scheme; code and description may be empty.
+func (c *Checker) challenge(s scheme, code, description string) string {
 	ch := problem.NewChallenge(string(s))
-	if s == dpopScheme && c.Proofs != nil {
+	if code != "" {
+		ch = ch.With("error", code)
+	}
+	if description != "" {
+		ch = ch.With("error_description", description)
+	}
+	if s == dpopScheme {
 		ch = ch.With("algs", c.Proofs.Algorithms())
 	}
 	if c.ResourceMetadata != "" {
 		ch = ch.With("resource_metadata", c.ResourceMetadata)
 	}
-	return ch
+	return ch.String()
 }
 
-// refuse makes a problem with an error code on the challenge of the scheme that was
-// used, and the bare challenges of the others that would do.
+// refuse puts the error code on the challenge of the scheme that was used, and adds
+// the bare challenge of the other scheme if that would do as well.
 func (c *Checker) refuse(p *problem.Problem, used scheme, code, description string) *problem.Problem {
-	first := c.challenge(used).With("error", code)
-	if description != "" {
-		first = first.With("error_description", description)
-	}
-	p = p.WithHeader("WWW-Authenticate", first.String())
-	if used == bearer && c.Proofs != nil {
-		return p.WithHeader("WWW-Authenticate", c.challenge(dpopScheme).String())
-	}
+	p = p.WithHeader("WWW-Authenticate", c.challenge(used, code, description))
 	if used == dpopScheme {
-		return p.WithHeader("WWW-Authenticate", c.challenge(bearer).String())
+		return p.WithHeader("WWW-Authenticate", c.challenge(bearer, "", ""))
+	}
+	if c.Proofs != nil {
+		return p.WithHeader("WWW-Authenticate", c.challenge(dpopScheme, "", ""))
 	}
 	return p
 }
@@ -48,18 +50,13 @@ func (c *Checker) refuse(p *problem.Problem, used scheme, code, description stri
 // noCredentials challenges without an error code: the caller may not have known
 // that there is something to authenticate for (RFC 6750 section 3.1).
 func (c *Checker) noCredentials(reason string) *problem.Problem {
-	p := problem.New(http.StatusUnauthorized, "missing_credentials", "This resource needs an access token.").
-		WithReason(reason).
-		WithHeader("WWW-Authenticate", c.challenge(bearer).String())
-	if c.Proofs == nil {
-		return p
-	}
-	return p.WithHeader("WWW-Authenticate", c.challenge(dpopScheme).String())
+	p := problem.New(http.StatusUnauthorized, "missing_credentials", "This resource needs an access token.")
+	return c.refuse(p.WithReason(reason), bearer, "", "")
 }
 
 func (c *Checker) badRequest(reason, detail string) *problem.Problem {
-	p := problem.New(http.StatusBadRequest, invalidRequest, detail).WithReason(reason)
-	return p.WithHeader("WWW-Authenticate", c.challenge(bearer).With("error", invalidRequest).String())
+	p := problem.New(http.StatusBadRequest, invalidRequest, detail)
+	return p.WithReason(reason).WithHeader("WWW-Authenticate", c.challenge(bearer, invalidRequest, ""))
 }
 
 func (c *Checker) invalidToken(used scheme, reason, detail string) *problem.Problem {

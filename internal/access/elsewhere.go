@@ -3,7 +3,6 @@ package access
 import (
 	"bufio"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,11 +44,11 @@ func isParameter(name string) bool {
 // inForm says whether the body is a form with an access_token near its beginning.
 // What has been read is put back.
 func inForm(r *http.Request) bool {
-	content := r.Header.Get("Content-Type")
-	if content == "" || r.Body == nil || r.Body == http.NoBody {
+	if r.Body == nil || r.Body == http.NoBody {
 		return false
 	}
-	if kind, _, err := mime.ParseMediaType(content); err != nil || kind != "application/x-www-form-urlencoded" {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
 		return false
 	}
 	body := bufio.NewReaderSize(r.Body, maxForm)

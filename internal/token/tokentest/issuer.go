@@ -163,7 +163,6 @@ func (k *Key) JWK() map[string]any {
 
 // public gives the members that make the thumbprint.
 func (k *Key) public() map[string]any {
-	k.t.Helper()
 	switch public := k.Private.Public().(type) {
 	case *ecdsa.PublicKey:
 		point, err := public.Bytes()

@@ -9,7 +9,6 @@ import (
 // Proof makes a valid DPoP proof by this key for one request with the access
 // token, altered by the options.
 func (k *Key) Proof(now time.Time, method, url, accessToken string, options ...Option) string {
-	k.t.Helper()
 	ath := sha256.Sum256([]byte(accessToken))
 	d := draft{
 		key:    k,
