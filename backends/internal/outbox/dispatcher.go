@@ -1,0 +1,222 @@
+package outbox
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/fault"
+	"github.com/open-tollgate/tollgate/backends/internal/vault"
+	"github.com/open-tollgate/tollgate/backends/internal/webhook"
+)
+
+const (
+	// lease is how long a delivery belongs to the worker that took it: well above
+	// the time of one try, since a lease that runs out means a second one.
+	lease = time.Minute
+	// poll finds what other instances committed and what became due.
+	poll = time.Second
+	// perEndpoint and inAll bound the tries under way. An endpoint that answers
+	// slowly fills its own share and no other's.
+	perEndpoint = 4
+	inAll       = 128
+	// minPause is how long an endpoint that said 429 or 503 is left alone at least.
+	minPause = 30 * time.Second
+)
+
+// Schedule is the published schedule: the time from each try to the next. When
+// it has run out, the delivery has failed.
+var Schedule = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
+	10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour,
+}
+
+// Config is what a Dispatcher is made of.
+type Config struct {
+	DB     *database.DB
+	Vault  *vault.Vault // opens the endpoints' secrets
+	Sender *webhook.Sender
+	Logger *slog.Logger
+	// Schedule is Schedule when nil.
+	Schedule []time.Duration
+	// Now is the clock of the machine when nil.
+	Now func() time.Time
+	// Tried is called after each try with delivered, refused, gone, busy or
+	// unreachable. Nil is nothing.
+	Tried func(result string)
+}
+
+// Dispatcher carries events to endpoints. Several instances share the work
+// through the database.
+type Dispatcher struct {
+	Config
+	queue *queue
+	wake  chan struct{}
+	tries sync.WaitGroup
+
+	mu    sync.Mutex
+	busy  map[string]int // tries under way, by endpoint
+	total int
+}
+
+// NewDispatcher makes a dispatcher. Run starts it.
+func NewDispatcher(cfg Config) *Dispatcher {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Schedule == nil {
+		cfg.Schedule = Schedule
+	}
+	if cfg.Tried == nil {
+		cfg.Tried = func(string) {}
+	}
+	return &Dispatcher{
+		Config: cfg,
+		queue:  &queue{db: cfg.DB, now: cfg.Now},
+		wake:   make(chan struct{}, 1),
+		busy:   make(map[string]int),
+	}
+}
+
+// Wake makes the dispatcher look at once: called after the commit of an event.
+func (d *Dispatcher) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is about to look anyway
+	}
+}
+
+// Run works until ctx ends, and then lets the tries under way finish.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	ticker := time.NewTicker(poll)
+	defer ticker.Stop()
+	defer d.tries.Wait()
+	for {
+		if err := d.dispatch(ctx); err != nil && ctx.Err() == nil {
+			d.Logger.Error("webhooks: cannot read the queue", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.wake:
+		case <-ticker.C:
+		}
+	}
+}
+
+// dispatch starts as many tries as the bounds allow.
+func (d *Dispatcher) dispatch(ctx context.Context) error {
+	targets, err := d.queue.due(ctx)
+	if err != nil {
+		return err
+	}
+	// When there is more than inAll allows, chance decides: no order of endpoints
+	// may let the first ones starve the others.
+	rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+	for _, t := range targets {
+		free := d.free(t.id)
+		if free == 0 {
+			continue
+		}
+		jobs, err := d.queue.claim(ctx, t.id, free)
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			d.start(ctx, t, j)
+		}
+	}
+	return nil
+}
+
+// free gives how many more tries an endpoint may have under way.
+func (d *Dispatcher) free(endpoint string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(0, min(perEndpoint-d.busy[endpoint], inAll-d.total))
+}
+
+func (d *Dispatcher) start(ctx context.Context, t target, j job) {
+	d.count(t.id, 1)
+	d.tries.Go(func() {
+		// What was begun is finished and noted, also while the service stops: the
+		// sender's own timeout bounds it.
+		d.try(context.WithoutCancel(ctx), t, j)
+		d.count(t.id, -1)
+		d.Wake()
+	})
+}
+
+func (d *Dispatcher) count(endpoint string, by int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.total += by
+	if d.busy[endpoint] += by; d.busy[endpoint] == 0 {
+		delete(d.busy, endpoint)
+	}
+}
+
+func (d *Dispatcher) try(ctx context.Context, t target, j job) {
+	log := d.Logger.With("event", j.event, "endpoint", t.id, "attempt", j.attempt)
+	secret, err := d.Vault.Open(t.id, t.secret)
+	if err != nil {
+		// Left to its lease: with the right key in place it goes on by itself.
+		log.Error("webhooks: cannot sign", "error", err)
+		return
+	}
+	outcome := d.Sender.Send(ctx, webhook.Message{URL: t.url, ID: j.event, Secrets: [][]byte{secret}, Body: j.payload})
+	if outcome.Delivered() {
+		fault.At(fault.AfterSend)
+	}
+	r := d.judge(j, outcome)
+	if err := d.queue.note(ctx, t.id, j, r); err != nil {
+		log.Error("webhooks: cannot note a try", "error", err)
+	}
+	d.Tried(word(outcome))
+	log.Info("webhook", "state", r.state, "status", outcome.Status, "error", r.err)
+}
+
+// judge decides what a try means for its delivery and endpoint.
+func (d *Dispatcher) judge(j job, o webhook.Outcome) result {
+	now := d.Now()
+	r := result{state: "pending", due: now, status: o.Status, gone: o.Gone()}
+	if o.Err != nil {
+		r.err = o.Err.Error()
+	}
+	if o.Delivered() {
+		r.state = "delivered"
+		return r
+	}
+	if o.Gone() || j.attempt > int64(len(d.Schedule)) {
+		r.state = "failed"
+		return r
+	}
+	delay := d.Schedule[j.attempt-1]
+	// Up to a tenth later, so that what failed together does not come back together.
+	delay += rand.N(delay/10 + 1)
+	if o.Busy() {
+		rest := max(minPause, o.RetryAfter)
+		r.pauseUntil = now.Add(rest)
+		delay = max(delay, rest)
+	}
+	r.due = now.Add(delay)
+	return r
+}
+
+// word names an outcome for metrics.
+func word(o webhook.Outcome) string {
+	switch {
+	case o.Delivered():
+		return "delivered"
+	case o.Gone():
+		return "gone"
+	case o.Busy():
+		return "busy"
+	case o.Err != nil:
+		return "unreachable"
+	}
+	return "refused"
+}
