@@ -114,7 +114,7 @@ func TestKeyHasOneAlgorithm(t *testing.T) {
 	}
 	k := &Key{Algorithm: PS256, Public: &private.PublicKey}
 	for _, a := range []Algorithm{RS256, ES256, EdDSA, "HS256", "none", "PS384"} {
-		m := &Message{Header: Header{Algorithm: a}, raw: compact(`{"alg":"` + string(a) + `"}`)}
+		m := &Message{Header: Header{Algorithm: a}, input: "e30.e30", signature: []byte("sig")}
 		if m.Verify(k, a) == nil {
 			t.Errorf("%s verifies", a)
 		}
