@@ -43,15 +43,15 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
-	authenticated, err := parseSettings(h, handler)
+	directives, err := parseSettings(h, handler)
 	if err != nil {
 		return nil, err
 	}
-	if !handler.Public && !authenticated {
+	if _, authenticated := directives["access_token"]; !authenticated && !handler.Public {
 		return nil, tollgate.ErrorAt(start, "api %s lets everybody in: it needs access_token, or public to say so aloud", handler.Name)
 	}
 	if handler.Routes, err = parseRoutes(h, handler); err != nil {
-		return nil, err
+		return nil, locate(err, directives)
 	}
 	return h.NewRoute(matchers, handler), nil
 }
@@ -99,31 +99,43 @@ func parseMatchers(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 }
 
 // parseSettings reads what is not a directive of its own and takes it out of the
-// block. It says whether the block has an access_token.
-func parseSettings(h httpcaddyfile.Helper, handler *Handler) (authenticated bool, err error) {
+// block. Of the directives that stay it gives where each one is.
+func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfile.Token, error) {
+	directives := make(map[string]caddyfile.Token)
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
-		switch h.Val() {
+		switch name := h.Val(); name {
 		case "public":
 			if h.CountRemainingArgs() > 0 {
-				return false, h.ArgErr()
+				return nil, h.ArgErr()
 			}
 			handler.Public = true
 			h.Delete()
 		case "methods":
 			if err := parseMethods(h, handler); err != nil {
-				return false, err
+				return nil, err
 			}
-		case "access_token":
-			if authenticated {
-				return false, h.Errf("api %s has access_token twice", handler.Name)
-			}
-			authenticated = true
-			h.NextSegment()
 		default:
+			if _, twice := directives[name]; twice && name == "access_token" {
+				return nil, h.Errf("api %s has access_token twice", handler.Name)
+			}
+			directives[name] = h.Token()
 			h.NextSegment()
 		}
 	}
-	return authenticated, nil
+	return directives, nil
+}
+
+// locate gives an unknown directive its own line: Caddy names the end of the block.
+func locate(err error, directives map[string]caddyfile.Token) error {
+	_, rest, found := strings.Cut(err.Error(), "unrecognized directive: ")
+	if !found {
+		return err
+	}
+	name, _, _ := strings.Cut(rest, " ")
+	if token, ok := directives[name]; ok {
+		return tollgate.ErrorAt(token, "unrecognized directive: %s", name)
+	}
+	return err
 }
 
 func parseMethods(h httpcaddyfile.Helper, handler *Handler) error {

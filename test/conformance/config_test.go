@@ -1,0 +1,165 @@
+package conformance
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// head is a sound beginning. In the cases below, the line that must be named in the
+// error ends in "#!".
+const head = `{
+	admin off
+	auto_https off
+	tollgate {
+		origin https://edge.test
+		issuer https://issuer.test {
+			audience https://edge.test/api
+		}
+	}
+}
+`
+
+const issuerless = `{
+	admin off
+	auto_https off
+}
+`
+
+func TestConfigErrorsNameFileAndLine(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, config string
+		want         []string
+	}{
+		{"neither token nor public", head + ":80 {\n api pay { #!\n respond ok\n }\n}", []string{"pay", "access_token", "public"}},
+		{"api without a block", head + ":80 {\n api pay #!\n}", []string{"pay", "access_token"}},
+		{"token and public", head + ":80 {\n api pay {\n public\n access_token #!\n }\n}", []string{"pay", "public"}},
+		{"token deep in a public api", head + ":80 {\n api pay {\n public\n handle /x {\n access_token #!\n }\n }\n}", []string{"public"}},
+		{"token only deep inside", head + ":80 {\n api pay { #!\n handle /x {\n access_token\n }\n }\n}", []string{"pay"}},
+		{"token twice", head + ":80 {\n api pay {\n access_token\n access_token #!\n }\n}", []string{"twice"}},
+		{"token with a matcher", head + ":80 {\n api pay {\n access_token /x #!\n }\n}", []string{"matcher", "/x"}},
+		{"token outside", head + ":80 {\n access_token #!\n}", []string{"inside an api"}},
+		{"unknown issuer", head + ":80 {\n api pay {\n access_token {\n issuer https://other.test #!\n }\n }\n}", []string{"unknown issuer", "https://other.test"}},
+		{"unknown audience", head + ":80 {\n api pay {\n access_token {\n audience https://other.test #!\n }\n }\n}", []string{"audience", "https://other.test"}},
+		{"no issuer at all", issuerless + ":80 {\n api pay {\n access_token #!\n }\n}", []string{"no issuer"}},
+		{"unknown option of access_token", head + ":80 {\n api pay {\n access_token {\n isuer x #!\n }\n }\n}", []string{"access_token", "isuer"}},
+		{"require in a public api", head + ":80 {\n api pay {\n public\n require { #!\n scope a\n }\n }\n}", []string{"require", "public"}},
+		{"require outside", head + ":80 {\n require { #!\n scope a\n }\n}", []string{"require", "inside an api"}},
+		{"empty require", head + ":80 {\n api pay {\n access_token\n require { #!\n }\n }\n}", []string{"require", "empty"}},
+		{"unknown option of require", head + ":80 {\n api pay {\n access_token\n require {\n scopes a #!\n }\n }\n}", []string{"require", "scopes"}},
+		{"claim without value", head + ":80 {\n api pay {\n access_token\n require {\n claim acr #!\n }\n }\n}", nil},
+		{"bad scope", head + ":80 {\n api pay {\n access_token\n require {\n scope \"a b\" #!\n }\n }\n}", []string{"a b"}},
+		{"nested api", head + ":80 {\n api pay {\n public\n handle {\n api inner { #!\n public\n }\n }\n }\n}", []string{"inside another", "pay"}},
+		{"name in use", head + ":80 {\n api pay /a {\n public\n }\n api pay /b { #!\n public\n }\n}", []string{"pay", "in use"}},
+		{"name in use on another site", head + ":80 {\n api pay {\n public\n }\n}\n:81 {\n api pay { #!\n public\n }\n}", []string{"in use"}},
+		{"bad name", head + ":80 {\n api Pay! { #!\n public\n }\n}", []string{"Pay!"}},
+		{"no name", head + ":80 {\n api { #!\n public\n }\n}", nil},
+		{"not a path", head + ":80 {\n api pay /a b { #!\n public\n }\n}", []string{"is not a path"}},
+		{"not a matcher", head + ":80 {\n api pay a { #!\n public\n }\n}", []string{"neither a path"}},
+		{"unknown method", head + ":80 {\n api pay {\n public\n methods GET TRACE #!\n }\n}", []string{"methods", "TRACE"}},
+		{"no method", head + ":80 {\n api pay {\n public\n methods #!\n }\n}", nil},
+		{"argument of public", head + ":80 {\n api pay {\n public yes #!\n }\n}", nil},
+		{"unknown directive inside", head + ":80 {\n api pay {\n public\n acess_token #!\n }\n}", []string{"acess_token"}},
+		{"unknown global option", "{\n tollgate {\n rediss x #!\n }\n}", []string{"tollgate", "rediss"}},
+		{"unknown issuer option", "{\n tollgate {\n issuer https://i.test {\n audience a\n audiences b #!\n }\n }\n}", []string{"audiences"}},
+		{"issuer without audience", "{\n tollgate {\n issuer https://i.test #!\n }\n}", []string{"https://i.test", "audience"}},
+		{"issuer twice", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n issuer https://i.test { #!\n audience b\n }\n }\n}", []string{"twice"}},
+		{"issuer in clear", "{\n tollgate {\n issuer http://i.test { #!\n audience a\n }\n }\n}", []string{"http://i.test"}},
+		{"key set in clear", "{\n tollgate {\n issuer https://i.test { #!\n audience a\n jwks_uri http://i.test/k\n }\n }\n}", []string{"http://i.test/k"}},
+		{"bad duration", "{\n tollgate {\n issuer https://i.test {\n audience a\n leeway soon #!\n }\n }\n}", []string{"leeway", "soon"}},
+		{"leeway too long", "{\n tollgate {\n issuer https://i.test { #!\n audience a\n leeway 1h\n }\n }\n}", []string{"leeway"}},
+		{"unknown algorithm", "{\n tollgate {\n issuer https://i.test {\n audience a\n algorithms ES256 HS256 #!\n }\n }\n}", []string{"algorithms", "HS256"}},
+		{"bad origin", "{\n tollgate {\n origin https://edge.test/path #!\n }\n}", []string{"origin", "https://edge.test/path"}},
+		{"bad redis", "{\n tollgate {\n redis http://user:canary@host #!\n }\n}", []string{"redis"}},
+		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
+		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			path := writeConfig(t, "Caddyfile", strings.ReplaceAll(test.config, " #!", ""))
+			before, _, found := strings.Cut(test.config, "#!")
+			if !found {
+				t.Fatal("the case marks no line")
+			}
+			output, err := validate(path, "caddyfile")
+			if err == nil {
+				t.Fatalf("valid:\n%s", output)
+			}
+			for _, want := range append(test.want, fmt.Sprintf("%s:%d", path, strings.Count(before, "\n")+1)) {
+				if !strings.Contains(output, want) {
+					t.Errorf("nothing of %q in\n%s", want, output)
+				}
+			}
+			if strings.Contains(output, "canary") {
+				t.Errorf("a password in\n%s", output)
+			}
+		})
+	}
+}
+
+// TestJSONConfigIsHeldToTheSame covers configurations that never were a Caddyfile.
+func TestJSONConfigIsHeldToTheSame(t *testing.T) {
+	t.Parallel()
+	const token, respond = `{"handler":"access_token"}`, `{"handler":"static_response","body":"ok"}`
+	tests := []struct{ name, api, want string }{
+		{"nothing", `{"handler":"api","name":"pay"}`, "access_token"},
+		{"answer first", `{"handler":"api","name":"pay","routes":[{"handle":[` + respond + `]},{"handle":[` + token + `]}]}`, "access_token"},
+		{"conditional", `{"handler":"api","name":"pay","routes":[{"match":[{"path":["/x"]}],"handle":[` + token + `]}]}`, "access_token"},
+		{"deep inside", `{"handler":"api","name":"pay","routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[` + token + `]}]}]}]}`, "access_token"},
+		{"public with token", `{"handler":"api","name":"pay","public":true,"routes":[{"handle":[` + token + `]}]}`, "public"},
+		{"nested", `{"handler":"api","name":"pay","public":true,"routes":[{"handle":[{"handler":"api","name":"inner","public":true}]}]}`, "inside another"},
+		{"bad name", `{"handler":"api","name":"a b","public":true}`, "name"},
+		{"unknown method", `{"handler":"api","name":"pay","public":true,"methods":["get"]}`, "get"},
+		{"token outside", token, "inside an api"},
+		{"unknown issuer", `{"handler":"api","name":"pay","routes":[{"handle":[{"handler":"access_token","issuers":["https://other.test"]}]}]}`, "unknown issuer"},
+		{"empty require", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require"}]}]}`, "empty"},
+		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			path := writeConfig(t, "edge.json", `{"admin":{"disabled":true},"apps":{
+				"tollgate":{"issuers":[{"url":"https://issuer.test","audiences":["a"]}]},
+				"http":{"servers":{"s":{"listen":[":80"],"routes":[{"handle":[`+test.api+`]}]}}}}}`)
+			output, err := validate(path, "")
+			if err == nil {
+				t.Fatalf("valid:\n%s", output)
+			}
+			if !strings.Contains(output, test.want) {
+				t.Errorf("nothing of %q in\n%s", test.want, output)
+			}
+		})
+	}
+}
+
+// TestValidateConnectsToNothing has Redis, the issuer and all services down.
+func TestValidateConnectsToNothing(t *testing.T) {
+	t.Parallel()
+	for _, redis := range []string{
+		"redis://127.0.0.1:1", "rediss://user:secret@127.0.0.1:1/2?min_idle_conns=5", "unix:///nowhere.sock",
+		"redis://127.0.0.1:1?master_name=m", "redis://127.0.0.1:1?addr=127.0.0.1:2", "redis://127.0.0.1:1?cluster=true",
+	} {
+		t.Run(redis, func(t *testing.T) {
+			t.Parallel()
+			output, err := validate(filepath.Join(root, "Caddyfile"), "caddyfile", "TOLLGATE_REDIS="+redis, "TOLLGATE_JWKS_URI=http://127.0.0.1:1/keys")
+			if err != nil || !strings.Contains(output, "Valid configuration") {
+				t.Fatalf("%v\n%s", err, output)
+			}
+			if strings.Contains(output, "out of reach") || strings.Contains(output, "not formatted") {
+				t.Fatalf("unexpected:\n%s", output)
+			}
+		})
+	}
+}
+
+// validate runs "tollgate validate"; no adapter is JSON.
+func validate(config, adapter string, env ...string) (string, error) {
+	command := exec.Command(binary, "validate", "--config", config, "--adapter", adapter)
+	command.Env = append(command.Environ(), env...)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}

@@ -1,0 +1,187 @@
+package conformance
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/open-tollgate/tollgate/internal/token/tokentest"
+)
+
+// platform is the shipped Caddyfile at work, with stubs for everything behind it.
+type platform struct {
+	*edge
+	origin  string
+	address string
+	issuer  *tokentest.Issuer
+	service *service
+	roots   *x509.CertPool
+	client  *http.Client
+}
+
+// newPlatform starts the edge. It is ready when the issuer's keys are there.
+func newPlatform(t *testing.T, env ...string) *platform {
+	t.Helper()
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	p := &platform{origin: "https://localhost:" + port, address: address, service: newService(t)}
+	p.issuer = tokentest.NewIssuer(t, p.origin)
+	keys := httptest.NewServer(p.issuer.Handler())
+	t.Cleanup(keys.Close)
+
+	behind := strings.TrimPrefix(p.service.server.URL, "http://")
+	p.edge = startEdge(t, filepath.Join(root, "Caddyfile"), append([]string{
+		"TOLLGATE_HOST=localhost", "TOLLGATE_PORT=" + port, "TOLLGATE_ORIGIN=" + p.origin,
+		"TOLLGATE_ADMIN=" + freeAddress(t), "TOLLGATE_JWKS_URI=" + keys.URL, "TOLLGATE_REDIS=off",
+		"TOLLGATE_AUTH=" + behind, "TOLLGATE_USERS=" + behind, "TOLLGATE_PAYMENTS=" + behind,
+	}, env...)...)
+
+	p.roots = p.authority()
+	p.client = &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots}, ForceAttemptHTTP2: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       20 * time.Second,
+	}
+	t.Cleanup(p.client.CloseIdleConnections)
+	waitFor(t, "the issuer's keys", func() bool {
+		age := p.metric(`tollgate_keyset_age_seconds{issuer="` + p.origin + `"}`)
+		return age != "0" && age != "+Inf"
+	})
+	return p
+}
+
+// authority gives the edge's local certificate authority.
+func (p *platform) authority() *x509.CertPool {
+	p.t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(p.get("/pki/ca/local/certificates")) {
+		p.t.Fatal("no certificate authority")
+	}
+	return roots
+}
+
+// answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// problem gives the members of a problem+json body.
+func (a answer) problem(t *testing.T) map[string]any {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("%d with content type %q: %s", a.status, got, a.body)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(a.body, &members); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return members
+}
+
+// option changes a request before it is sent.
+type option func(*http.Request)
+
+func withHeader(name, value string) option {
+	return func(r *http.Request) { r.Header[name] = append(r.Header[name], value) }
+}
+
+func withBearer(token string) option { return withHeader("Authorization", "Bearer "+token) }
+
+func withHost(host string) option { return func(r *http.Request) { r.Host = host } }
+
+// do sends a request to the edge.
+func (p *platform) do(t *testing.T, method, path string, options ...option) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.origin+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range options {
+		option(r)
+	}
+	response, err := p.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, response)
+}
+
+func read(t *testing.T, response *http.Response) answer {
+	t.Helper()
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, body}
+}
+
+// dial opens a TLS connection that speaks HTTP/1.1.
+func (p *platform) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// service stands for all services behind the edge.
+type service struct {
+	server *httptest.Server
+	count  atomic.Int64
+
+	mu   sync.Mutex
+	last *http.Request
+}
+
+func newService(t *testing.T) *service {
+	t.Helper()
+	s := new(service)
+	s.server = httptest.NewServer(s)
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+// ServeHTTP counts, remembers, and answers with an id that the edge has to replace.
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.count.Add(1)
+	s.mu.Lock()
+	s.last = r.Clone(r.Context())
+	s.mu.Unlock()
+	w.Header().Set("X-Request-Id", "from-the-service")
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"ok":true}`)
+}
+
+func (s *service) lastRequest() *http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// expectNothingBehind fails the test if anything but the edge saw what happens in do.
+func (p *platform) expectNothingBehind(t *testing.T, do func()) {
+	t.Helper()
+	before := p.service.count.Load()
+	do()
+	if after := p.service.count.Load(); after != before {
+		t.Errorf("%d requests reached a service", after-before)
+	}
+}
