@@ -46,16 +46,16 @@ func New(c Config) (*Set, error) {
 }
 
 // Start fetches the keys and keeps them fresh, in the background, until Close or
-// until ctx ends. Starting twice is the same as once.
+// until ctx ends. Starting what runs already changes nothing.
 func (s *Set) Start(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running != nil {
+	if s.running != nil && s.running.Err() == nil {
 		return
 	}
 	s.running, s.stop = context.WithCancel(ctx)
 	s.done.Add(1)
-	go s.keepFresh(s.running, s.launch(s.running, ""))
+	go s.keepFresh(s.running, s.join(s.running, ""))
 }
 
 // Close stops fetching and waits until nothing runs any more. The keys stay readable.
@@ -87,20 +87,19 @@ func (s *Set) keepFresh(ctx context.Context, f *flight) {
 		case <-time.After(jitter(pause)):
 		}
 		s.mu.Lock()
-		if f = s.flight; f == nil {
-			f = s.launch(ctx, "")
-		}
+		f = s.join(ctx, "")
 		s.mu.Unlock()
 	}
 }
 
-// launch starts a fetch. s.mu is held and no flight is under way.
-func (s *Set) launch(ctx context.Context, asked string) *flight {
-	f := &flight{asked: asked, landed: make(chan struct{})}
-	s.flight = f
-	s.done.Add(1)
-	go s.fly(ctx, f)
-	return f
+// join gives the flight that is under way, or starts one. s.mu is held.
+func (s *Set) join(ctx context.Context, asked string) *flight {
+	if s.flight == nil {
+		s.flight = &flight{asked: asked, landed: make(chan struct{})}
+		s.done.Add(1)
+		go s.fly(ctx, s.flight)
+	}
+	return s.flight
 }
 
 // fly fetches once and publishes what came of it.
@@ -194,13 +193,10 @@ func (s *Set) ask(id string) *flight {
 	if s.running == nil || s.running.Err() != nil || s.misses.known(id, now) {
 		return nil
 	}
-	if s.flight != nil {
-		return s.flight
-	}
-	if !s.misses.allow(now) {
+	if s.flight == nil && !s.misses.allow(now) {
 		return nil
 	}
-	return s.launch(s.running, id)
+	return s.join(s.running, id)
 }
 
 // missing says what it means that a key is not there: when the issuer could be
