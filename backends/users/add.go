@@ -1,0 +1,100 @@
+package users
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// maxPasswordFile bounds what is read as a password.
+const maxPasswordFile = 4 << 10
+
+// add makes one user, for an operator: the API's registration gives no id.
+func add(ctx context.Context, args []string, streams Streams) error {
+	flags := newFlagSet("add", "add one user and print its id as JSON.", streams)
+	dsn := flags.text("database", "users.db", databaseHelp)
+	username := flags.text("username", "", "`name` to sign in with; it never changes")
+	name := flags.text("name", "", "full `name`")
+	email := flags.text("email", "", "e-mail `address`")
+	passwordFile := flags.text("password-file", "", "`file` with the password, - for standard input")
+	replace := flags.Bool("replace", false, "give a user who has this username the new data; the id stays")
+	if err := flags.parse(args); err != nil {
+		return err
+	}
+	password, err := readPassword(*passwordFile, streams.In)
+	if err != nil {
+		return err
+	}
+	u := User{
+		Username: normaliseUsername(*username),
+		Name:     strings.TrimSpace(*name),
+		Email:    normaliseEmail(*email),
+		Locale:   defaultLocale,
+	}
+	if err := checkAdded(u, password); err != nil {
+		return err
+	}
+	db, err := Open(ctx, *dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // each write is committed already
+	u.passwordHash = hashPassword(password)
+	if u.ID, err = addOrReplace(ctx, store{db}, u, *replace); err != nil {
+		return err
+	}
+	return json.NewEncoder(streams.Out).Encode(map[string]string{"id": u.ID, "username": u.Username})
+}
+
+// checkAdded says which flag is wrong.
+func checkAdded(u User, password string) error {
+	for _, check := range []struct{ flag, fault string }{
+		{"username", checkUsername(u.Username)},
+		{"name", checkName(u.Name)},
+		{"email", checkEmail(u.Email)},
+		{"password-file", checkPassword(password, u.Username)},
+	} {
+		if check.fault != "" {
+			return fmt.Errorf("--%s %s", check.flag, check.fault)
+		}
+	}
+	return nil
+}
+
+func addOrReplace(ctx context.Context, s store, u User, replace bool) (id string, err error) {
+	id, created, err := s.create(ctx, u, time.Now())
+	if err != nil || created {
+		return id, err
+	}
+	if !replace {
+		return "", errors.New("the username is taken; --replace gives its user the new data")
+	}
+	return s.replace(ctx, u, time.Now())
+}
+
+// readPassword reads the password without the line end that editors put behind it.
+func readPassword(file string, stdin io.Reader) (string, error) {
+	source := stdin
+	switch file {
+	case "":
+		return "", errors.New("--password-file is missing")
+	case "-":
+	default:
+		opened, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("--password-file: %w", err)
+		}
+		defer func() { _ = opened.Close() }() // only read from
+		source = opened
+	}
+	content, err := io.ReadAll(io.LimitReader(source, maxPasswordFile))
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}

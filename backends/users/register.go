@@ -1,0 +1,63 @@
+package users
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/open-tollgate/tollgate/backends/internal/service"
+)
+
+// registration is the body of POST /api/users.
+type registration struct {
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+	Phone    string `json:"phone"`
+	Locale   string `json:"locale"`
+	Password string `json:"password"`
+}
+
+// user checks the registration and makes a user of it, still without a hash. The
+// address is what the user signs in with from now on.
+func (in registration) user() (User, error) {
+	email := normaliseEmail(in.Email)
+	u := User{Username: normaliseUsername(email), Name: strings.TrimSpace(in.Name), Email: email, Phone: in.Phone, Locale: in.Locale}
+	if u.Locale == "" {
+		u.Locale = defaultLocale
+	}
+	var wrong faults
+	wrong.add("/name", checkName(u.Name))
+	if detail := checkEmail(u.Email); detail != "" {
+		wrong.add("/email", detail)
+	} else {
+		wrong.add("/email", checkUsername(u.Username))
+	}
+	if u.Phone != "" {
+		wrong.add("/phone", checkPhone(u.Phone))
+	}
+	wrong.add("/locale", checkLocale(u.Locale))
+	wrong.add("/password", checkPassword(in.Password, u.Username))
+	return u, wrong.problem()
+}
+
+// register takes a registration. The answer, and the work for it, are the same
+// whether the address is known or not: nobody can ask here who has an account.
+// It is idempotent by nature, since an address is registered once.
+func (s *Service) register(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Cache-Control", "no-store")
+	var in registration
+	if p := service.ReadJSON(r, &in); p != nil {
+		return p
+	}
+	u, err := in.user()
+	if err != nil {
+		return err
+	}
+	if u.passwordHash, err = s.passwords.hash(r.Context(), in.Password); err != nil {
+		return err
+	}
+	if _, _, err = s.store.create(r.Context(), u, s.now()); err != nil {
+		return err
+	}
+	service.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "accepted"})
+	return nil
+}
