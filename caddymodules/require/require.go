@@ -127,8 +127,8 @@ func matches(claim any, wanted []string) bool {
 // notSenderConstrained asks for another token rather than for another permission:
 // that is a 401 (RFC 6750 section 3.1), with the scheme that would do.
 func (h *Handler) notSenderConstrained() *problem.Problem {
-	challenge := problem.NewChallenge("DPoP").With("algs", h.algorithms).With("error", "invalid_token").
-		With("error_description", "A sender-constrained access token is required")
+	challenge := problem.NewChallenge("DPoP").With("error", "invalid_token").
+		With("error_description", "A sender-constrained access token is required").With("algs", h.algorithms)
 	return problem.New(http.StatusUnauthorized, "invalid_token", "This request needs a sender-constrained access token.").
 		WithReason("not_sender_constrained").WithHeader("WWW-Authenticate", challenge.String())
 }

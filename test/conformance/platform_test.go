@@ -53,6 +53,13 @@ func newPlatform(t *testing.T, env ...string) *platform {
 		Timeout:       20 * time.Second,
 	}
 	t.Cleanup(p.client.CloseIdleConnections)
+	waitFor(t, "the certificate", func() bool {
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: p.roots, ServerName: "localhost"})
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	})
 	waitFor(t, "the issuer's keys", func() bool {
 		age := p.metric(`tollgate_keyset_age_seconds{issuer="` + p.origin + `"}`)
 		return age != "0" && age != "+Inf"
