@@ -1,0 +1,89 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
+	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+)
+
+// Registry is the server's state as the operator's commands use it.
+type Registry struct {
+	db    *database.DB
+	store *store.Store
+	vault *vault.Vault
+	now   func() time.Time
+}
+
+// OpenRegistry opens the database, brings it up to date, and loads the master
+// key, which is made when the file is missing.
+func OpenRegistry(ctx context.Context, dsn, secretFile string) (*Registry, error) {
+	return openRegistry(ctx, dsn, secretFile, time.Now)
+}
+
+func openRegistry(ctx context.Context, dsn, secretFile string, now func() time.Time) (*Registry, error) {
+	v, err := vault.Load(secretFile)
+	if err != nil {
+		return nil, fmt.Errorf("secret-file: %w", err)
+	}
+	db, err := database.Open(ctx, dsn, "auth")
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Registry{db: db, store: store.New(db, v, storeLifetimes(), now), vault: v, now: now}, nil
+}
+
+// Close closes the database.
+func (r *Registry) Close() error { return r.db.Close() }
+
+// AddClient registers a client and gives what its developer needs, once.
+func (r *Registry) AddClient(ctx context.Context, reg Registration) (Registered, error) {
+	if err := reg.check(); err != nil {
+		return Registered{}, err
+	}
+	hash := func(secret string) []byte { return r.vault.Hash(vault.ClientSecret, secret) }
+	client, shown, err := reg.client(hash, r.now())
+	if err != nil {
+		return Registered{}, err
+	}
+	if err := r.store.SaveClient(ctx, client, reg.Replace); err != nil {
+		return Registered{}, fmt.Errorf("%s: %w", reg.ID, err)
+	}
+	return shown, nil
+}
+
+// Clients lists the registered clients, without what is secret.
+func (r *Registry) Clients(ctx context.Context) ([]Registered, error) {
+	clients, err := r.store.Clients(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Registered, len(clients))
+	for i, c := range clients {
+		list[i] = registeredOf(c)
+	}
+	return list, nil
+}
+
+// Rotation is a new signing key.
+type Rotation struct {
+	KeyID      string    `json:"kid"`
+	ActiveFrom time.Time `json:"active_from"`
+}
+
+// RotateKeys publishes a new signing key at once, which begins to sign after the
+// delay; the key before it stays published until what it signed has expired.
+func (r *Registry) RotateKeys(ctx context.Context, delay time.Duration) (Rotation, error) {
+	if err := ensureKey(ctx, r.store, r.now()); err != nil {
+		return Rotation{}, err
+	}
+	key, err := addKey(ctx, r.store, r.now().Add(delay))
+	return Rotation{KeyID: key.ID, ActiveFrom: key.ActiveFrom.UTC()}, err
+}

@@ -1,0 +1,93 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/luikyv/go-oidc/pkg/goidc"
+)
+
+// scope says who may give a client a scope, and how a person would put it.
+type scope struct {
+	name   string
+	user   bool   // a user can consent to it
+	client bool   // a client can have it for itself (client credentials)
+	words  string // for the consent page
+}
+
+// scopes are all that there are. What is not here cannot be registered, asked
+// for or granted; the scopes of the services among themselves are not here.
+var scopes = []scope{
+	{name: "openid", user: true, words: "Know that it is you"},
+	{name: "profile:read", user: true, words: "Read your name and e-mail address"},
+	{name: "profile:write", user: true, words: "Change your name and e-mail address"},
+	{name: "accounts:read", user: true, words: "See your accounts, balances and transactions"},
+	{name: "accounts:write", user: true, words: "Open accounts for you"},
+	{name: "payments:create", client: true},
+	{name: "payments:read", user: true, client: true, words: "See payments that it asked you for"},
+	{name: scopeConfirm, user: true, words: "Carry out the payment shown here, once"},
+	{name: "users:create", client: true},
+}
+
+const (
+	scopeOpenID = "openid"
+	// scopeConfirm is worth nothing without the payment that it is for.
+	scopeConfirm = "payments:confirm"
+)
+
+func findScope(name string) (scope, bool) {
+	i := slices.IndexFunc(scopes, func(s scope) bool { return s.name == name })
+	if i < 0 {
+		return scope{}, false
+	}
+	return scopes[i], true
+}
+
+// userMay tells whether a user can consent to every one of the scopes.
+func userMay(names []string) bool {
+	return all(names, func(s scope) bool { return s.user })
+}
+
+// clientMay tells whether a client can have every one of the scopes for itself.
+func clientMay(names []string) bool {
+	return all(names, func(s scope) bool { return s.client })
+}
+
+func all(names []string, ok func(scope) bool) bool {
+	for _, name := range names {
+		if s, known := findScope(name); !known || !ok(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// subset tells whether each of the space-separated scopes is among the others.
+func subset(names, of string) bool {
+	allowed := strings.Fields(of)
+	for name := range strings.FieldsSeq(names) {
+		if !slices.Contains(allowed, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// inWords gives the scopes as the consent page shows them.
+func inWords(names []string) []string {
+	var words []string
+	for _, name := range names {
+		if s, known := findScope(name); known && s.words != "" {
+			words = append(words, s.words)
+		}
+	}
+	return words
+}
+
+func libraryScopes() []goidc.Scope {
+	list := make([]goidc.Scope, len(scopes))
+	for i, s := range scopes {
+		list[i] = goidc.NewScope(s.name)
+	}
+	return list
+}
