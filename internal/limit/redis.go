@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// defaultDeadline is how long a decision may take. It is long for Redis and short for a
-// caller; within it a busy Redis is waited for rather than refused.
-const defaultDeadline = 100 * time.Millisecond
+// defaultDeadline is how long a decision may take. It is long for Redis, so that a
+// hiccup of the network refuses nobody, and short for a caller.
+const defaultDeadline = 250 * time.Millisecond
 
 //go:embed sliding.lua
 var slidingScript string
@@ -30,7 +30,7 @@ type RedisConfig struct {
 	Client redis.UniversalClient
 	// Prefix begins every key: "tollgate" when empty.
 	Prefix string
-	// Deadline bounds a decision: 100 ms when zero.
+	// Deadline bounds a decision: 250 ms when zero.
 	Deadline time.Duration
 }
 

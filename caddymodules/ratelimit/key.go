@@ -1,0 +1,118 @@
+package ratelimit
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// template is a key with its placeholders, taken apart once.
+type template []part
+
+// part is literal text, or the name of a placeholder.
+type part struct{ literal, placeholder string }
+
+// parseTemplate takes a key apart. A backslash before a brace makes it literal, as
+// everywhere in Caddy.
+func parseTemplate(key string) (template, error) {
+	var t template
+	var literal strings.Builder
+	for i := 0; i < len(key); i++ {
+		switch {
+		case key[i] == '\\' && i+1 < len(key) && (key[i+1] == '{' || key[i+1] == '}'):
+			i++
+			literal.WriteByte(key[i])
+		case key[i] == '{':
+			name, _, closed := strings.Cut(key[i+1:], "}")
+			if !closed || name == "" || strings.ContainsAny(name, "{ ") {
+				return nil, errors.New("a placeholder is not closed, or has no name")
+			}
+			t = append(t, part{literal: literal.String()}, part{placeholder: name})
+			literal.Reset()
+			i += len(name) + 1
+		default:
+			literal.WriteByte(key[i])
+		}
+	}
+	return append(t, part{literal: literal.String()}).compact(), nil
+}
+
+// compact drops empty parts and joins literals.
+func (t template) compact() template {
+	var short template
+	for _, p := range t {
+		last := len(short) - 1
+		switch {
+		case p == part{}:
+		case last >= 0 && p.placeholder == "" && short[last].placeholder == "":
+			short[last].literal += p.literal
+		default:
+			short = append(short, p)
+		}
+	}
+	return short
+}
+
+// resolve replaces the placeholders that are the same for every request.
+func (t template) resolve(repl *caddy.Replacer) (template, error) {
+	resolved := make(template, 0, len(t))
+	for _, p := range t {
+		if isStatic(p.placeholder) {
+			value, _ := repl.GetString(p.placeholder)
+			if value == "" {
+				return nil, fmt.Errorf("{%s} is empty", p.placeholder)
+			}
+			p = part{literal: value}
+		}
+		resolved = append(resolved, p)
+	}
+	return resolved.compact(), nil
+}
+
+func isStatic(placeholder string) bool {
+	return strings.HasPrefix(placeholder, "env.") ||
+		strings.HasPrefix(placeholder, "file.") ||
+		strings.HasPrefix(placeholder, "system.")
+}
+
+// fill gives the key of a request, and whether every placeholder had a value. Where
+// there are several, each value comes with its length, so that no choice of values
+// can make one caller's key out of another's.
+func (t template) fill(repl *caddy.Replacer) (key string, full bool) {
+	if len(t) == 1 {
+		return t[0].value(repl)
+	}
+	several := t.placeholders() > 1
+	full = true
+	var b strings.Builder
+	for _, p := range t {
+		value, ok := p.value(repl)
+		full = full && ok
+		if several && p.placeholder != "" {
+			b.WriteString(strconv.Itoa(len(value)))
+			b.WriteByte(':')
+		}
+		b.WriteString(value)
+	}
+	return b.String(), full
+}
+
+func (t template) placeholders() (n int) {
+	for _, p := range t {
+		if p.placeholder != "" {
+			n++
+		}
+	}
+	return n
+}
+
+func (p part) value(repl *caddy.Replacer) (value string, ok bool) {
+	if p.placeholder == "" {
+		return p.literal, true
+	}
+	value, _ = repl.GetString(p.placeholder)
+	return value, value != ""
+}
