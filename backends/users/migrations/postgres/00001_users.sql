@@ -24,3 +24,7 @@ CREATE TABLE password_attempts (
 	last_at      BIGINT NOT NULL
 );
 CREATE INDEX password_attempts_last_at ON password_attempts (last_at);
+
+-- +goose Down
+DROP TABLE password_attempts;
+DROP TABLE users;

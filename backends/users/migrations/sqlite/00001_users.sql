@@ -24,3 +24,7 @@ CREATE TABLE password_attempts (
 	last_at      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX password_attempts_last_at ON password_attempts (last_at);
+
+-- +goose Down
+DROP TABLE password_attempts;
+DROP TABLE users;
