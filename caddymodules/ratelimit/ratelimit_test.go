@@ -1,157 +1,19 @@
 package ratelimit
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/open-tollgate/tollgate/internal/problem"
-	"github.com/open-tollgate/tollgate/internal/testenv"
 )
-
-// The tests that provision are not parallel: Caddy sets globals while it does.
-
-// site is a provisioned configuration.
-type site struct {
-	ctx     caddy.Context
-	handler caddyhttp.MiddlewareHandler
-	stop    context.CancelFunc
-}
-
-// load provisions a Caddyfile as Caddy does, without listening.
-func load(t testing.TB, caddyfile string) *site {
-	t.Helper()
-	s, err := tryLoad(caddyfile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.stop() })
-	return s
-}
-
-func tryLoad(caddyfile string) (*site, error) {
-	text, err := adapt(caddyfile)
-	if err != nil {
-		return nil, err
-	}
-	var config struct {
-		Apps map[string]json.RawMessage `json:"apps"`
-	}
-	if err := json.Unmarshal(text, &config); err != nil {
-		return nil, err
-	}
-	var servers struct {
-		Servers map[string]struct {
-			Routes json.RawMessage `json:"routes"`
-		} `json:"servers"`
-	}
-	if err := json.Unmarshal(config.Apps["http"], &servers); err != nil {
-		return nil, err
-	}
-	delete(config.Apps, "http") // only its routes: the tests have no listener
-	return provision(config.Apps, "http.handlers.subroute",
-		fmt.Sprintf(`{"routes":%s}`, servers.Servers["srv0"].Routes))
-}
-
-func provision(apps caddy.ModuleMap, module, config string) (*site, error) {
-	outer, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: apps})
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := caddy.NewContext(outer)
-	handler, err := ctx.LoadModuleByID(module, json.RawMessage(config))
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	stopped := false
-	stop := func() {
-		if !stopped {
-			cancel()
-		}
-		stopped = true
-	}
-	return &site{ctx: ctx, handler: handler.(caddyhttp.MiddlewareHandler), stop: stop}, nil
-}
-
-// do serves a request. The error is what the routes return to the server.
-func (s *site) do(t testing.TB, path, user string) (*httptest.ResponseRecorder, error) {
-	t.Helper()
-	rec := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodGet, path, nil)
-	if user != "" {
-		r.Header.Set("User", user)
-	}
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, new(caddyhttp.Server))
-	err := s.handler.ServeHTTP(rec, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}))
-	return rec, err
-}
-
-// refusal gives the problem of an error as the server sees it.
-func refusal(t testing.TB, err error) *problem.Problem {
-	t.Helper()
-	var handlerErr caddyhttp.HandlerError
-	if !errors.As(err, &handlerErr) {
-		t.Fatalf("error %v, want a HandlerError", err)
-	}
-	var p *problem.Problem
-	if !errors.As(err, &p) || p.Status != handlerErr.StatusCode {
-		t.Fatalf("error %v, want one with a problem of the same status", err)
-	}
-	return p
-}
-
-func (s *site) mustPass(t testing.TB, path, user string) http.Header {
-	t.Helper()
-	rec, err := s.do(t, path, user)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec.Header()
-}
-
-// zoneFile is a site with one zone of the name for each test.
-func zoneFile(t testing.TB, options string) string {
-	return ":80 {\nrate_limit {\nzone " + t.Name() + " {\n" + options + "\n}\n}\n}\n"
-}
-
-func (s *site) decisions(t testing.TB, zone, decision string) float64 {
-	t.Helper()
-	families, err := s.ctx.GetMetricsRegistry().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, family := range families {
-		if family.GetName() != "tollgate_rate_limit_decisions_total" {
-			continue
-		}
-		for _, metric := range family.GetMetric() {
-			labels := make(map[string]string)
-			for _, label := range metric.GetLabel() {
-				labels[label.GetName()] = label.GetValue()
-			}
-			if len(labels) == 2 && labels["zone"] == zone && labels["decision"] == decision {
-				return metric.GetCounter().GetValue()
-			}
-		}
-	}
-	t.Fatalf("no metric for zone %s, decision %s", zone, decision)
-	return 0
-}
 
 func TestTwoZones(t *testing.T) {
 	s := load(t, `:80 {
@@ -384,56 +246,6 @@ func TestTwoHandlersKeepTheirFields(t *testing.T) {
 	if got := s.mustPass(t, "/", "").Values("RateLimit-Policy"); len(got) != 2 {
 		t.Errorf("RateLimit-Policy %q", got)
 	}
-}
-
-func TestRedis(t *testing.T) {
-	server := testenv.NewRedisServer(t)
-	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h")
-	one, two := load(t, file), load(t, file)
-	one.mustPass(t, "/", "")
-	if h := two.mustPass(t, "/", ""); !strings.Contains(h.Get("RateLimit"), ";r=3;") {
-		t.Errorf("RateLimit %q: want 2 used of 5", h.Get("RateLimit"))
-	}
-	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
-	defer client.Close()
-	if keys := client.Keys(t.Context(), "*").Val(); len(keys) != 1 || keys[0] != "{tollgate:}:TestRedis:3600000000:a" {
-		t.Errorf("keys %q", keys)
-	}
-	server.Kill()
-	rec, err := one.do(t, "/", "")
-	if p := refusal(t, err); p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") != "1" || p.Cause == nil {
-		t.Errorf("%+v", p)
-	}
-	if rec.Header().Get("Retry-After") != "1" || rec.Header().Get("RateLimit") != "" {
-		t.Errorf("header %v", rec.Header())
-	}
-	if got := one.decisions(t, t.Name(), "error"); got != 1 {
-		t.Errorf("%v errors, want 1", got)
-	}
-	server.Restart()
-	one.mustPass(t, "/", "")
-}
-
-// TestSlowRedis: a Redis that does not answer must not hold requests up.
-func TestSlowRedis(t *testing.T) {
-	server := testenv.NewRedisServer(t)
-	s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s?read_timeout=200ms\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h"))
-	s.mustPass(t, "/", "")
-	server.Pause()
-	started := time.Now()
-	if _, err := s.do(t, "/", ""); refusal(t, err).Status != http.StatusServiceUnavailable {
-		t.Error(err)
-	}
-	if took := time.Since(started); took > 2*time.Second {
-		t.Errorf("the answer took %v", took)
-	}
-	server.Resume()
-	s.mustPass(t, "/", "")
-}
-
-// TestProvisionDoesNotDial: a configuration is valid while Redis is down.
-func TestProvisionDoesNotDial(t *testing.T) {
-	load(t, "{\ntollgate {\nredis redis://127.0.0.1:1\n}\n}\n"+zoneFile(t, "key a\nevents 5\nwindow 1h"))
 }
 
 func BenchmarkServeHTTP(b *testing.B) {

@@ -1,0 +1,63 @@
+package ratelimit
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/open-tollgate/tollgate/internal/testenv"
+)
+
+func TestRedis(t *testing.T) {
+	server := testenv.NewRedisServer(t)
+	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h")
+	one, two := load(t, file), load(t, file)
+	one.mustPass(t, "/", "")
+	if h := two.mustPass(t, "/", ""); !strings.Contains(h.Get("RateLimit"), ";r=3;") {
+		t.Errorf("RateLimit %q: want 2 used of 5", h.Get("RateLimit"))
+	}
+	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	defer client.Close()
+	if keys := client.Keys(t.Context(), "*").Val(); len(keys) != 1 || keys[0] != "{tollgate:}:TestRedis:3600000000:a" {
+		t.Errorf("keys %q", keys)
+	}
+	server.Kill()
+	rec, err := one.do(t, "/", "")
+	if p := refusal(t, err); p.Status != http.StatusServiceUnavailable || p.Header.Get("Retry-After") != "1" || p.Cause == nil {
+		t.Errorf("%+v", p)
+	}
+	if rec.Header().Get("Retry-After") != "1" || rec.Header().Get("RateLimit") != "" {
+		t.Errorf("header %v", rec.Header())
+	}
+	if got := one.decisions(t, t.Name(), "error"); got != 1 {
+		t.Errorf("%v errors, want 1", got)
+	}
+	server.Restart()
+	one.mustPass(t, "/", "")
+}
+
+// TestSlowRedis: a Redis that does not answer must not hold requests up.
+func TestSlowRedis(t *testing.T) {
+	server := testenv.NewRedisServer(t)
+	s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s?read_timeout=200ms\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h"))
+	s.mustPass(t, "/", "")
+	server.Pause()
+	started := time.Now()
+	if _, err := s.do(t, "/", ""); refusal(t, err).Status != http.StatusServiceUnavailable {
+		t.Error(err)
+	}
+	if took := time.Since(started); took > 2*time.Second {
+		t.Errorf("the answer took %v", took)
+	}
+	server.Resume()
+	s.mustPass(t, "/", "")
+}
+
+// TestProvisionDoesNotDial: a configuration is valid while Redis is down.
+func TestProvisionDoesNotDial(t *testing.T) {
+	load(t, "{\ntollgate {\nredis redis://127.0.0.1:1\n}\n}\n"+zoneFile(t, "key a\nevents 5\nwindow 1h"))
+}
