@@ -42,7 +42,7 @@ func (c *Checker) Check(r *http.Request) (*token.Token, *problem.Problem) {
 	}
 	used, raw, err := parse(fields[0])
 	if err != nil {
-		return nil, c.badRequest(MalformedHeader, "The Authorization header is malformed.")
+		return nil, c.malformedHeader()
 	}
 	if used == unsupported || used == dpopScheme && c.Proofs == nil {
 		return nil, c.noCredentials(UnsupportedScheme)
@@ -53,6 +53,9 @@ func (c *Checker) Check(r *http.Request) (*token.Token, *problem.Problem) {
 // authenticate verifies the token, and that the sender may use it.
 func (c *Checker) authenticate(r *http.Request, used scheme, raw string) (*token.Token, *problem.Problem) {
 	t, err := c.Tokens.Verify(r.Context(), raw)
+	if err != nil && !isB64Token(raw) {
+		return nil, c.malformedHeader()
+	}
 	if err != nil {
 		return nil, c.refusedToken(used, err)
 	}

@@ -59,6 +59,10 @@ func (c *Checker) badRequest(reason, detail string) *problem.Problem {
 	return p.WithReason(reason).WithHeader("WWW-Authenticate", c.challenge(bearer, invalidRequest, ""))
 }
 
+func (c *Checker) malformedHeader() *problem.Problem {
+	return c.badRequest(MalformedHeader, "The Authorization header is malformed.")
+}
+
 func (c *Checker) invalidToken(used scheme, reason, detail string) *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, invalidToken, detail).WithReason(reason)
 	return c.refuse(p, used, invalidToken, detail)
