@@ -125,3 +125,12 @@ func scan(row interface{ Scan(...any) error }) (Account, error) {
 	a.CreatedAt = time.UnixMicro(created).UTC()
 	return a, nil
 }
+
+// Rename gives an account another name. What was paid under the old one keeps it.
+func Rename(ctx context.Context, tx *sql.Tx, a Account, name string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE accounts SET name = $1, version = version + 1 WHERE id = $2`, name, a.ID)
+	if err != nil {
+		return fmt.Errorf("ledger: renaming an account: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+// Package rest holds what the backends' APIs do alike: routes whose refusals are
+// problems, conditional reads, and pages of lists.
+package rest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/open-tollgate/tollgate/internal/problem"
+)
+
+// Endpoint answers a request, or gives the error to answer with: a
+// *problem.Problem is told to the caller, anything else only to the log.
+type Endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// Router is a ServeMux that also refuses unknown paths and methods as problems.
+// Routes are added before it serves.
+type Router struct {
+	mux     *http.ServeMux
+	log     *slog.Logger
+	methods map[string][]string // by path
+}
+
+// NewRouter makes a router without routes.
+func NewRouter(log *slog.Logger) *Router {
+	rt := &Router{mux: http.NewServeMux(), log: log, methods: make(map[string][]string)}
+	rt.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem.New(http.StatusNotFound, "not_found", "There is nothing at this path.").Write(w)
+	})
+	return rt
+}
+
+// Handle adds a route such as "GET /api/payments/{id}" behind a guard.
+func (rt *Router) Handle(pattern string, guard func(http.Handler) http.Handler, e Endpoint) {
+	rt.mux.Handle(pattern, guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := e(w, r); err != nil {
+			rt.refuse(w, r, err)
+		}
+	})))
+	method, path, _ := strings.Cut(pattern, " ")
+	if len(rt.methods[path]) == 0 {
+		rt.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { rt.wrongMethod(w, path) })
+	}
+	rt.methods[path] = append(rt.methods[path], method)
+	if method == http.MethodGet {
+		rt.methods[path] = append(rt.methods[path], http.MethodHead)
+	}
+}
+
+// ServeHTTP answers one request.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+
+func (rt *Router) wrongMethod(w http.ResponseWriter, path string) {
+	allow := strings.Join(rt.methods[path], ", ")
+	problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "This path takes "+allow+".").
+		WithHeader("Allow", allow).Write(w)
+}
+
+func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var refusal *problem.Problem
+	switch {
+	case errors.As(err, &refusal):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		refusal = problem.New(http.StatusServiceUnavailable, "busy", "The service is busy. Try again in a moment.").
+			WithRetryAfter(time.Second).WithCause(err)
+	default:
+		refusal = problem.New(http.StatusInternalServerError, "internal_error",
+			"Something went wrong here. It is safe to try again with the same Idempotency-Key.").WithCause(err)
+	}
+	if refusal.Status >= http.StatusInternalServerError {
+		rt.log.Error("request failed", "route", r.Pattern, "error", refusal, "request_id", w.Header().Get("X-Request-Id"))
+	}
+	refusal.Write(w)
+}

@@ -1,0 +1,230 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/command"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/outbox"
+	"github.com/open-tollgate/tollgate/backends/internal/service"
+	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
+	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+	"github.com/open-tollgate/tollgate/internal/problem"
+)
+
+// The exit codes. Scripts tell books that are wrong from a check that could not run.
+const (
+	exitFailed    = 1
+	exitViolation = 3
+)
+
+// Main runs the program "payments" with these arguments, until it is done or a
+// signal comes, and gives its exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := service.Signals()
+	defer stop()
+	err := commandLine.Run(ctx, args, command.Streams{Out: stdout, Err: stderr})
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintln(stderr, "payments:", err)
+	var refusal *problem.Problem
+	if errors.As(err, &refusal) {
+		for _, wrong := range refusal.Errors {
+			fmt.Fprintf(stderr, "  %s %s\n", wrong.Pointer, wrong.Detail)
+		}
+	}
+	var violation *ledger.Violation
+	if errors.As(err, &violation) {
+		return exitViolation
+	}
+	return exitFailed
+}
+
+var commandLine = command.Program{
+	Name:    "payments",
+	Purpose: "moves money between accounts, once and by consent.",
+	Commands: []command.Command{
+		{Name: "serve", Purpose: "answer the payments API and deliver webhooks until a signal comes", Run: serve},
+		{Name: "account open", Purpose: "open a user's account; one of that name is left as it is", Run: accountOpen},
+		{Name: "merchant add", Purpose: "open the account that a client is paid to", Run: merchantAdd},
+		{Name: "webhook add", Purpose: "tell a client of its payments; prints the secret once", Run: webhookAdd},
+		{Name: "ledger verify", Purpose: "check the books; exits with 3 and names the first bad row", Run: ledgerVerify},
+	},
+}
+
+// storage are the flags that every command has.
+type storage struct{ dsn, secretFile *string }
+
+func storageFlags(flags *command.Flags) storage {
+	return storage{
+		dsn: flags.Text("database", "payments.db", "SQLite `file`, or a postgres:// DSN"),
+		secretFile: flags.Text("secret-file", "",
+			"`file` with the master key, made when missing; empty: beside the SQLite file, with .key for its ending"),
+	}
+}
+
+func (s storage) open(ctx context.Context) (*database.DB, error) { return OpenDatabase(ctx, *s.dsn) }
+
+// keyFile is where the master key is. Instances that share a PostgreSQL need one
+// key, so there its place must be said.
+func (s storage) keyFile(dialect database.Dialect) (string, error) {
+	if *s.secretFile != "" {
+		return *s.secretFile, nil
+	}
+	if dialect == database.Postgres {
+		return "", errors.New("--secret-file is missing: with PostgreSQL every instance needs the same one")
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
+}
+
+func serve(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	listen := flags.Text("listen", "127.0.0.1:8083", "`address` to listen on")
+	issuer := flags.Text("issuer", "https://localhost:8443", "`URL` of the authorization server; also the edge's origin")
+	jwksURL := flags.Text("jwks-url", "http://127.0.0.1:8081/oauth/jwks", "`URL` of the issuer's keys; empty: discover it")
+	audience := flags.Text("audience", "", "`audience` that tokens must be for; empty: the issuer and /api")
+	allowPrivate := flags.Switch("webhook-allow-private", "let webhooks into private networks and this machine")
+	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
+		return err
+	}
+	if *audience == "" {
+		*audience = *issuer + "/api"
+	}
+	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "payments")
+	db, err := stored.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // the process ends: nothing is left to lose
+	keyFile, err := stored.keyFile(db.Dialect)
+	if err != nil {
+		return err
+	}
+	secrets, err := OpenVault(keyFile)
+	if err != nil {
+		return err
+	}
+	check := tokencheck.Config{Issuer: *issuer, JWKSURL: *jwksURL, Audience: *audience, Origin: *issuer, Logger: logger}
+	api, err := tokencheck.New(check)
+	if err != nil {
+		return err
+	}
+	// Services call each other directly, with plain bearer tokens that live for a minute.
+	check.Audience, check.Origin = tokencheck.InternalAudience, ""
+	internal, err := tokencheck.New(check)
+	if err != nil {
+		return err
+	}
+	api.Start(ctx)
+	internal.Start(ctx)
+	server := New(Config{
+		DB: db, API: api, Internal: internal, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger,
+	})
+	return service.Serve(ctx, service.Config{
+		Name: "payments", Listen: *listen, Handler: server, Logger: logger, Ready: server.Ready, Background: server.Background(),
+	})
+}
+
+func accountOpen(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	owner := flags.Text("owner", "", "`id` of the user")
+	name := flags.Text("name", "", "`name` of the account, as its owner reads it")
+	currency := flags.Text("currency", "EUR", "ISO 4217 `code`")
+	deposit := flags.Text("deposit", "0", "opening balance in `minor units`; given once, when the account is made")
+	if err := flags.ParseAll(args, "owner", "name", "currency"); err != nil {
+		return err
+	}
+	units, err := strconv.ParseInt(*deposit, 10, 64)
+	if err != nil {
+		return errors.New("--deposit must be a whole number of minor units")
+	}
+	db, err := stored.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	account, err := OpenAccount(ctx, db, *owner, *name, *currency, units)
+	if err != nil {
+		return err
+	}
+	return command.Print(streams.Out, account)
+}
+
+func merchantAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	client := flags.Text("client", "", "`id` of the client")
+	name := flags.Text("name", "", "`name` that payers are shown")
+	currency := flags.Text("currency", "EUR", "ISO 4217 `code`")
+	if err := flags.ParseAll(args, "client", "name", "currency"); err != nil {
+		return err
+	}
+	db, err := stored.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	account, err := AddMerchant(ctx, db, *client, *name, *currency)
+	if err != nil {
+		return err
+	}
+	return command.Print(streams.Out, account)
+}
+
+func webhookAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	client := flags.Text("client", "", "`id` of the client")
+	url := flags.Text("url", "", "`URL` that is told: https, or http to this machine")
+	replace := flags.Switch("replace", "make this the client's only endpoint, with a new secret")
+	if err := flags.ParseAll(args, "client", "url"); err != nil {
+		return err
+	}
+	db, err := stored.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	keyFile, err := stored.keyFile(db.Dialect)
+	if err != nil {
+		return err
+	}
+	secrets, err := OpenVault(keyFile)
+	if err != nil {
+		return err
+	}
+	endpoint, err := outbox.AddEndpoint(ctx, db, secrets, *client, *url, *replace, time.Now())
+	if err != nil {
+		return err
+	}
+	return command.Print(streams.Out, struct {
+		ID     string `json:"id"`
+		Client string `json:"client_id"`
+		URL    string `json:"url"`
+		Secret string `json:"secret"`
+	}{endpoint.ID, endpoint.Client, endpoint.URL, endpoint.Secret})
+}
+
+func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	if err := flags.ParseAll(args); err != nil {
+		return err
+	}
+	db, err := stored.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	if err := VerifyLedger(ctx, db); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(streams.Out, "the books are right")
+	return err
+}

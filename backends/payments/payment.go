@@ -1,0 +1,133 @@
+package payments
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/money"
+	"github.com/open-tollgate/tollgate/backends/internal/outbox"
+)
+
+// Status is where a payment stands.
+type Status string
+
+// The states of a payment. The first flow goes from RequiresConsent straight to
+// Succeeded or Rejected; the schema knows them all.
+const (
+	RequiresConsent Status = "requires_consent"
+	Processing      Status = "processing"
+	InReview        Status = "in_review"
+	RequiresCapture Status = "requires_capture"
+	Succeeded       Status = "succeeded"
+	Rejected        Status = "rejected"
+	Canceled        Status = "canceled"
+	Expired         Status = "expired"
+)
+
+// iso20022 gives each state its code of ExternalPaymentTransactionStatus1Code.
+var iso20022 = map[Status]string{
+	RequiresConsent: "RCVD", // received
+	Processing:      "PDNG", // pending
+	InReview:        "PDNG",
+	RequiresCapture: "ACFC", // accepted, funds checked
+	Succeeded:       "ACSC", // accepted, settlement completed
+	Rejected:        "RJCT",
+	Canceled:        "CANC",
+	Expired:         "RJCT",
+}
+
+// Why a payment ended without money, in its reason_code.
+const (
+	insufficientFunds = "insufficient_funds"
+	consentTimeout    = "consent_timeout"
+)
+
+// payment is a row of the table.
+type payment struct {
+	ID              string
+	ClientID        string
+	CreditorAccount string
+	CreditorName    string
+	Payer           string // user id; empty until confirmed
+	DebtorAccount   string // empty until confirmed
+	Amount          money.Amount
+	Authorised      int64
+	Captured        int64
+	Refunded        int64
+	Status          Status
+	ReasonCode      string
+	Description     string
+	EndToEndID      string // empty when the client gave none
+	Metadata        map[string]string
+	Version         int64
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	ExpiresAt       time.Time
+}
+
+// party is one side of a payment.
+type party struct {
+	Name      string `json:"name,omitempty"`
+	AccountID string `json:"account_id"`
+}
+
+// paymentView is a payment as the API and the webhooks show it.
+type paymentView struct {
+	ID             string            `json:"id"`
+	Status         Status            `json:"status"`
+	ISO20022Status string            `json:"iso20022_status"`
+	ReasonCode     string            `json:"reason_code,omitempty"`
+	Amount         money.Amount      `json:"amount"`
+	Captured       money.Amount      `json:"captured"`
+	Refunded       money.Amount      `json:"refunded"`
+	Creditor       party             `json:"creditor"`
+	Debtor         *party            `json:"debtor,omitempty"`
+	Description    string            `json:"description,omitempty"`
+	EndToEndID     string            `json:"end_to_end_id,omitempty"`
+	Metadata       map[string]string `json:"metadata"`
+	// AuthorizationDetails is what to ask the user's consent for, while it is wanted.
+	AuthorizationDetails *authorizationDetails `json:"authorization_details,omitempty"`
+	CreatedAt            time.Time             `json:"created_at"`
+	UpdatedAt            time.Time             `json:"updated_at"`
+	ExpiresAt            time.Time             `json:"expires_at"`
+}
+
+func (p payment) view() paymentView {
+	v := paymentView{
+		ID:             p.ID,
+		Status:         p.Status,
+		ISO20022Status: iso20022[p.Status],
+		ReasonCode:     p.ReasonCode,
+		Amount:         p.Amount,
+		Captured:       money.Amount{Value: p.Captured, Currency: p.Amount.Currency},
+		Refunded:       money.Amount{Value: p.Refunded, Currency: p.Amount.Currency},
+		Creditor:       party{Name: p.CreditorName, AccountID: p.CreditorAccount},
+		Description:    p.Description,
+		EndToEndID:     p.EndToEndID,
+		Metadata:       p.Metadata,
+		CreatedAt:      p.CreatedAt,
+		UpdatedAt:      p.UpdatedAt,
+		ExpiresAt:      p.ExpiresAt,
+	}
+	if p.DebtorAccount != "" {
+		v.Debtor = &party{AccountID: p.DebtorAccount}
+	}
+	if p.Status == RequiresConsent {
+		v.AuthorizationDetails = p.details()
+	}
+	return v
+}
+
+// event is what the client is told when the payment has come to a state.
+func (p payment) event() outbox.Event {
+	return outbox.Event{Client: p.ClientID, Type: "payment." + string(p.Status), Subject: p.ID, Data: p.view()}
+}
+
+// metadataJSON is the column's text. A map of strings always marshals.
+func (p payment) metadataJSON() string {
+	text, err := json.Marshal(p.Metadata)
+	if err != nil || p.Metadata == nil {
+		return "{}"
+	}
+	return string(text)
+}

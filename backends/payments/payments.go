@@ -1,0 +1,139 @@
+// Package payments is the backend that moves money: payments that a client asks
+// for, that a user consents to, and that a ledger carries out exactly once.
+package payments
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/idempotency"
+	"github.com/open-tollgate/tollgate/backends/internal/outbox"
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
+	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
+	"github.com/open-tollgate/tollgate/backends/internal/vault"
+	"github.com/open-tollgate/tollgate/backends/internal/webhook"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// consentTime is how long a payment waits for the user's consent.
+const consentTime = time.Hour
+
+// Config is what the service needs. All fields but Now are required.
+type Config struct {
+	DB       *database.DB      // migrated, see OpenDatabase
+	API      *tokencheck.Check // tokens of the public API
+	Internal *tokencheck.Check // tokens of the platform's own services
+	Vault    *vault.Vault      // seals the secrets of webhooks, see OpenVault
+	// WebhookAllowPrivate lets webhooks into private networks and this machine.
+	WebhookAllowPrivate bool
+	Logger              *slog.Logger
+	Now                 func() time.Time // nil: the clock of the machine
+}
+
+// Server is the payments backend. It is an http.Handler; Background is what runs
+// beside it.
+type Server struct {
+	db         *database.DB
+	gates      []*tokencheck.Check
+	keys       *idempotency.Keeper
+	dispatcher *outbox.Dispatcher
+	metrics    *metrics
+	log        *slog.Logger
+	now        func() time.Time
+	routes     *rest.Router
+}
+
+// New makes the service.
+func New(cfg Config) *Server {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Server{
+		db:      cfg.DB,
+		gates:   []*tokencheck.Check{cfg.API, cfg.Internal},
+		keys:    idempotency.New(cfg.DB, cfg.Now),
+		metrics: newMetrics(prometheus.NewRegistry(), cfg.DB),
+		log:     cfg.Logger,
+		now:     cfg.Now,
+		routes:  rest.NewRouter(cfg.Logger),
+	}
+	s.dispatcher = outbox.NewDispatcher(outbox.Config{
+		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,
+		Sender: webhook.NewSender(cfg.WebhookAllowPrivate, cfg.Now),
+		Tried:  s.metrics.tried,
+	})
+	s.addRoutes(cfg.API, cfg.Internal)
+	return s
+}
+
+func (s *Server) addRoutes(api, internal *tokencheck.Check) {
+	for _, route := range []struct {
+		pattern, scope string
+		endpoint       rest.Endpoint
+	}{
+		{"POST /api/payments", "payments:create", s.createPayment},
+		{"GET /api/payments", "payments:read", s.listPayments},
+		{"GET /api/payments/{id}", "payments:read", s.readPayment},
+		{"POST /api/payments/{id}/confirm", "payments:confirm", s.confirmPayment},
+		{"GET /api/accounts", "accounts:read", s.listAccounts},
+		{"POST /api/accounts", "accounts:write", s.openAccount},
+		{"GET /api/accounts/{id}", "accounts:read", s.readAccount},
+		{"GET /api/accounts/{id}/entries", "accounts:read", s.listEntries},
+	} {
+		s.routes.Handle(route.pattern, api.Require(route.scope), route.endpoint)
+	}
+	s.routes.Handle("GET /internal/payments/{id}", internal.Require("internal:payments"), s.paymentForConsent)
+	s.routes.Handle("GET /internal/accounts", internal.Require("internal:payments"), s.accountsForConsent)
+	s.routes.Handle("GET /metrics", func(next http.Handler) http.Handler { return next }, s.metrics.serve)
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
+
+// Background is the work that runs beside the handler: it carries webhooks,
+// expires payments and forgets old idempotency keys.
+func (s *Server) Background() []func(context.Context) error {
+	return []func(context.Context) error{s.dispatcher.Run, s.sweep}
+}
+
+// Ready tells whether requests can be served: the database answers, and the keys
+// that verify tokens are here.
+func (s *Server) Ready(ctx context.Context) error {
+	for _, gate := range s.gates {
+		if !gate.Ready() {
+			return errors.New("the keys of the issuer are not here yet")
+		}
+	}
+	return s.db.PingContext(ctx)
+}
+
+// OpenDatabase opens and migrates the database of the service.
+func OpenDatabase(ctx context.Context, dsn string) (*database.DB, error) {
+	db, err := database.Open(ctx, dsn, "payments")
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		err = db.Migrate(ctx, files)
+	}
+	if err != nil {
+		_ = db.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return db, nil
+}
+
+// OpenVault opens what seals the secrets of webhooks, with the master key in the
+// file; the file is made when it is missing.
+func OpenVault(path string) (*vault.Vault, error) { return vault.Load(path, "payments webhooks") }

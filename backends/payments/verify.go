@@ -1,0 +1,44 @@
+package payments
+
+import (
+	"context"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+)
+
+// rules hold of payments against the ledger.
+var rules = []ledger.Rule{
+	{Name: "captured and refunded are the sums of the payment's transfers", Table: "payments", Query: `
+		SELECT p.id FROM payments p LEFT JOIN (
+			SELECT payment_id, SUM(CASE purpose WHEN 'payment' THEN amount ELSE 0 END) AS captured,
+				SUM(CASE purpose WHEN 'refund' THEN amount ELSE 0 END) AS refunded
+			FROM transfers WHERE kind IN ('direct', 'post') GROUP BY payment_id) t ON t.payment_id = p.id
+		WHERE p.captured <> COALESCE(t.captured, 0) OR p.refunded <> COALESCE(t.refunded, 0)`},
+	{Name: "refunded <= captured <= authorised <= amount", Table: "payments", Query: `
+		SELECT id FROM payments WHERE refunded > captured OR captured > authorised OR authorised > amount`},
+	{Name: "a payment moves money between its own two accounts", Table: "transfers", Query: `
+		SELECT t.id FROM transfers t LEFT JOIN payments p ON p.id = t.payment_id
+			AND p.debtor_account = t.debit_account AND p.creditor_account = t.credit_account AND p.currency = t.currency
+		WHERE t.purpose = 'payment' AND p.id IS NULL`},
+	{Name: "a payment moves its money once", Table: "payments", Query: `
+		SELECT payment_id AS id FROM transfers WHERE purpose = 'payment' AND kind IN ('direct', 'pending')
+		GROUP BY payment_id HAVING count(*) > 1`},
+	{Name: "money was captured exactly in the states that say so", Table: "payments", Query: `
+		SELECT id FROM payments WHERE (status = 'succeeded' AND captured = 0)
+			OR (status IN ('requires_consent', 'rejected', 'expired') AND captured > 0)`},
+	{Name: "what was captured was consented to", Table: "payments", Query: `
+		SELECT p.id FROM payments p LEFT JOIN consents c ON c.payment_id = p.id AND c.client_id = p.client_id
+			AND c.user_id = p.payer AND c.debtor_account = p.debtor_account AND c.creditor_account = p.creditor_account
+			AND c.amount = p.amount AND c.currency = p.currency
+		WHERE p.captured > 0 AND c.payment_id IS NULL`},
+	{Name: "a payment that succeeded was told of once", Table: "payments", Query: `
+		SELECT p.id FROM payments p WHERE p.status = 'succeeded' AND 1 <> (
+			SELECT count(*) FROM events e WHERE e.subject = p.id AND e.type = 'payment.succeeded')`},
+}
+
+// VerifyLedger checks that the books are right, from the transfers up. The first
+// row that breaks a rule is a *ledger.Violation.
+func VerifyLedger(ctx context.Context, db *database.DB) error {
+	return ledger.Verify(ctx, db.DB, rules...)
+}
