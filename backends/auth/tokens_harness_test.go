@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
@@ -37,14 +39,29 @@ func hashOf(token string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// rsaKeys are slow to make, so all tests share them.
-var rsaKeys = sync.OnceValue(func() map[int]*rsa.PrivateKey {
-	keys := make(map[int]*rsa.PrivateKey)
-	for _, bits := range []int{1024, 2048} {
-		keys[bits], _ = rsa.GenerateKey(rand.Reader, bits) // checked where it is used
+// rsaKey is slow to make, so all tests share it.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// weakProof is a DPoP proof by an RSA key of 1024 bits, made by hand: the library
+// of the tests refuses such a key.
+func weakProof(t testing.TB, url string) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return keys
-})
+	encode := base64.RawURLEncoding.EncodeToString
+	header, _ := json.Marshal(map[string]any{"typ": "dpop+jwt", "alg": "PS256",
+		"jwk": map[string]string{"kty": "RSA", "e": "AQAB", "n": encode(key.N.Bytes())}}) // maps of strings
+	claims, _ := json.Marshal(map[string]any{"htm": "POST", "htu": url, "iat": time.Now().Unix(), "jti": rand.Text()})
+	input := encode(header) + "." + encode(claims)
+	digest := sha256.Sum256([]byte(input))
+	signature, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return input + "." + encode(signature)
+}
 
 // strangeKeys are keys of other kinds than ES256, by what a client would do with them.
 func strangeKeys(t testing.TB) map[string]jwk.Key {
@@ -57,10 +74,14 @@ func strangeKeys(t testing.TB) map[string]jwk.Key {
 	if err != nil {
 		t.Fatal(err)
 	}
+	private, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]jwk.Key{
-		"PS256": importKey(t, rsaKeys()[2048], jwa.PS256()),
+		"PS256": importKey(t, private, jwa.PS256()),
 		"EdDSA": importKey(t, edwards, jwa.EdDSA()),
-		"RS256": importKey(t, rsaKeys()[2048], jwa.RS256()),
+		"RS256": importKey(t, private, jwa.RS256()),
 		"ES384": importKey(t, p384, jwa.ES384()),
 	}
 }
