@@ -123,10 +123,14 @@ func (s *Set) fly(ctx context.Context, f *flight) {
 	close(f.landed)
 }
 
+// report tells of keys that are left out. Keys for encryption are nothing unusual;
+// a set of which nothing can be used refuses every token.
 func (s *Set) report(fresh *snapshot) {
-	if len(fresh.left) > 0 || len(fresh.keys) == 0 {
-		s.config.Logger.Warn("keys of an issuer are left out",
-			"issuer", s.name(), "used", len(fresh.keys), "left", errors.Join(fresh.left...))
+	switch left := errors.Join(fresh.left...); {
+	case len(fresh.keys) == 0:
+		s.config.Logger.Warn("an issuer has no key that can be used", "issuer", s.name(), "left", left)
+	case left != nil:
+		s.config.Logger.Info("keys of an issuer are left out", "issuer", s.name(), "used", len(fresh.keys), "left", left)
 	}
 }
 
