@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/lestrrat-go/jwx/v3/jwa"
@@ -287,7 +288,7 @@ func TestProofs(t *testing.T) {
 		t.Fatal(err)
 	}
 	withPrivate := sign(t, fapi.proof, map[string]any{"typ": "dpop+jwt", "jwk": fapi.proof},
-		map[string]any{"htm": "POST", "htu": endpoint, "iat": 1, "jti": "x"})
+		map[string]any{"htm": "POST", "htu": endpoint, "iat": time.Now().Unix(), "jti": "x"})
 	if !strings.Contains(string(private), `"d"`) {
 		t.Fatal("the key is not private")
 	}

@@ -283,9 +283,10 @@ func dumpContains(t *testing.T, s *Store, table, secret string) bool {
 }
 
 func newSession(id string) *goidc.AuthnSession {
+	now := int(time.Now().Unix())
 	return &goidc.AuthnSession{
 		ID: id, Status: goidc.StatusPending, ClientID: "shop", PushedAuthReqID: "pushed-" + id,
-		ExpiresAt: int(time.Now().Add(time.Minute).Unix()), Store: map[string]any{},
+		CreatedAt: now, ExpiresAt: now + 60, Store: map[string]any{},
 	}
 }
 
