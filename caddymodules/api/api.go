@@ -137,6 +137,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	c := beginCall(h.Name, w, r)
 	defer c.observe()
 	err := h.serve(c, r)
+	c.returned = true
 	if err == nil {
 		return nil
 	}

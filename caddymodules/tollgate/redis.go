@@ -12,6 +12,19 @@ import (
 	"go.uber.org/zap"
 )
 
+func init() {
+	redis.SetLogger(redisLog{})
+}
+
+// redisLog takes what go-redis would print to standard error, which is each failed
+// dial. That Redis is out of reach is said louder by whoever needs it.
+type redisLog struct{}
+
+// Printf logs a line.
+func (redisLog) Printf(_ context.Context, format string, values ...any) {
+	caddy.Log().Named("redis").Debug(fmt.Sprintf(format, values...))
+}
+
 // redisOff is what an operator writes for "no Redis, this process's memory": an
 // environment variable cannot leave a line of the Caddyfile out.
 const redisOff = "off"

@@ -35,6 +35,7 @@ const errorsConfig = `{
 		methods GET
 		error /own/409 "" 409
 		error /own/500 "" 500
+		abort /own/abort
 		respond /own/ids "{http.api.name} {http.api.request_id} {http.api.interaction_id}"
 	}
 }
@@ -103,7 +104,12 @@ func TestErrorsOfOtherHandlers(t *testing.T) {
 			t.Errorf("a site that listens twice: %d %s", got.status, got.body)
 		}
 	}
+	fresh := &http.Client{Transport: new(http.Transport)} // on a connection used before, it would try again
+	if response, err := fresh.Get("http://" + plain + "/own/abort"); err == nil {
+		t.Errorf("abort: %d", read(t, response).status)
+	}
 	for series, want := range map[string]string{
+		`tollgate_requests_total{api="plain_own",code="499",method="GET"}`: "1",
 		`tollgate_requests_total{api="pages_own",code="404",method="GET"}`: "1",
 		`tollgate_requests_total{api="plain",code="413",method="POST"}`:    "1",
 		`tollgate_requests_total{api="twice",code="200",method="GET"}`:     "2",
