@@ -19,6 +19,9 @@ import (
 var (
 	code = regexp.MustCompile(`^[a-z][a-z_]*$`)
 	name = regexp.MustCompile(`^tollgate_[a-z_]+$`)
+	// named is a test that a document names; declared one in the source.
+	named    = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+)`")
+	declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9]+)\(`)
 	// row is a line of a table that begins with a word in backquotes.
 	row = regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|")
 )
@@ -33,6 +36,20 @@ func TestErrorsAreDocumented(t *testing.T) {
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	compare(t, "operators.md", documented(t, "operators.md", name), metricNames(t))
+}
+
+// TestNamedTestsExist looks for each test that auditors.md calls a proof.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	tests := make(map[string]bool)
+	walk(t, "_test.go", func(path string) {
+		maps.Copy(tests, matches(t, path, declared))
+	})
+	for test := range matches(t, "auditors.md", named) {
+		if !tests[test] {
+			t.Errorf("auditors.md names %s, which is not there", test)
+		}
+	}
 }
 
 func compare(t *testing.T, document string, documented, spoken map[string]bool) {
@@ -55,15 +72,21 @@ func compare(t *testing.T, document string, documented, spoken map[string]bool) 
 // documented gives the words that rows of the document begin with, if they look like wanted.
 func documented(t *testing.T, document string, wanted *regexp.Regexp) map[string]bool {
 	t.Helper()
-	text, err := os.ReadFile(document)
+	words := matches(t, document, row)
+	maps.DeleteFunc(words, func(word string, _ bool) bool { return !wanted.MatchString(word) })
+	return words
+}
+
+// matches gives what the pattern's group matches in the file.
+func matches(t *testing.T, path string, pattern *regexp.Regexp) map[string]bool {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	words := make(map[string]bool)
-	for _, match := range row.FindAllSubmatch(text, -1) {
-		if wanted.Match(match[1]) {
-			words[string(match[1])] = true
-		}
+	for _, match := range pattern.FindAllSubmatch(text, -1) {
+		words[string(match[1])] = true
 	}
 	return words
 }
@@ -120,20 +143,36 @@ func metricNames(t *testing.T) map[string]bool {
 func source(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	folders := make(map[string][]*ast.File)
-	for _, root := range []string{"../internal", "../caddymodules", "../backends"} {
-		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
-				return err
+	walk(t, ".go", func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders[filepath.Dir(path)] = append(folders[filepath.Dir(path)], file)
+	})
+	return folders
+}
+
+// walk visits the files of the module whose names end like this.
+func walk(t *testing.T, end string, visit func(path string)) {
+	t.Helper()
+	for _, root := range []string{"../internal", "../caddymodules", "../backends", "../test"} {
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Name() == "node_modules" {
+				return fs.SkipDir
 			}
-			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-			folders[filepath.Dir(path)] = append(folders[filepath.Dir(path)], file)
+			if err == nil && strings.HasSuffix(path, end) {
+				visit(path)
+			}
 			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return folders
 }
 
 func inspect(files []*ast.File, visit func(ast.Node)) {
