@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
 )
 
 func TestDuplicateParametersAreRefused(t *testing.T) {
@@ -118,6 +120,42 @@ func TestDatabaseThatDoesNotAnswer(t *testing.T) {
 	b.open(shop, "urn:ietf:params:oauth:request_uri:x").problem(http.StatusServiceUnavailable, "in a few seconds")
 	if err := w.server.Ready(t.Context()); err == nil {
 		t.Error("it says that it is ready")
+	}
+}
+
+// The library renders an error after the page that it could not save: nothing of
+// that page may be left, a cookie or a redirect least of all.
+func TestAnErrorTakesThePlaceOfThePage(t *testing.T) {
+	t.Parallel()
+	s := &Server{}
+	a := newAnswer()
+	a.Header().Set("Set-Cookie", "x=1")
+	a.Header().Set("Location", "/elsewhere")
+	a.WriteHeader(http.StatusSeeOther)
+	_, _ = a.Write([]byte("the page before")) // a buffer takes everything
+	if err := s.renderError(a, nil, store.ErrUnavailable); err != nil {
+		t.Fatal(err)
+	}
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Set-Cookie")+a.header.Get("Location") != "" ||
+		strings.Contains(a.body.String(), "the page before") {
+		t.Errorf("%d %v %s", a.status, a.header, a.body.String())
+	}
+}
+
+func TestNoClientGetsTheInternalAudience(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.standard()
+	for name, value := range map[string]string{"resource": internalAudience, "audience": internalAudience} {
+		own := ownForm("payments:create")
+		own.Set(name, value)
+		form := shop.codeForm(shop.code(with(name, value)))
+		form.Set(name, value)
+		for _, got := range []reply{shop.post(tokenPath, own).ok(t), shop.post(tokenPath, form).ok(t)} {
+			if aud := w.claimsOf(got.text("access_token"))["aud"]; !reflect.DeepEqual(aud, []any{w.issuer + "/api"}) {
+				t.Errorf("%s: aud is %v", name, aud)
+			}
+		}
 	}
 }
 

@@ -68,6 +68,7 @@ var guards = []struct {
 	{"lifetimes of request_uri, session, code and refresh token", TestLifetimes},
 	{"ten seconds of leeway", TestClockLeeway},
 	{"DPoP proofs", TestProofs},
+	{"two DPoP fields are not none", TestTwoProofsAreNotNone},
 	{"refresh with another key is refused", TestRefreshWithAnotherKeyIsRefused},
 	{"revoking an access token revokes its grant", TestRevocation},
 	{"introspection refuses refresh tokens and strangers", TestIntrospection},
@@ -77,6 +78,7 @@ var guards = []struct {
 	{"publish second, move to first, retire", TestKeyRotation},
 	{"registrations", TestRegistrations},
 	{"dynamic registration is closed", TestPathsThatAreNotRouted},
+	{"the services' audience is not to be had", TestNoClientGetsTheInternalAudience},
 
 	// Errors.
 	{"codes, descriptions and challenges", TestErrorAnswers},
@@ -84,6 +86,7 @@ var guards = []struct {
 	{"body limits and forms", TestRequestsThatAreNoForm},
 	{"a database that fails is 503, never a refusal or a pass", TestDatabaseThatDoesNotAnswer},
 	{"a replay store that fails is 503", TestJTIStoreThatFails},
+	{"an error takes the place of the page", TestAnErrorTakesThePlaceOfThePage},
 	{"no secret in the log", TestNoSecretInTheLog},
 }
 
