@@ -19,7 +19,7 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(streams.Err, nil))
+	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "auth")
 	server, err := auth.New(ctx, auth.Config{
 		Database: *state.database, SecretFile: *state.secretFile, Issuer: *issuer, Audience: *audience,
 		UsersURL: *users, PaymentsURL: *payments, Logger: logger,
