@@ -104,7 +104,9 @@ func TestInTx(t *testing.T) {
 func TestSQLiteKeepsWhatItCommits(t *testing.T) {
 	t.Parallel()
 	db := open(t, filepath.Join(t.TempDir(), "with space?and#marks.db"))
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "recursive_triggers": "1",
+	} {
 		var got string
 		if err := db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %s, %v; want %s", pragma, got, err, want)

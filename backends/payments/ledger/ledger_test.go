@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -165,6 +166,26 @@ func TestSchemaRefuses(t *testing.T) {
 		} {
 			if _, err := attempt(); err == nil {
 				b.t.Errorf("the schema let %s pass", name)
+			}
+		}
+		b.must(Verify(b.t.Context(), b.DB.DB))
+	})
+}
+
+// A statement that inserts can also take the place of a row that is there.
+func TestNoInsertReplacesATransfer(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(b *books) {
+		b.must(b.move(b.external, b.wallet, 10))
+		const columns = ` INTO transfers (id, kind, debit_account, credit_account, amount, currency, purpose, created_at)
+			SELECT id, kind, debit_account, credit_account, amount + 1, currency, purpose, created_at FROM transfers WHERE true`
+		statements := []string{`INSERT` + columns + ` ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`}
+		if b.Dialect == database.SQLite {
+			statements = append(statements, `REPLACE`+columns, `INSERT OR REPLACE`+columns)
+		}
+		for _, statement := range statements {
+			if _, err := b.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+				b.t.Errorf("%s: got %v", statement, err)
 			}
 		}
 		b.must(Verify(b.t.Context(), b.DB.DB))
