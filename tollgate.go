@@ -8,5 +8,6 @@ import (
 	_ "github.com/open-tollgate/tollgate/caddymodules/api"         // the API that all of it is about
 	_ "github.com/open-tollgate/tollgate/caddymodules/ratelimit"   // how much
 	_ "github.com/open-tollgate/tollgate/caddymodules/require"     // what they may do
+	_ "github.com/open-tollgate/tollgate/caddymodules/seamless"    // listeners that a reload does not interrupt
 	_ "github.com/open-tollgate/tollgate/caddymodules/tollgate"    // what these share
 )

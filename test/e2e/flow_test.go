@@ -143,8 +143,9 @@ func npmInstall(t *testing.T) string {
 func walkWithOpenIDClient(t *testing.T, d *demo, folder string, app client) {
 	cmd := exec.CommandContext(t.Context(), "node", "walk.mjs", filepath.Join(d.dir, "demo.json"), app.ClientID)
 	cmd.Dir = folder
-	// Debian 12's Node 18 has Web Crypto behind this flag; later ones take it as it is.
-	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+d.CACert, "NODE_OPTIONS=--experimental-global-webcrypto")
+	// For Debian 12's Node 18, which has Web Crypto behind a flag and tries only the
+	// first address of localhost. Later ones take both flags as they are.
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+d.CACert, "NODE_OPTIONS=--experimental-global-webcrypto --dns-result-order=ipv4first")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe()
