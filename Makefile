@@ -33,8 +33,13 @@ vuln:
 
 # The shipped policy chain against Caddy's bare reverse_proxy, interleaved in one run.
 bench: build
-	$(GO) test -run '^$$' -bench . -benchmem ./internal/... 
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./caddymodules/...
 	$(GO) run ./test/bench
+
+# Every fuzz target in turn, FUZZTIME each.
+FUZZTIME ?= 60s
+fuzz:
+	@./scripts/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf $(BIN)

@@ -33,11 +33,11 @@ func TestShopIsPaid(t *testing.T) {
 func buy(t *testing.T, d *demo) {
 	b := newBrowser(t, d)
 	before := d.metrics(t)
-	p := b.get(d.ShopURL).submit("add-"+firstProduct(t, b.get(d.ShopURL)), nil)
-	total := textOf(b.get(d.ShopURL + "/basket").element("basket-total"))
-	p = b.get(d.ShopURL+"/basket").submit("pay", nil)
-
-	p = login(t, d, p)
+	shelf := b.get(d.ShopURL)
+	shelf.submit("add-"+firstProduct(t, shelf), nil)
+	basket := b.get(d.ShopURL + "/basket")
+	total := textOf(basket.element("basket-total"))
+	p := login(t, d, basket.submit("pay", nil))
 	for _, want := range []string{"Corner Shop", strings.TrimSpace(strings.Trim(total, "€EUR \u00a0"))} {
 		if !strings.Contains(p.text, want) {
 			t.Errorf("the consent page does not show %q:\n%s", want, p.text)
@@ -106,7 +106,8 @@ func TestDeniedConsent(t *testing.T) {
 	t.Parallel()
 	d := shared(t)
 	b := newBrowser(t, d)
-	b.get(d.ShopURL).submit("add-"+firstProduct(t, b.get(d.ShopURL)), nil)
+	shelf := b.get(d.ShopURL)
+	shelf.submit("add-"+firstProduct(t, shelf), nil)
 	p := login(t, d, b.get(d.ShopURL+"/basket").submit("pay", nil)).submit("deny", nil)
 	if status := p.element("order-status"); status == nil || attr(status, "data-status") == "paid" {
 		t.Errorf("after a refusal: %s %d\n%s", p.url, p.status, p.text)
