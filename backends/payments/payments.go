@@ -6,7 +6,6 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -119,19 +118,7 @@ func (s *Server) Ready(ctx context.Context) error {
 
 // OpenDatabase opens and migrates the database of the service.
 func OpenDatabase(ctx context.Context, dsn string) (*database.DB, error) {
-	db, err := database.Open(ctx, dsn, "payments")
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err == nil {
-		err = db.Migrate(ctx, files)
-	}
-	if err != nil {
-		_ = db.Close() // the first error is the one to tell
-		return nil, err
-	}
-	return db, nil
+	return database.OpenMigrated(ctx, dsn, "payments", migrations)
 }
 
 // OpenVault opens what seals the secrets of webhooks, with the master key in the

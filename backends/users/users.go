@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -68,19 +67,7 @@ func New(cfg Config) *Service {
 
 // Open opens and migrates the database of the service.
 func Open(ctx context.Context, dsn string) (*database.DB, error) {
-	db, err := database.Open(ctx, dsn, "users")
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err == nil {
-		err = db.Migrate(ctx, files)
-	}
-	if err != nil {
-		_ = db.Close() // the first error is the one to tell
-		return nil, err
-	}
-	return db, nil
+	return database.OpenMigrated(ctx, dsn, "users", migrations)
 }
 
 // ServeHTTP answers one request.

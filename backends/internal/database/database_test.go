@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
@@ -47,6 +48,23 @@ func TestSeveralInstancesMigrateTogether(t *testing.T) {
 		var rows int
 		if err := open(t, dsn).QueryRow("SELECT count(*) FROM wallet").Scan(&rows); err != nil || rows != 1 {
 			t.Fatalf("%d rows, %v: the migration ran more than once", rows, err)
+		}
+	})
+}
+
+func TestOpenMigrated(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		good := fstest.MapFS{}
+		for _, dialect := range []string{"sqlite", "postgres"} {
+			good["migrations/"+dialect+"/00001_a.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE wallet (id TEXT);")}
+		}
+		db := databasetest.Open(t, dsn, "wallets", good)
+		if _, err := db.Exec("INSERT INTO wallet (id) VALUES ('a')"); err != nil {
+			t.Error(err)
+		}
+		if _, err := database.OpenMigrated(t.Context(), dsn, "wallets", fstest.MapFS{}); err == nil || !strings.HasPrefix(err.Error(), "migrations") {
+			t.Errorf("without migrations: got %v", err)
 		}
 	})
 }

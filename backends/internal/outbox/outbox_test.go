@@ -35,19 +35,11 @@ type post struct {
 func forEach(t *testing.T, test func(*post)) {
 	t.Helper()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "payments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := db.Migrate(t.Context(), os.DirFS("../../payments/migrations")); err != nil {
-			t.Fatal(err)
-		}
 		v, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &post{t: t, db: db, vault: v}
+		p := &post{t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v}
 		p.clock.Store(time.Now().UnixMicro())
 		test(p)
 	})

@@ -27,15 +27,7 @@ type books struct {
 func forEach(t *testing.T, test func(*books)) {
 	t.Helper()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "payments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := db.Migrate(t.Context(), os.DirFS("../migrations")); err != nil {
-			t.Fatal(err)
-		}
-		b := &books{DB: db, t: t}
+		b := &books{DB: databasetest.Open(t, dsn, "payments", os.DirFS("..")), t: t}
 		b.wallet = b.open(Account{Kind: Wallet, Owner: "ada", Name: "Everyday", Currency: "EUR"})
 		b.merchant = b.open(Account{Kind: Merchant, Owner: "shop", Name: "Corner Shop", Currency: "EUR"})
 		b.external = b.open(Account{Kind: External, Name: "Funding", Currency: "EUR"})
