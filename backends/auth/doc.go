@@ -15,7 +15,8 @@
 //
 // # What a client gets
 //
-// Access tokens are JWTs (RFC 9068) signed with ES256, valid for five minutes.
+// Access tokens are JWTs (RFC 9068) signed with ES256, valid for five minutes if
+// the operator sets nothing else.
 // A refresh token comes with a user's consent to a client that is registered for
 // the grant type refresh_token; there is no scope offline_access. It is valid for
 // 30 days and is not rotated (FAPI 2.0 section 5.3.2.1). A user's consent is

@@ -66,6 +66,8 @@ var guards = []struct {
 
 	// Values.
 	{"lifetimes of request_uri, session, code and refresh token", TestLifetimes},
+	{"lifetime of access tokens", TestAccessTokenLifetime},
+	{"a key is published for as long as what it signed is valid", TestAKeyOutlivesTheTokensItSigned},
 	{"ten seconds of leeway", TestClockLeeway},
 	{"DPoP proofs", TestProofs},
 	{"two DPoP fields are not none", TestTwoProofsAreNotNone},

@@ -46,20 +46,23 @@ func newWorld(t *testing.T) *world {
 	return newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"))
 }
 
-func newWorldOn(t *testing.T, dsn string) *world {
+func newWorldOn(t *testing.T, dsn string, configure ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, log: &syncBuffer{}}
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.server.ServeHTTP(rw, r) }))
 	w.issuer = "https://" + front.Listener.Addr().String()
 	w.users, w.payments = newUsersStub(w), newPaymentsStub(w)
-	var err error
-	w.server, err = New(t.Context(), Config{
+	cfg := Config{
 		Database: dsn, SecretFile: filepath.Join(t.TempDir(), "master.key"), Issuer: w.issuer,
 		UsersURL: w.users.start(t), PaymentsURL: w.payments.start(t),
 		Logger: slog.New(slog.NewJSONHandler(w.log, nil)),
 		Now:    func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) },
-	})
-	if err != nil {
+	}
+	for _, c := range configure {
+		c(&cfg)
+	}
+	var err error
+	if w.server, err = New(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
 	front.Config.ErrorLog = log.New(io.Discard, "", 0) // racing clients hang up

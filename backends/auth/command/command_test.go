@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // operator runs commands on one database.
@@ -105,6 +106,8 @@ func TestBadCommandLines(t *testing.T) {
 		"internal scope": {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
 		"no such file":   {[]string{"client", "add", "--id", "x", "--name", "X", "--kind", "fapi2", "--jwks", "/nowhere.json"}, "nowhere.json"},
 		"bad issuer":     {[]string{"serve", "--issuer", "https://a.example/b"}, "issuer"},
+		"no lifetime":    {[]string{"serve", "--access-token-lifetime", "0s"}, "access-token-lifetime"},
+		"long lifetime":  {[]string{"serve", "--access-token-lifetime", "61m"}, "access-token-lifetime"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := o.run(c.args...)
@@ -113,7 +116,8 @@ func TestBadCommandLines(t *testing.T) {
 			}
 		})
 	}
-	for _, args := range [][]string{{"bogus"}, {"client"}, {"client", "add", "--bogus"}, {"client", "list", "more"}} {
+	for _, args := range [][]string{{"bogus"}, {"client"}, {"client", "add", "--bogus"}, {"client", "list", "more"},
+		{"serve", "--access-token-lifetime", "soon"}} {
 		if _, errOut, err := o.run(args...); !errors.Is(err, ErrUsage) || errOut == "" {
 			t.Errorf("%v: %v %q", args, err, errOut)
 		}
@@ -166,8 +170,20 @@ func (s *stopper) Write(p []byte) (int, error) {
 
 func TestDefaultsComeFromTheEnvironment(t *testing.T) {
 	t.Setenv("AUTH_SECRET_FILE", "/from/the/environment")
+	t.Setenv("AUTH_ACCESS_TOKEN_LIFETIME", "90s")
+	t.Setenv("AUTH_DELAY", "soon")
 	f := newFlags(Streams{Err: &bytes.Buffer{}}, "test", "test")
 	if got := *f.text("secret-file", "x", ""); got != "/from/the/environment" {
 		t.Errorf("got %q", got)
+	}
+	if got := *f.duration("access-token-lifetime", time.Minute, ""); got != 90*time.Second {
+		t.Errorf("got %v", got)
+	}
+	if err := f.parse(nil); err != nil {
+		t.Error(err)
+	}
+	f.duration("delay", time.Minute, "")
+	if err := f.parse(nil); err == nil || !strings.Contains(err.Error(), "AUTH_DELAY") {
+		t.Errorf("a delay of %q: %v", "soon", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // state are the flags that say where the server's state is.
 type state struct{ database, secretFile *string }
 
-func (f flags) state() state {
+func (f *flags) state() state {
 	return state{
 		database:   f.text("database", "auth.db", "SQLite file, or postgres:// DSN"),
 		secretFile: f.text("secret-file", "auth.key", "file with the master key of 32 bytes; made (mode 0600) when missing"),
