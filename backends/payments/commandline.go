@@ -86,18 +86,27 @@ func (s storage) keyFile(dialect database.Dialect) (string, error) {
 	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
 }
 
+// with does something to the open database and prints the result.
+func (s storage) with(ctx context.Context, out io.Writer, do func(*database.DB) (any, error)) error {
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // each write is committed already
+	result, err := do(db)
+	if err != nil {
+		return err
+	}
+	return command.Print(out, result)
+}
+
 func serve(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
 	stored := storageFlags(flags)
 	listen := flags.Text("listen", "127.0.0.1:8083", "`address` to listen on")
-	issuer := flags.Text("issuer", "https://localhost:8443", "`URL` of the authorization server; also the edge's origin")
-	jwksURL := flags.Text("jwks-url", "http://127.0.0.1:8081/oauth/jwks", "`URL` of the issuer's keys; empty: discover it")
-	audience := flags.Text("audience", "", "`audience` that tokens must be for; empty: the issuer and /api")
+	tokens := tokencheck.DefineFlags(flags)
 	allowPrivate := flags.Switch("webhook-allow-private", "let webhooks into private networks and this machine")
 	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
 		return err
-	}
-	if *audience == "" {
-		*audience = *issuer + "/api"
 	}
 	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "payments")
 	db, err := stored.open(ctx)
@@ -113,22 +122,12 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	if err != nil {
 		return err
 	}
-	check := tokencheck.Config{Issuer: *issuer, JWKSURL: *jwksURL, Audience: *audience, Origin: *issuer, Logger: logger}
-	api, err := tokencheck.New(check)
+	gates, err := tokens.Gates(logger)
 	if err != nil {
 		return err
 	}
-	// Services call each other directly, with plain bearer tokens that live for a minute.
-	check.Audience, check.Origin = tokencheck.InternalAudience, ""
-	internal, err := tokencheck.New(check)
-	if err != nil {
-		return err
-	}
-	api.Start(ctx)
-	internal.Start(ctx)
-	server := New(Config{
-		DB: db, API: api, Internal: internal, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger,
-	})
+	gates.Start(ctx)
+	server := New(Config{DB: db, Gates: gates, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger})
 	return service.Serve(ctx, service.Config{
 		Name: "payments", Listen: *listen, Handler: server, Logger: logger, Ready: server.Ready, Background: server.Background(),
 	})
@@ -147,16 +146,9 @@ func accountOpen(ctx context.Context, flags *command.Flags, args []string, strea
 	if err != nil {
 		return errors.New("--deposit must be a whole number of minor units")
 	}
-	db, err := stored.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	account, err := OpenAccount(ctx, db, *owner, *name, *currency, units)
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, account)
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		return OpenAccount(ctx, db, *owner, *name, *currency, units)
+	})
 }
 
 func merchantAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
@@ -167,16 +159,9 @@ func merchantAdd(ctx context.Context, flags *command.Flags, args []string, strea
 	if err := flags.ParseAll(args, "client", "name", "currency"); err != nil {
 		return err
 	}
-	db, err := stored.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	account, err := AddMerchant(ctx, db, *client, *name, *currency)
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, account)
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		return AddMerchant(ctx, db, *client, *name, *currency)
+	})
 }
 
 func webhookAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
@@ -187,29 +172,30 @@ func webhookAdd(ctx context.Context, flags *command.Flags, args []string, stream
 	if err := flags.ParseAll(args, "client", "url"); err != nil {
 		return err
 	}
-	db, err := stored.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	keyFile, err := stored.keyFile(db.Dialect)
-	if err != nil {
-		return err
-	}
-	secrets, err := OpenVault(keyFile)
-	if err != nil {
-		return err
-	}
-	endpoint, err := outbox.AddEndpoint(ctx, db, secrets, *client, *url, *replace, time.Now())
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, struct {
-		ID     string `json:"id"`
-		Client string `json:"client_id"`
-		URL    string `json:"url"`
-		Secret string `json:"secret"`
-	}{endpoint.ID, endpoint.Client, endpoint.URL, endpoint.Secret})
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		keyFile, err := stored.keyFile(db.Dialect)
+		if err != nil {
+			return nil, err
+		}
+		secrets, err := OpenVault(keyFile)
+		if err != nil {
+			return nil, err
+		}
+		endpoint, err := outbox.AddEndpoint(ctx, db, secrets, *client, *url, *replace, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		return webhookView{ID: endpoint.ID, Client: endpoint.Client, URL: endpoint.URL, Secret: endpoint.Secret}, nil
+	})
+}
+
+// webhookView is what is printed of a new endpoint: the only time that the
+// secret is shown.
+type webhookView struct {
+	ID     string `json:"id"`
+	Client string `json:"client_id"`
+	URL    string `json:"url"`
+	Secret string `json:"secret"`
 }
 
 func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {

@@ -65,20 +65,17 @@ func newPlatform(t *testing.T, dsn string) *platform {
 // newServer makes one more instance of the service on the same database.
 func (p *platform) newServer(keysURL string) *Server {
 	p.t.Helper()
-	check := func(audience string) *tokencheck.Check {
-		c, err := tokencheck.New(tokencheck.Config{Issuer: origin, JWKSURL: keysURL, Audience: audience, Origin: origin})
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		c.Start(p.t.Context())
-		return c
+	gates, err := tokencheck.NewGates(tokencheck.Config{Issuer: origin, JWKSURL: keysURL, Audience: origin + "/api", Origin: origin})
+	if err != nil {
+		p.t.Fatal(err)
 	}
+	gates.Start(p.t.Context())
 	secrets, err := OpenVault(filepath.Join(p.t.TempDir(), "key"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	return New(Config{
-		DB: p.db, API: check(origin + "/api"), Internal: check(tokencheck.InternalAudience), Vault: secrets,
+		DB: p.db, Gates: gates, Vault: secrets,
 		WebhookAllowPrivate: true, Logger: slog.New(slog.DiscardHandler), Now: p.now,
 	})
 }

@@ -27,6 +27,7 @@ func TestRun(t *testing.T) {
 			}
 			return Print(streams.Out, map[string]string{"door": "open & wide"})
 		}},
+		{Name: "lock up", Purpose: "lock it"},
 	}}
 	for _, c := range []struct {
 		args             string
@@ -37,8 +38,8 @@ func TestRun(t *testing.T) {
 		{"paint now", `unexpected argument "now"`, "", ""},
 		{"paint --help", flag.ErrHelp.Error(), `(default "blue")`, "red"},
 		{"door open", "", `"door": "open & wide"`, ""},
-		{"door", `unknown command "door"`, "", ""},
-		{"", "say what to do", "", ""},
+		{"door", `unknown command "door": use paint, door open or lock up`, "", ""},
+		{"", "say what to do: paint, door open or lock up", "", ""},
 		{"--help", flag.ErrHelp.Error(), "SHOPKEEP_DATABASE", ""},
 	} {
 		var out bytes.Buffer
