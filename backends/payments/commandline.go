@@ -68,20 +68,23 @@ func storageFlags(flags *command.Flags) storage {
 	return storage{
 		dsn: flags.Text("database", "payments.db", "SQLite `file`, or a postgres:// DSN"),
 		secretFile: flags.Text("secret-file", "",
-			"`file` with the master key, made when missing; empty: beside the SQLite file, with .key for its ending"),
+			"`file` with the master key that seals the secrets of webhooks; made when missing.\n"+
+				"With SQLite it can be left out: it is then beside the database, with .key for .db.\n"+
+				"With PostgreSQL serve and webhook add have to be told: every instance needs the same file"),
 	}
 }
 
 func (s storage) open(ctx context.Context) (*database.DB, error) { return OpenDatabase(ctx, *s.dsn) }
 
 // keyFile is where the master key is. Instances that share a PostgreSQL need one
-// key, so there its place must be said.
-func (s storage) keyFile(dialect database.Dialect) (string, error) {
+// key: were its place guessed, each machine would make a key of its own there.
+func (s storage) keyFile() (string, error) {
 	if *s.secretFile != "" {
 		return *s.secretFile, nil
 	}
-	if dialect == database.Postgres {
-		return "", errors.New("--secret-file is missing: with PostgreSQL every instance needs the same one")
+	if database.DialectOf(*s.dsn) == database.Postgres {
+		return "", errors.New("--secret-file (PAYMENTS_SECRET_FILE) is missing: with PostgreSQL there is no database file " +
+			"to keep the master key beside; name a file, the same for every instance (it is made when it is not there)")
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
 }
@@ -108,16 +111,16 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
 		return err
 	}
+	keyFile, err := stored.keyFile()
+	if err != nil {
+		return err
+	}
 	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "payments")
 	db, err := stored.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }() // the process ends: nothing is left to lose
-	keyFile, err := stored.keyFile(db.Dialect)
-	if err != nil {
-		return err
-	}
 	secrets, err := OpenVault(keyFile)
 	if err != nil {
 		return err
@@ -172,11 +175,11 @@ func webhookAdd(ctx context.Context, flags *command.Flags, args []string, stream
 	if err := flags.ParseAll(args, "client", "url"); err != nil {
 		return err
 	}
+	keyFile, err := stored.keyFile()
+	if err != nil {
+		return err
+	}
 	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
-		keyFile, err := stored.keyFile(db.Dialect)
-		if err != nil {
-			return nil, err
-		}
 		secrets, err := OpenVault(keyFile)
 		if err != nil {
 			return nil, err

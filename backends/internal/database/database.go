@@ -39,10 +39,18 @@ type DB struct {
 //
 // One PostgreSQL database can hold all components: each lives in a schema of its own.
 func Open(ctx context.Context, dsn, component string) (*DB, error) {
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+	if DialectOf(dsn) == Postgres {
 		return openPostgres(ctx, dsn, component)
 	}
 	return openSQLite(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+}
+
+// DialectOf tells which database a DSN names, without opening it.
+func DialectOf(dsn string) Dialect {
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		return Postgres
+	}
+	return SQLite
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
