@@ -22,7 +22,7 @@
 // 30 days and is not rotated (FAPI 2.0 section 5.3.2.1). A user's consent is
 // never remembered: each request asks, and prompt=none ends in consent_required.
 //
-// The authorization endpoint takes GET with client_id and request_uri; whatever
+// The authorization endpoint is read with client_id and request_uri; whatever
 // stands beside them is ignored, because the request was pushed. Not supported are
 // request objects, id_token_hint, other response modes than query, and keys or
 // other metadata that would have to be fetched from a client.
