@@ -139,6 +139,22 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// The environment may hold a DSN with a password; help is pasted into tickets.
+func TestHelpKeepsTheEnvironmentToItself(t *testing.T) {
+	t.Setenv("AUTH_DATABASE", "postgres://auth:dsn-canary@db.internal/tollgate")
+	t.Setenv("AUTH_SECRET_FILE", "/file-canary")
+	t.Setenv("AUTH_ACCESS_TOKEN_LIFETIME", "59m")
+	for name := range commands {
+		var out bytes.Buffer
+		if err := Run(t.Context(), append(strings.Fields(name), "--help"), Streams{Out: &out, Err: &out}); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if help := out.String(); !strings.Contains(help, `(default "auth.db")`) || strings.Contains(help, "canary") || strings.Contains(help, "59m") {
+			t.Errorf("%s: %s", name, help)
+		}
+	}
+}
+
 func TestServe(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)

@@ -28,22 +28,29 @@ func newFlags(s Streams, name, about string) *flags {
 
 // text defines a flag; its default is AUTH_NAME of the environment, then fallback.
 func (f *flags) text(name, fallback, about string) *string {
-	return f.String(name, service.Env(variable(name), fallback), about)
+	value := f.String(name, fallback, about)
+	f.preset(name)
+	return value
 }
 
 // duration is like text, for a duration.
 func (f *flags) duration(name string, fallback time.Duration, about string) *time.Duration {
 	value := f.Duration(name, fallback, about)
-	if text := service.Env(variable(name), ""); text != "" {
-		if err := f.Set(name, text); err != nil {
-			f.wrong = fmt.Errorf("%s is not a duration such as %v", variable(name), fallback)
-		}
-	}
+	f.preset(name)
 	return value
 }
 
-func variable(flagName string) string {
-	return "AUTH_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+// preset gives a flag the value that the environment has for it. Help goes on to
+// show the fallback: the environment may hold a DSN with a password.
+func (f *flags) preset(name string) {
+	variable := "AUTH_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	value := service.Env(variable, "")
+	if value == "" {
+		return
+	}
+	if err := f.Set(name, value); err != nil {
+		f.wrong = fmt.Errorf("%s is nothing that --%s takes", variable, name)
+	}
 }
 
 // list defines a flag that may be given several times.
