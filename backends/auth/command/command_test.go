@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -120,6 +121,43 @@ func TestBadCommandLines(t *testing.T) {
 		{"serve", "--access-token-lifetime", "soon"}} {
 		if _, errOut, err := o.run(args...); !errors.Is(err, ErrUsage) || errOut == "" {
 			t.Errorf("%v: %v %q", args, err, errOut)
+		}
+	}
+}
+
+// What is missing is said before anything is dialled or made.
+func TestPostgresNeedsToBeToldTheKeyFile(t *testing.T) {
+	t.Parallel()
+	dsn := "postgres://auth:hunter2@127.0.0.1:1/none" // nothing listens there
+	key := filepath.Join(t.TempDir(), "auth.key")
+	for _, command := range []string{
+		"serve", "client list", "keys rotate", "client add --id x --name X --grant client_credentials --scope payments:create",
+	} {
+		args := append(strings.Fields(command), "--database", dsn)
+		err := Run(t.Context(), args, Streams{Out: io.Discard, Err: io.Discard})
+		if err == nil || !strings.HasPrefix(err.Error(), "--secret-file (AUTH_SECRET_FILE) is missing") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", command, err)
+		}
+		err = Run(t.Context(), append(args, "--secret-file", key), Streams{Out: io.Discard, Err: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s with a key file: %v", command, err)
+		}
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ dsn, flag, want string }{
+		{"auth.db", "", "auth.key"},
+		{"/var/lib/tollgate/a.db", "", "auth.key"},
+		{"auth.db", "/etc/k", "/etc/k"},
+		{"postgres://h/d", "/etc/k", "/etc/k"},
+		{"postgres://h/d", "", ""},
+		{"postgresql://h/d", "", ""},
+	} {
+		got, err := state{database: &c.dsn, secretFile: &c.flag}.keyFile()
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%q, %q: got %q, %v", c.dsn, c.flag, got, err)
 		}
 	}
 }

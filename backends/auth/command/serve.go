@@ -24,9 +24,13 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	if *lifetime == 0 { // the default in a Config, but a mistake on a command line
 		return errors.New("access-token-lifetime: must not be zero")
 	}
+	keyFile, err := state.keyFile()
+	if err != nil {
+		return err
+	}
 	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "auth")
 	server, err := auth.New(ctx, auth.Config{
-		Database: *state.database, SecretFile: *state.secretFile, Issuer: *issuer, Audience: *audience,
+		Database: *state.database, SecretFile: keyFile, Issuer: *issuer, Audience: *audience,
 		UsersURL: *users, PaymentsURL: *payments, AccessTokenLifetime: *lifetime, Logger: logger,
 	})
 	if err != nil {
