@@ -70,7 +70,7 @@ func storageFlags(flags *command.Flags) storage {
 		secretFile: flags.Text("secret-file", "",
 			"`file` with the master key that seals the secrets of webhooks; made when missing.\n"+
 				"With SQLite it can be left out: it is then beside the database, with .key for .db.\n"+
-				"With PostgreSQL serve and webhook add have to be told: every instance needs the same file"),
+				"With PostgreSQL serve and webhook add have to be told: every instance needs a copy of the same file"),
 	}
 }
 
@@ -84,7 +84,7 @@ func (s storage) keyFile() (string, error) {
 	}
 	if database.DialectOf(*s.dsn) == database.Postgres {
 		return "", errors.New("--secret-file (PAYMENTS_SECRET_FILE) is missing: with PostgreSQL there is no database file " +
-			"to keep the master key beside; name a file, the same for every instance (it is made when it is not there)")
+			"to keep the master key beside; name a file, made when missing, and give every instance a copy of the same one")
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
 }
