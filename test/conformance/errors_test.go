@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -121,6 +123,86 @@ func TestErrorsOfOtherHandlers(t *testing.T) {
 	}
 }
 
+// sitesConfig is two sites and more on one port, of which one has its own answers to
+// some errors of its own.
+const sitesConfig = `{
+	admin {$TOLLGATE_ADMIN}
+	auto_https off
+	tollgate {
+		issuer https://issuer.test {
+			audience a
+		}
+	}
+}
+http://pages.test:{$PORT} {
+	bind 127.0.0.1
+	handle_path /v1/* {
+		api pages {
+			access_token
+		}
+	}
+	api pages_open /410 /nothing {
+		public
+		error /410 "" 410
+	}
+	handle_errors 401 {
+		respond /v1/* "page {http.error.status_code}"
+	}
+	handle_errors 5xx {
+		respond "page {http.error.status_code}"
+	}
+}
+http://plain.test:{$PORT} {
+	bind 127.0.0.1
+	api plain {
+		access_token
+	}
+}
+http://maintenance.test:{$PORT} {
+	bind 127.0.0.1
+	error 503
+	handle_errors {
+		api maintenance {
+			public
+			error /again "" 500
+		}
+	}
+}
+`
+
+// TestErrorsOfOtherSites: what one site makes of its errors changes no other's.
+func TestErrorsOfOtherSites(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	startEdge(t, writeConfig(t, "Caddyfile", sitesConfig), "TOLLGATE_ADMIN="+freeAddress(t), "PORT="+port)
+	tests := []struct {
+		host, path string
+		status     int
+		code       string // empty: a page
+	}{
+		{"pages.test", "/v1/x", 401, ""},
+		{"pages.test", "/410", 410, "request_refused"},
+		{"pages.test", "/nothing", 404, "not_found"},
+		{"plain.test", "/v1/x", 401, "missing_credentials"},
+		{"maintenance.test", "/", 404, "not_found"},
+		{"maintenance.test", "/again", 500, "internal_error"},
+	}
+	for _, test := range tests {
+		got := send(t, address, test.path, "", withHost(test.host))
+		if got.status != test.status {
+			t.Errorf("%s%s: %d %s", test.host, test.path, got.status, got.body)
+			continue
+		}
+		if test.code == "" && string(got.body) != fmt.Sprint("page ", test.status) {
+			t.Errorf("%s%s: %s", test.host, test.path, got.body)
+		}
+		if test.code != "" && got.problem(t)["code"] != test.code {
+			t.Errorf("%s%s: %s", test.host, test.path, got.body)
+		}
+	}
+}
+
 // TestKeysOutOfReach has an issuer that cannot be asked: nobody can tell, nobody gets in.
 func TestKeysOutOfReach(t *testing.T) {
 	t.Parallel()
@@ -135,7 +217,7 @@ func TestKeysOutOfReach(t *testing.T) {
 }
 
 // send sends a POST where there is a body, else a GET.
-func send(t *testing.T, address, path, body string) answer {
+func send(t *testing.T, address, path, body string, options ...option) answer {
 	t.Helper()
 	method, content := http.MethodGet, io.Reader(http.NoBody)
 	if body != "" {
@@ -144,6 +226,9 @@ func send(t *testing.T, address, path, body string) answer {
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, content)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, option := range options {
+		option(r)
 	}
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
