@@ -18,6 +18,7 @@ const (
 	WrongToken        Reason = "proof_wrong_token"
 	WrongKey          Reason = "proof_wrong_key" // not the key that the token is bound to
 	Replayed          Reason = "proof_replayed"
+	TooMany           Reason = "proof_too_many" // of one key, to remember them all
 	ReplayUnavailable Reason = "replay_unavailable"
 )
 
@@ -25,7 +26,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Missing, Malformed, WrongType, WrongAlgorithm, BadKey, BadSignature, WrongMethod,
-		WrongURI, WrongTime, WrongToken, WrongKey, Replayed, ReplayUnavailable,
+		WrongURI, WrongTime, WrongToken, WrongKey, Replayed, TooMany, ReplayUnavailable,
 	}
 }
 
