@@ -13,6 +13,7 @@ import (
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/problem"
+	"github.com/open-tollgate/tollgate/internal/token"
 )
 
 func init() {
@@ -70,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if checker == nil {
 		return errGone
 	}
-	t, refusal := checker.Check(r)
+	t, refusal := check(checker, r)
 	if refusal != nil {
 		tollgate.Decisions.WithLabelValues(h.api, tollgate.Refused, refusal.Reason).Inc()
 		return refusal
@@ -81,6 +82,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		repl.Map(caller{t}.placeholder)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// check judges the request that the caller has sent: a DPoP proof names its method and
+// URL (RFC 9449 section 4.2), not what a rewrite or a handle_path has made of them.
+func check(checker *access.Checker, r *http.Request) (*token.Token, *problem.Problem) {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || r.Method == original.Method && *r.URL == *original.URL {
+		return checker.Check(r)
+	}
+	sent := *r
+	sent.Method, sent.URL = original.Method, original.URL
+	t, refusal := checker.Check(&sent)
+	r.Body = sent.Body // what was read of it has been put back
+	return t, refusal
 }
 
 // Interface guards.

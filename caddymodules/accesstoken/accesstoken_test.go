@@ -23,7 +23,7 @@ func load(t testing.TB, issuer *tokentest.Issuer, settings string) caddyhttp.Mid
 	t.Helper()
 	keys := httptest.NewServer(issuer.Handler())
 	t.Cleanup(keys.Close)
-	config := fmt.Sprintf(`{"issuers":[{"url":%q,"audiences":[%q,"other"],"jwks_uri":%q}]}`, issuer.URL, issuer.Audience, keys.URL)
+	config := fmt.Sprintf(`{"origins":["https://edge.test"],"issuers":[{"url":%q,"audiences":[%q,"other"],"jwks_uri":%q}]}`, issuer.URL, issuer.Audience, keys.URL)
 	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"tollgate": json.RawMessage(config)}})
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +107,43 @@ func TestRefusalLeavesNobody(t *testing.T) {
 	}
 	if _, known := tollgate.TokenOf(r); known || repl.ReplaceAll("{http.auth.user.id}", "") != "" {
 		t.Error("a refused token is known")
+	}
+}
+
+// TestProofIsForWhatWasSent has rewrites in front of the handler, as handle_path is one.
+func TestProofIsForWhatWasSent(t *testing.T) {
+	issuer, key := tokentest.NewIssuer(t, "https://issuer.test"), tokentest.NewKey(t, "ES256", "")
+	handler := load(t, issuer, "")
+	bound := issuer.Token(tokentest.BoundTo(key))
+	if _, _, err := authenticate(t, handler, issuer.Token()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		method, uri, reason string
+	}{
+		{http.MethodGet, "https://edge.test/api", ""},
+		{http.MethodPost, "https://edge.test/api", "proof_wrong_method"},
+		{http.MethodGet, "https://edge.test/rewritten", "proof_wrong_uri"},
+	} {
+		w, r, _ := prepare(bound)
+		r.Header["Authorization"] = []string{"DPoP " + bound}
+		r.Header["Dpop"] = []string{key.Proof(time.Now(), test.method, test.uri, bound)}
+		r.Method, r.URL.Path = http.MethodPost, "/rewritten"
+		var passed *http.Request
+		err := handler.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+			passed = r
+			return nil
+		}))
+		reason := ""
+		if refusal, refused := errors.AsType[*problem.Problem](err); refused {
+			reason = refusal.Reason
+		}
+		if reason != test.reason {
+			t.Errorf("%s %s: %v", test.method, test.uri, err)
+		}
+		if passed != nil && (passed.Method != http.MethodPost || passed.URL.Path != "/rewritten") {
+			t.Errorf("the rewrite is lost: %s %s", passed.Method, passed.URL)
+		}
 	}
 }
 
