@@ -55,6 +55,7 @@ type Handler struct {
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
+	hasToken         bool
 	chain            caddyhttp.Handler
 	reserved         *identity.List
 	methodNotAllowed *problem.Problem
@@ -71,6 +72,15 @@ func (h *Handler) APIName() string { return h.Name }
 
 // IsPublic says whether requests without a token get in.
 func (h *Handler) IsPublic() bool { return h.Public }
+
+// ClaimToken refuses a second access_token.
+func (h *Handler) ClaimToken() error {
+	if h.hasToken {
+		return fmt.Errorf("api %s has access_token twice", h.Name)
+	}
+	h.hasToken = true
+	return nil
+}
 
 // Provision claims the name and sets the routes up.
 func (h *Handler) Provision(ctx caddy.Context) error {

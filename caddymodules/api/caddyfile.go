@@ -124,9 +124,6 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfi
 				return nil, err
 			}
 		default:
-			if _, twice := directives[name]; twice && name == "access_token" {
-				return nil, h.Errf("api %s has access_token twice", handler.Name)
-			}
 			directives[name] = h.Token()
 			h.NextSegment()
 		}
