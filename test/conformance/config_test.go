@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -78,6 +79,8 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"unknown algorithm", "{\n tollgate {\n issuer https://i.test {\n audience a\n algorithms ES256 HS256 #!\n }\n }\n}", []string{"algorithms", "HS256"}},
 		{"bad origin", "{\n tollgate {\n origin https://edge.test/path #!\n }\n}", []string{"origin", "https://edge.test/path"}},
 		{"bad redis", "{\n tollgate {\n redis http://user:canary@host #!\n }\n}", []string{"redis"}},
+		{"redis with a blank", "{\n tollgate {\n redis redis://user:canary canary@host #!\n }\n}", []string{"redis takes one URL"}},
+		{"key set with a blank", "{\n tollgate {\n issuer https://i.test {\n audience a\n jwks_uri https://user:canary canary@i.test/k #!\n }\n }\n}", []string{"jwks_uri takes one URL"}},
 		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
 	}
@@ -140,6 +143,25 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 				t.Errorf("nothing of %q in\n%s", test.want, output)
 			}
 		})
+	}
+}
+
+// TestShippedLimitsKnowTheIssuer: user ids and client ids are an issuer's own, and
+// those of two issuers can be the same.
+func TestShippedLimitsKnowTheIssuer(t *testing.T) {
+	t.Parallel()
+	adapted, err := exec.Command(binary, "adapt", "--config", filepath.Join(root, "Caddyfile"), "--adapter", "caddyfile").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := regexp.MustCompile(`"key":"([^"]*)"`).FindAllSubmatch(adapted, -1)
+	if len(keys) == 0 {
+		t.Fatal("no limit is found")
+	}
+	for _, key := range keys {
+		if key := string(key[1]); strings.Contains(key, "http.auth.") && !strings.Contains(key, "{http.auth.token.iss}") {
+			t.Errorf("a limit counts by %s", key)
+		}
 	}
 }
 
