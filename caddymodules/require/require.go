@@ -130,7 +130,7 @@ func (h *Handler) notSenderConstrained() *problem.Problem {
 	challenge := problem.NewChallenge("DPoP").With("error", "invalid_token").
 		With("error_description", "A sender-constrained access token is required").With("algs", h.algorithms)
 	return problem.New(http.StatusUnauthorized, "invalid_token", "This request needs a sender-constrained access token.").
-		WithReason("not_sender_constrained").WithHeader("WWW-Authenticate", challenge.String())
+		WithReason(tollgate.NotSenderConstrained).WithHeader("WWW-Authenticate", challenge.String())
 }
 
 // Interface guards.

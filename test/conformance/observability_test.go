@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
@@ -48,7 +49,7 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 		names[name] = true
 		for _, match := range label.FindAllStringSubmatch(line, -1) {
 			if match[1] == "reason" {
-				if !slices.Contains(access.Reasons(), match[2]) {
+				if match[2] != tollgate.NotSenderConstrained && !slices.Contains(access.Reasons(), match[2]) {
 					t.Errorf("reason %q is no word of the vocabulary", match[2])
 				}
 			} else if allowed[match[1]] == nil || !allowed[match[1]].MatchString(match[2]) {
@@ -66,14 +67,32 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsKept plants secrets wherever a caller can put one, in requests that
-// pass, are refused and fail, and looks for them in everything the edge writes.
+// TestSeriesStartAtZero: an alert on a rate has to see the very first refusal.
+func TestSeriesStartAtZero(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	all := p.metrics()
+	for _, labels := range []string{
+		`reason="accepted",result="accepted"`, `reason="bad_signature",result="refused"`, `reason="proof_replayed",result="refused"`,
+		`reason="keys_unavailable",result="refused"`, `reason="insufficient_scope",result="denied"`, `reason="claim_mismatch",result="denied"`,
+		`reason="not_sender_constrained",result="denied"`,
+	} {
+		if series := `tollgate_token_decisions_total{api="payments",` + labels + `} 0`; !strings.Contains(all, series) {
+			t.Errorf("no %s", series)
+		}
+	}
+}
+
+// TestNoSecretIsKept plants secrets wherever a caller can put one, and who the user is,
+// in requests that pass, are refused and fail, and looks for them in everything the
+// edge writes.
 func TestNoSecretIsKept(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, "TOLLGATE_USERS="+freeAddress(t))
 	key := tokentest.NewKey(t, "ES256", "")
-	bound := p.issuer.Token(tokentest.BoundTo(key))
-	plain := p.everything()
+	user := tokentest.Claim("sub", "canary-user")
+	bound := p.issuer.Token(tokentest.BoundTo(key), user)
+	plain := p.everything(user)
 	forged := tokentest.NewIssuer(t, p.origin).Token()
 	secrets := []string{"canary"}
 	remember := func(token string) string {
