@@ -72,8 +72,13 @@ func (p *post) publish(client string, n int) {
 // start runs a dispatcher until the test, or the returned function, ends it.
 func (p *post) start() (d *Dispatcher, stop func()) {
 	p.t.Helper()
+	return p.startWith(p.vault, nil)
+}
+
+func (p *post) startWith(v *vault.Vault, tried func(string)) (d *Dispatcher, stop func()) {
+	p.t.Helper()
 	d = NewDispatcher(Config{
-		DB: p.db, Vault: p.vault, Sender: webhook.NewSender(true, p.now), Now: p.now,
+		DB: p.db, Vault: v, Sender: webhook.NewSender(true, p.now), Now: p.now, Tried: tried,
 		Logger: slog.New(slog.DiscardHandler), Schedule: []time.Duration{5 * time.Second, time.Minute},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -356,6 +361,39 @@ func TestStoppingFinishesWhatIsUnderWay(t *testing.T) {
 		close(release)
 		<-stopped
 		p.await(1, delivered)
+	})
+}
+
+// Without the right key nothing is sent, and nothing counts as a try.
+func TestTheWrongKeyUsesUpNoTries(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *post) {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		defer server.Close()
+		p.endpoint("shop", server.URL)
+		p.publish("shop", 3)
+		wrong, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		results := make(chan string, 8)
+		d, stop := p.startWith(wrong, func(result string) { results <- result })
+		for range len(Schedule) / 2 {
+			select {
+			case result := <-results:
+				if result != "unsigned" {
+					t.Errorf("counted as %s", result)
+				}
+			case <-time.After(15 * time.Second):
+				t.Fatal("nothing was counted")
+			}
+			p.advance(2 * lease)
+			d.Wake()
+		}
+		stop()
+		p.await(3, `SELECT count(*) FROM webhook_deliveries WHERE attempts = 0 AND state = 'pending'`)
+		p.start()
+		p.await(3, delivered)
 	})
 }
 
