@@ -56,6 +56,8 @@ var guards = []struct {
 	{"no enumeration, and a lockout that is said", TestWrongPasswords},
 	{"prompt, max_age, auth_time", TestPromptAndMaxAge},
 	{"nobody approves without signing in", TestDenyWithoutSigningIn},
+	{"a consent page ends with the login it was shown to", TestAConsentPageEndsWithTheLogin},
+	{"and is not shown again after it", TestAConsentPageIsNotShownAfterSignOut},
 	{"the login goes idle", TestASecondConsentNeedsNoSecondPassword},
 
 	// Consent.
