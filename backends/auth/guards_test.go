@@ -81,6 +81,7 @@ var guards = []struct {
 	// Keys and clients.
 	{"publish second, move to first, retire", TestKeyRotation},
 	{"registrations", TestRegistrations},
+	{"a new registration keeps the kind", TestReplacingAClientKeepsItsKind},
 	{"dynamic registration is closed", TestPathsThatAreNotRouted},
 	{"the services' audience is not to be had", TestNoClientGetsTheInternalAudience},
 
