@@ -66,7 +66,7 @@ func (s *Server) confirm(ctx context.Context, tx *sql.Tx, t *token.Token, id str
 	if err := useConsent(ctx, tx, t, p, debtor, now); err != nil {
 		return payment{}, err
 	}
-	return settle(ctx, tx, p, debtor, now)
+	return settle(ctx, tx, s.db.Dialect, p, debtor, now)
 }
 
 // consentedWallet gives the account to pay from: the one that the user chose,
@@ -121,7 +121,7 @@ func useConsent(ctx context.Context, tx *sql.Tx, t *token.Token, p payment, debt
 // settle decides what becomes of a consented payment and carries it out. Every
 // outcome is a state of the payment, too little money included. This is where a
 // review or a hold would end in another state than succeeded.
-func settle(ctx context.Context, tx *sql.Tx, p payment, debtor ledger.Account, now time.Time) (payment, error) {
+func settle(ctx context.Context, tx *sql.Tx, dialect database.Dialect, p payment, debtor ledger.Account, now time.Time) (payment, error) {
 	creditor, err := ledger.Get(ctx, tx, ledger.Merchant, p.ClientID, p.CreditorAccount)
 	if err != nil {
 		return payment{}, err
@@ -141,5 +141,5 @@ func settle(ctx context.Context, tx *sql.Tx, p payment, debtor ledger.Account, n
 	if err := update(ctx, tx, &p, now); err != nil {
 		return payment{}, err
 	}
-	return p, outbox.Publish(ctx, tx, p.event(), now)
+	return p, outbox.Publish(ctx, tx, dialect, p.event(), now)
 }
