@@ -22,6 +22,10 @@ import (
 // confirmPayment carries out what the token's user consented to. The body is an
 // empty object, or nothing.
 func (s *Server) confirmPayment(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
 	if r.ContentLength != 0 {
 		if _, err := readBody(r, &struct{}{}); err != nil {
 			return err
@@ -30,7 +34,7 @@ func (s *Server) confirmPayment(w http.ResponseWriter, r *http.Request) error {
 	var confirmed payment
 	// What the body could say is nothing, however it is written.
 	replayed, err := s.once(w, r, nil, func(tx *sql.Tx) (idempotency.Response, error) {
-		p, err := s.confirm(r.Context(), tx, tokencheck.From(r.Context()), r.PathValue("id"))
+		p, err := s.confirm(r.Context(), tx, tokencheck.From(r.Context()), id)
 		if err != nil {
 			return idempotency.Response{}, err
 		}
