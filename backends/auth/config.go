@@ -70,7 +70,7 @@ const acrPassword = "urn:tollgate:acr:password"
 
 func storeLifetimes(accessToken time.Duration) store.Lifetimes {
 	return store.Lifetimes{
-		Session: sessionLifetime, AccessToken: accessToken, LoginIdle: loginIdle, LoginMax: loginMax,
+		RequestURI: requestURILifetime, Session: sessionLifetime, AccessToken: accessToken, LoginIdle: loginIdle, LoginMax: loginMax,
 	}
 }
 

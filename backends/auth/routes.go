@@ -20,7 +20,7 @@ func (s *Server) routes() http.Handler {
 	for _, path := range []string{tokenPath, parPath, introspectPath, revokePath} {
 		mux.Handle(path, s.machine(path))
 	}
-	mux.Handle(authorizePath, readable(s.openRequest))
+	mux.Handle(authorizePath, methods(s.openRequest, http.MethodGet)) // not HEAD: it binds the request to its browser
 	mux.Handle(authorizePath+"/{id}", readable(s.browser))
 	mux.Handle(authorizePath+"/{id}/{step}", methods(s.browser, http.MethodPost))
 	mux.Handle(userinfoPath, readable(s.userinfo))

@@ -21,7 +21,6 @@ func TestHeadIsAnsweredLikeGet(t *testing.T) {
 		{"keys", jwksPath, http.StatusOK},
 		{"asset", assetsPath + "style.css", http.StatusOK},
 		{"no asset", assetsPath + "nothing.css", http.StatusNotFound},
-		{"opening a request", opening, http.StatusSeeOther},
 		{"its page", b.get(opening).location, http.StatusOK},
 		{"userinfo without a token", userinfoPath, http.StatusUnauthorized},
 	} {
@@ -46,7 +45,7 @@ func TestHeadSpendsNothing(t *testing.T) {
 	w := newWorld(t)
 	shop := w.standard()
 	requestURI := shop.push()
-	if got := w.browser().send(http.MethodHead, openURL(shop, requestURI)); got.status != http.StatusSeeOther {
+	if got := w.browser().send(http.MethodHead, openURL(shop, requestURI)); got.status != http.StatusMethodNotAllowed {
 		t.Fatalf("opened: %d", got.status)
 	}
 	b := w.browser()
@@ -66,7 +65,8 @@ func TestMethodsThatAreNotAllowed(t *testing.T) {
 		{http.MethodDelete, jwksPath, "GET, HEAD"},
 		{http.MethodPost, userinfoPath, "GET, HEAD"},
 		{http.MethodPost, assetsPath + "style.css", "GET, HEAD"},
-		{http.MethodPost, authorizePath, "GET, HEAD"},
+		{http.MethodPost, authorizePath, "GET"},
+		{http.MethodHead, authorizePath, "GET"},
 		{http.MethodPost, authorizePath + "/x", "GET, HEAD"},
 		{http.MethodHead, authorizePath + "/x/login", "POST"},
 		{http.MethodGet, authorizePath + "/x/login", "POST"},

@@ -81,17 +81,19 @@ func (s *Store) Session(ctx context.Context, id string) (*goidc.AuthnSession, er
 	return s.session(ctx, "id = $1", id)
 }
 
-// SessionByPushedAuthReqID gives the session of a request_uri if it still waits for an answer.
+// SessionByPushedAuthReqID gives the session of a request_uri if it still waits for
+// an answer. The session may live on, the request_uri ends: who finds it later in a
+// history or a log must not take the request over.
 func (s *Store) SessionByPushedAuthReqID(ctx context.Context, id string) (*goidc.AuthnSession, error) {
-	return s.session(ctx, "request_hash = $1", s.requestHash(id))
+	return s.session(ctx, "created_at > $3 AND request_hash = $1", s.requestHash(id), s.now().Add(-s.life.RequestURI).UnixMicro())
 }
 
-func (s *Store) session(ctx context.Context, where string, key any) (*goidc.AuthnSession, error) {
+func (s *Store) session(ctx context.Context, where string, key any, more ...any) (*goidc.AuthnSession, error) {
 	var data string
 	var rev, expires int64
 	err := s.one(ctx, []any{&data, &rev, &expires},
 		`SELECT data, rev, expires_at FROM authorization_sessions WHERE status = 'pending' AND expires_at > $2 AND `+where,
-		key, s.now().UnixMicro())
+		append([]any{key, s.now().UnixMicro()}, more...)...)
 	if err != nil {
 		return nil, err
 	}

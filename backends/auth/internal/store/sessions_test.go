@@ -69,6 +69,22 @@ func TestAnAnswerIsFinal(t *testing.T) {
 	}
 }
 
+func TestARequestURIEndsBeforeItsSession(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveSession(t.Context(), newSession("a")))
+		as, err := s.SessionByPushedAuthReqID(t.Context(), "pushed-a")
+		must(t, err)
+		as.PolicyID = "browser"
+		must(t, s.SaveSession(t.Context(), as))
+		s.advance(61 * time.Second)
+		if _, err := s.SessionByPushedAuthReqID(t.Context(), "pushed-a"); !errors.Is(err, goidc.ErrNotFound) {
+			t.Errorf("the request_uri works after 61 seconds: %v", err)
+		}
+		_, err = s.Session(t.Context(), "a")
+		must(t, err)
+	})
+}
+
 func TestSessionEndsAndCannotBeProlonged(t *testing.T) {
 	forEach(t, func(t *testing.T, s *fixture) {
 		must(t, s.SaveSession(t.Context(), newSession("a")))

@@ -30,6 +30,7 @@ var ErrUnavailable = errors.New("the store is not available")
 
 // Lifetimes are the values that rows depend on.
 type Lifetimes struct {
+	RequestURI  time.Duration
 	Session     time.Duration // from the pushed request to the user's answer, at most
 	AccessToken time.Duration
 	LoginIdle   time.Duration

@@ -46,7 +46,7 @@ func forEach(t *testing.T, test func(t *testing.T, s *fixture)) {
 		}
 		f := &fixture{}
 		f.Store = New(db, v, Lifetimes{
-			Session: 10 * time.Minute, AccessToken: 5 * time.Minute, LoginIdle: 30 * time.Minute, LoginMax: 12 * time.Hour,
+			RequestURI: time.Minute, Session: 10 * time.Minute, AccessToken: 5 * time.Minute, LoginIdle: 30 * time.Minute, LoginMax: 12 * time.Hour,
 		}, func() time.Time { return time.Now().Add(time.Duration(f.offset.Load())) })
 		test(t, f)
 	})
