@@ -164,7 +164,7 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 
 // setUser notes in the session who the user is, since when, and by which cookie.
 func (s *Server) setUser(as *goidc.AuthnSession, login store.Login, cookie string) {
-	as.Subject, as.Username = login.UserID, login.Username
+	as.Subject = login.UserID // not Username: introspection would hand the login name out
 	as.Store[noteLogin] = s.loginHash(cookie)
 	as.Store[noteName] = login.Name
 	as.Store[keyAuthTime] = strconv.FormatInt(login.AuthTime.Unix(), 10)
@@ -173,7 +173,7 @@ func (s *Server) setUser(as *goidc.AuthnSession, login store.Login, cookie strin
 
 // clearUser forgets the user, and whatever was granted.
 func clearUser(as *goidc.AuthnSession) {
-	as.Subject, as.Username, as.GrantedScopes, as.GrantedAuthDetails = "", "", "", nil
+	as.Subject, as.GrantedScopes, as.GrantedAuthDetails = "", "", nil
 	for _, note := range []string{noteLogin, noteName, keyAuthTime, keyACR} {
 		delete(as.Store, note)
 	}

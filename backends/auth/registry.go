@@ -115,6 +115,9 @@ type Rotation struct {
 // RotateKeys publishes a new signing key at once, which begins to sign after the
 // delay; the key before it stays published until what it signed has expired.
 func (r *Registry) RotateKeys(ctx context.Context, delay time.Duration) (Rotation, error) {
+	if delay < 0 {
+		return Rotation{}, errors.New("activate-in: must not be negative")
+	}
 	key, err := addKey(ctx, r.store, r.now().Add(delay))
 	return Rotation{KeyID: key.ID, ActiveFrom: key.ActiveFrom.UTC()}, err
 }
