@@ -138,13 +138,13 @@ func TestBadCommandLines(t *testing.T) {
 		args  []string
 		wants string
 	}{
-		"internal scope": {[]string{"client", "add", "--kind", "standard", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
-		"no kind":        {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "payments:create"}, "kind:"},
-		"no such file":   {[]string{"client", "add", "--id", "x", "--name", "X", "--kind", "fapi2", "--jwks", "/nowhere.json"}, "nowhere.json"},
+		"internal scope":  {[]string{"client", "add", "--kind", "standard", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
+		"no kind":         {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "payments:create"}, "kind:"},
+		"no such file":    {[]string{"client", "add", "--id", "x", "--name", "X", "--kind", "fapi2", "--jwks", "/nowhere.json"}, "nowhere.json"},
 		"key of the past": {[]string{"keys", "rotate", "--activate-in", "-1h"}, "activate-in"},
-		"bad issuer":     {[]string{"serve", "--issuer", "https://a.example/b"}, "issuer"},
-		"no lifetime":    {[]string{"serve", "--access-token-lifetime", "0s"}, "access-token-lifetime"},
-		"long lifetime":  {[]string{"serve", "--access-token-lifetime", "61m"}, "access-token-lifetime"},
+		"bad issuer":      {[]string{"serve", "--issuer", "https://a.example/b"}, "issuer"},
+		"no lifetime":     {[]string{"serve", "--access-token-lifetime", "0s"}, "access-token-lifetime"},
+		"long lifetime":   {[]string{"serve", "--access-token-lifetime", "61m"}, "access-token-lifetime"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := o.run(c.args...)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strconv"
 	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -17,6 +16,12 @@ import (
 // revision is the key in a session's Store under which the row's revision
 // travels from load to save. Whoever replaces the map keeps it: KeepRevision.
 const revision = "rev"
+
+// loadedRow is a row as it was loaded.
+type loadedRow struct {
+	rev  int64
+	data string
+}
 
 // KeepRevision gives an empty Store for the session that can still be saved.
 func KeepRevision(as *goidc.AuthnSession) map[string]any {
@@ -35,7 +40,7 @@ func (s *Store) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
 	if err != nil {
 		return err
 	}
-	text, loaded := as.Store[revision].(string)
+	row, loaded := as.Store[revision].(loadedRow)
 	if !loaded {
 		lifetime := time.Duration(as.ExpiresAt-as.CreatedAt) * time.Second
 		_, err := s.write(ctx, `INSERT INTO authorization_sessions
@@ -43,16 +48,15 @@ func (s *Store) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
 			as.ID, s.requestHash(as.PushedAuthReqID), as.ClientID, string(as.Status), s.now().UnixMicro(), s.now().Add(lifetime).UnixMicro(), data)
 		return unavailable(err)
 	}
-	rev, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return fmt.Errorf("authorization session: revision: %w", err)
+	if as.Status == goidc.StatusPending && data == row.data {
+		return nil // a page was looked at, or a stranger refused: an answer on its way must not fail for that
 	}
 	// The library would put the end off each time that the request is opened: it
 	// is counted from the push.
 	changed, err := s.write(ctx, `UPDATE authorization_sessions
 		SET status = $1, rev = rev + 1, data = $2, expires_at = created_at + $3
 		WHERE id = $4 AND rev = $5 AND status = 'pending'`,
-		string(as.Status), data, s.life.Session.Microseconds(), as.ID, rev)
+		string(as.Status), data, s.life.Session.Microseconds(), as.ID, row.rev)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -66,7 +70,7 @@ func (s *Store) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
 // of the pushed request is a bearer value and stays a hash.
 func sessionData(as *goidc.AuthnSession) (string, error) {
 	row := *as
-	row.PushedAuthReqID = ""
+	row.PushedAuthReqID, row.ExpiresAt = "", 0
 	row.Store = maps.Clone(as.Store)
 	delete(row.Store, revision)
 	data, err := json.Marshal(row)
@@ -104,8 +108,11 @@ func (s *Store) session(ctx context.Context, where string, key any, more ...any)
 	if as.Store == nil {
 		as.Store = make(map[string]any)
 	}
-	as.Store[revision] = strconv.FormatInt(rev, 10)
 	as.ExpiresAt = seconds(expires)
+	if data, err = sessionData(as); err != nil { // as it is written now, to be compared
+		return nil, err
+	}
+	as.Store[revision] = loadedRow{rev, data}
 	return as, nil
 }
 

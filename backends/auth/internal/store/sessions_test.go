@@ -85,6 +85,20 @@ func TestARequestURIEndsBeforeItsSession(t *testing.T) {
 	})
 }
 
+// The page is looked at, or a stranger is refused, while the user approves.
+func TestLookingAtAPageDoesNotFailAnAnswer(t *testing.T) {
+	forEach(t, func(t *testing.T, s *fixture) {
+		must(t, s.SaveSession(t.Context(), newSession("a")))
+		answer, err := s.Session(t.Context(), "a")
+		must(t, err)
+		look, err := s.Session(t.Context(), "a")
+		must(t, err)
+		must(t, s.SaveSession(t.Context(), look))
+		answer.Status = goidc.StatusSuccess
+		must(t, s.SaveSession(t.Context(), answer))
+	})
+}
+
 func TestSessionEndsAndCannotBeProlonged(t *testing.T) {
 	forEach(t, func(t *testing.T, s *fixture) {
 		must(t, s.SaveSession(t.Context(), newSession("a")))
@@ -93,6 +107,7 @@ func TestSessionEndsAndCannotBeProlonged(t *testing.T) {
 			must(t, err)
 			as.ExpiresAt = int(s.now().Add(time.Hour).Unix())
 			as.Store = KeepRevision(as)
+			as.PolicyID = "browser"
 			must(t, s.SaveSession(t.Context(), as))
 			s.advance(3 * time.Minute)
 		}
