@@ -20,6 +20,10 @@ type Checker struct {
 	// Proofs checks DPoP proofs. When nil, the DPoP scheme and tokens that are bound
 	// to a DPoP key are refused.
 	Proofs *dpop.Verifier
+	// Certificate gives the DER of the certificate whose key the client has proved to
+	// hold, nil when there is none: ClientCertificates.Of, or a function that knows
+	// better. When nil, tokens that are bound to a certificate are refused.
+	Certificate func(*http.Request) ([]byte, error)
 	// ResourceMetadata is the URL that challenges name (RFC 9728 section 5.1); none when empty.
 	ResourceMetadata string
 }
@@ -59,17 +63,8 @@ func (c *Checker) authenticate(r *http.Request, used scheme, raw string) (*token
 	if err != nil {
 		return nil, c.refusedToken(used, err)
 	}
-	if t.Confirmation.X5TS256 != "" {
-		return nil, c.invalidToken(used, CertificateBound, "The token is bound to a client certificate, which is not supported here.")
-	}
-	if used == bearer {
-		if t.Confirmation.JKT != "" {
-			return nil, c.invalidToken(bearer, BoundAsBearer, "The token is bound to a DPoP key.")
-		}
-		return t, nil
-	}
-	if err := c.Proofs.Verify(r.Context(), r, raw, t.Confirmation.JKT); err != nil {
-		return nil, c.refusedProof(err)
+	if refusal := c.possession(r, used, raw, t); refusal != nil {
+		return nil, refusal
 	}
 	return t, nil
 }

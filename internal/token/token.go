@@ -65,3 +65,8 @@ func (t *Token) Claim(name string) (any, bool) {
 	value, present := t.Claims[name]
 	return value, present
 }
+
+// HasDetail says whether the token was granted an authorization detail of the type.
+func (t *Token) HasDetail(kind string) bool {
+	return slices.ContainsFunc(t.Details, func(d Detail) bool { return d.Type == kind })
+}
