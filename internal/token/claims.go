@@ -24,6 +24,7 @@ func decode(claims map[string]any) (*Token, error) {
 		Subject:   r.identifier("sub"),
 		ClientID:  r.identifier("client_id"),
 		ID:        r.identifier("jti"),
+		GrantID:   r.optionalIdentifier("grant_id"),
 		Audience:  r.audience(),
 		Scopes:    r.scopes(),
 		ExpiresAt: r.time("exp", true),
@@ -73,6 +74,14 @@ func (r *reader) text(name string) string {
 func (r *reader) identifier(name string) string {
 	if _, present := r.claims[name]; !present {
 		r.fail(MissingClaim, name)
+		return ""
+	}
+	return r.optionalIdentifier(name)
+}
+
+// optionalIdentifier reads an identifier; empty when it is missing.
+func (r *reader) optionalIdentifier(name string) string {
+	if _, present := r.claims[name]; !present {
 		return ""
 	}
 	s := r.text(name)

@@ -15,7 +15,10 @@ type Token struct {
 	Subject  string
 	ClientID string
 	// ID is the "jti". A token is revoked by Issuer and ID.
-	ID       string
+	ID string
+	// GrantID is the "grant_id": what the user consented to once, and what all tokens
+	// that came of it have in common. Empty when the token does not say.
+	GrantID  string
 	Audience []string
 	Scopes   []string
 

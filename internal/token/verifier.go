@@ -21,6 +21,8 @@ type Config struct {
 	// CacheSize bounds the verified tokens that are remembered, 16384 when zero.
 	// A remembered token takes a few times its own size, which is 8 KiB at most.
 	CacheSize int
+	// Revocations are asked about each token, remembered ones too. Nil: none is revoked.
+	Revocations Revocations
 }
 
 // Verifier verifies access tokens. It is safe for concurrent use.
@@ -28,6 +30,7 @@ type Verifier struct {
 	issuers map[string]*issuer
 	now     func() time.Time
 	memory  *memory
+	revoked Revocations
 }
 
 // NewVerifier checks the configuration and makes a Verifier of it.
@@ -44,7 +47,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), now: c.Now, memory: newMemory(c.CacheSize)}
+	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), now: c.Now, memory: newMemory(c.CacheSize), revoked: c.Revocations}
 	for _, i := range c.Issuers {
 		checked, err := newIssuer(i)
 		if err != nil {
@@ -63,15 +66,33 @@ func NewVerifier(c Config) (*Verifier, error) {
 // token has not expired and the key is still the issuer's.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	now := v.now()
-	if t := v.memory.recall(raw, now); t != nil {
-		return t, nil
+	t := v.memory.recall(raw, now)
+	if t == nil {
+		e, err := v.verify(ctx, raw, now)
+		if err != nil {
+			return nil, err
+		}
+		v.memory.remember(raw, e) // a revoked one too: to refuse it again costs nothing then
+		t = e.token
 	}
-	e, err := v.verify(ctx, raw, now)
-	if err != nil {
+	if err := CheckRevoked(v.revoked, t, now); err != nil {
 		return nil, err
 	}
-	v.memory.remember(raw, e)
-	return e.token, nil
+	return t, nil
+}
+
+// Recall answers as Verify does if the token is remembered, and gives nothing, not
+// even an error, if it is not. It never does any cryptography.
+func (v *Verifier) Recall(raw string) (*Token, error) {
+	now := v.now()
+	t := v.memory.recall(raw, now)
+	if t == nil {
+		return nil, nil
+	}
+	if err := CheckRevoked(v.revoked, t, now); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*entry, error) {
