@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
@@ -110,7 +109,7 @@ func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*entr
 	if !known {
 		return nil, refuse(UnknownIssuer, nil)
 	}
-	key, err := from.authenticate(ctx, message)
+	key, err := from.signatures.Verify(ctx, message)
 	if err != nil {
 		return nil, err
 	}
@@ -143,39 +142,4 @@ func parse(raw string) (*jose.Message, error) {
 		return nil, refuse(Malformed, errors.New("no kid"))
 	}
 	return message, nil
-}
-
-// authenticate verifies the signature by a key of this issuer, and gives the key.
-func (i *issuer) authenticate(ctx context.Context, m *jose.Message) (*jose.Key, error) {
-	if !slices.Contains(i.algorithms, m.Header.Algorithm) {
-		return nil, refuse(WrongAlgorithm, nil)
-	}
-	key, err := i.Keys.Key(ctx, m.Header.KeyID)
-	if errors.Is(err, ErrUnknownKey) {
-		return nil, refuse(UnknownKey, nil)
-	}
-	if err != nil {
-		return nil, refuse(KeysUnavailable, err)
-	}
-	if i.algorithm(key) != m.Header.Algorithm {
-		return nil, refuse(WrongAlgorithm, nil)
-	}
-	if err := m.Verify(key, m.Header.Algorithm); err != nil {
-		return nil, refuse(BadSignature, nil)
-	}
-	return key, nil
-}
-
-// accept judges an authentic token: is it for us, and for now?
-func (i *issuer) accept(t *Token, now time.Time) error {
-	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
-		return refuse(WrongAudience, nil)
-	}
-	if !now.Before(t.ExpiresAt.Add(i.Leeway)) {
-		return refuse(Expired, nil)
-	}
-	if latest := now.Add(max(i.Leeway, futureSkew)); t.IssuedAt.After(latest) || t.notBefore.After(latest) {
-		return refuse(NotYetValid, nil)
-	}
-	return nil
 }
