@@ -94,6 +94,8 @@ func (c *Checker) refusedProof(err error) *problem.Problem {
 	switch refused.Reason {
 	case dpop.ReplayUnavailable:
 		return unavailable(string(refused.Reason), "The memory of used proofs is out of reach.", err)
+	case dpop.NonceWanted:
+		return c.nonceWanted().WithCause(err)
 	case dpop.WrongKey:
 		return c.invalidToken(dpopScheme, string(refused.Reason), "Invalid DPoP key binding").WithCause(err)
 	default:

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/open-tollgate/tollgate/internal/dpop"
 	"github.com/open-tollgate/tollgate/internal/problem"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
@@ -13,6 +14,7 @@ const (
 	invalidRequest             = "invalid_request"
 	invalidToken               = "invalid_token"
 	invalidProof               = "invalid_dpop_proof"
+	useNonce                   = "use_dpop_nonce"
 	insufficientScope          = "insufficient_scope"
 	insufficientAuthentication = "insufficient_user_authentication"
 )
@@ -72,6 +74,16 @@ func (c *Checker) invalidToken(used scheme, reason, detail string) *problem.Prob
 func (c *Checker) invalidProof(reason string) *problem.Problem {
 	p := problem.New(http.StatusUnauthorized, invalidProof, "The DPoP proof is not valid for this request.").WithReason(reason)
 	return c.refuse(p, dpopScheme, invalidProof, "")
+}
+
+// nonceWanted hands out the nonce that the next proof has to bear (RFC 9449 section 9).
+// No cache may hand it to somebody else.
+func (c *Checker) nonceWanted() *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, useNonce, "The DPoP proof has to bear the nonce of the DPoP-Nonce header.").
+		WithReason(string(dpop.NonceWanted)).
+		WithHeader("DPoP-Nonce", c.Proofs.Nonce()).
+		WithHeader("Cache-Control", "no-store")
+	return c.refuse(p, dpopScheme, useNonce, "")
 }
 
 // InsufficientScope refuses a token that lacks one of the scopes that are needed.
