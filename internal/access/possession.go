@@ -25,10 +25,12 @@ func (c *Checker) possession(r *http.Request, used scheme, raw string, t *token.
 	if used == bearer {
 		return nil
 	}
-	if err := c.Proofs.Verify(r.Context(), r, raw, t.Confirmation.JKT); err != nil {
-		return c.refusedProof(err)
-	}
-	return nil
+	return c.Failures.guard(r, t.Confirmation.JKT, func() *problem.Problem {
+		if err := c.Proofs.Verify(r.Context(), r, raw, t.Confirmation.JKT); err != nil {
+			return c.refusedProof(err)
+		}
+		return nil
+	})
 }
 
 // certificate compares the client's certificate with the one that the token is bound

@@ -21,6 +21,7 @@ const (
 	CertificateMissing    = "certificate_missing"
 	CertificateWrong      = "certificate_wrong"
 	CertificateUnreadable = "certificate_unreadable"
+	TooManyFailures       = "too_many_failures"
 	Unconstrained         = "not_sender_constrained"
 	StepUpWanted          = insufficientAuthentication
 	ScopeMissing          = insufficientScope
@@ -34,7 +35,7 @@ func Reasons() []string {
 	reasons := []string{
 		Accepted, NoCredentials, UnsupportedScheme, MalformedHeader, TwoMethods, TokenInQuery, TokenInForm,
 		BoundAsBearer, CertificateBound, CertificateMissing, CertificateWrong, CertificateUnreadable,
-		Unconstrained, StepUpWanted, ScopeMissing, DetailsMissing, ClaimRefused,
+		TooManyFailures, Unconstrained, StepUpWanted, ScopeMissing, DetailsMissing, ClaimRefused,
 	}
 	for _, reason := range token.Reasons() {
 		reasons = append(reasons, string(reason))

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/introspect"
+	"github.com/open-tollgate/tollgate/internal/problem"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
@@ -265,4 +268,34 @@ func BenchmarkVerifyWarm(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// As the edge uses it: an opaque token beside JWTs, with the answers of RFC 6750.
+func TestBehindAChecker(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		answering(encode(t, description(map[string]any{"active": r.FormValue("token") == opaque})))(w, r)
+	})
+	checker := &access.Checker{Opaque: newClient(t, settings(t, s.url))}
+	for raw, status := range map[string]int{opaque: 0, "other": http.StatusUnauthorized} {
+		for range 2 {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Authorization", "Bearer "+raw)
+			_, p := checker.Check(r)
+			if got := statusOf(p); got != status {
+				t.Errorf("%s: %d", raw, got)
+			}
+		}
+	}
+	if n := s.asked.Load(); n != 2 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// statusOf gives the status of a refusal, 0 when there is none.
+func statusOf(p *problem.Problem) int {
+	if p == nil {
+		return 0
+	}
+	return p.Status
 }
