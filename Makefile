@@ -10,9 +10,9 @@ BIN      := $(CURDIR)/bin
 demo: build
 	@exec $(BIN)/demo $(DEMO)
 
-# -trimpath keeps the builder's folders out of the binaries.
+# No flags of its own, so that what vet and the tests have compiled is not compiled again.
 build:
-	@$(GO) build -trimpath -o $(BIN)/ $(COMMANDS:%=./cmd/%) ./examples/shop
+	@$(GO) build -o $(BIN)/ $(COMMANDS:%=./cmd/%) ./examples/shop
 
 # Everything that CI runs. The race detector needs a C compiler; deps brings it.
 test: deps lint
@@ -33,8 +33,13 @@ vuln:
 
 # The shipped policy chain against Caddy's bare reverse_proxy, interleaved in one run.
 bench: build
-	$(GO) test -run '^$$' -bench . -benchmem ./internal/... 
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./caddymodules/...
 	$(GO) run ./test/bench
+
+# Every fuzz target in turn, FUZZTIME each.
+FUZZTIME ?= 60s
+fuzz:
+	@./scripts/fuzz.sh $(FUZZTIME)
 
 clean:
 	rm -rf $(BIN)

@@ -50,10 +50,15 @@ func (b *browser) do(r *http.Request) view {
 
 func (b *browser) get(target string) view {
 	b.w.t.Helper()
+	return b.send(http.MethodGet, target)
+}
+
+func (b *browser) send(method, target string) view {
+	b.w.t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = b.w.issuer + target
 	}
-	r, err := http.NewRequestWithContext(b.w.t.Context(), http.MethodGet, target, nil)
+	r, err := http.NewRequestWithContext(b.w.t.Context(), method, target, nil)
 	if err != nil {
 		b.w.t.Fatal(err)
 	}

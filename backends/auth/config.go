@@ -21,17 +21,27 @@ type Config struct {
 	Audience    string // of access tokens; the issuer with /api when empty
 	UsersURL    string // where the users service answers
 	PaymentsURL string // where the payments service answers
-	Logger      *slog.Logger
-	Now         func() time.Time // the wall clock when nil
-	Client      *http.Client     // for the two services; one with a timeout when nil
+	// AccessTokenLifetime is in whole seconds, an hour at most; DefaultAccessTokenLifetime when zero.
+	AccessTokenLifetime time.Duration
+	Logger              *slog.Logger
+	Now                 func() time.Time // the wall clock when nil
+	Client              *http.Client     // for the two services; one with a timeout when nil
 }
+
+// DefaultAccessTokenLifetime is how long an access token is valid if nothing else is
+// said. The APIs ask nobody whether a token was revoked, so it is short.
+const DefaultAccessTokenLifetime = 5 * time.Minute
+
+const (
+	minAccessTokenLifetime = time.Second
+	maxAccessTokenLifetime = time.Hour
+)
 
 // The values of the protocol. FAPI 2.0 bounds a code and a request_uri.
 const (
 	codeLifetime         = 60 * time.Second
 	requestURILifetime   = 60 * time.Second
 	sessionLifetime      = 10 * time.Minute // from the pushed request to the user's answer
-	accessTokenLifetime  = 5 * time.Minute
 	idTokenLifetime      = 10 * time.Minute
 	refreshTokenLifetime = 30 * 24 * time.Hour
 	internalLifetime     = 60 * time.Second
@@ -58,9 +68,9 @@ const (
 // acrPassword is what signing in with a password is worth.
 const acrPassword = "urn:tollgate:acr:password"
 
-func storeLifetimes() store.Lifetimes {
+func storeLifetimes(accessToken time.Duration) store.Lifetimes {
 	return store.Lifetimes{
-		Session: sessionLifetime, AccessToken: accessTokenLifetime, LoginIdle: loginIdle, LoginMax: loginMax,
+		Session: sessionLifetime, AccessToken: accessToken, LoginIdle: loginIdle, LoginMax: loginMax,
 	}
 }
 
@@ -74,6 +84,12 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Client == nil {
 		c.Client = &http.Client{Timeout: 5 * time.Second}
+	}
+	if c.AccessTokenLifetime == 0 {
+		c.AccessTokenLifetime = DefaultAccessTokenLifetime
+	}
+	if err := checkAccessTokenLifetime(c.AccessTokenLifetime); err != nil {
+		return c, fmt.Errorf("access-token-lifetime: %w", err)
 	}
 	if err := checkIssuer(c.Issuer); err != nil {
 		return c, fmt.Errorf("issuer: %w", err)
@@ -91,6 +107,16 @@ func (c Config) complete() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+func checkAccessTokenLifetime(d time.Duration) error {
+	if d < minAccessTokenLifetime || d > maxAccessTokenLifetime {
+		return fmt.Errorf("must be from %v to %v", minAccessTokenLifetime, maxAccessTokenLifetime)
+	}
+	if d%time.Second != 0 {
+		return errors.New("must be whole seconds, as exp is")
+	}
+	return nil
 }
 
 // checkIssuer wants a bare origin as browsers write it. With a path in it, DPoP's

@@ -27,7 +27,6 @@ const (
 type paymentDetail struct {
 	PaymentID       string
 	Amount          money.Amount
-	decimal         string // the amount as it was written
 	CreditorName    string
 	CreditorAccount string
 	DebtorAccount   string // empty before consent
@@ -45,10 +44,9 @@ func parsePayment(members map[string]any) (paymentDetail, error) {
 	d := paymentDetail{
 		PaymentID:       m.text("paymentId"),
 		CreditorName:    m.text("creditorName"),
-		decimal:         amount.text("amount"),
 		CreditorAccount: creditor.text("id"),
 	}
-	currency := amount.text("currency")
+	decimal, currency := amount.text("amount"), amount.text("currency")
 	if _, present := members["debtorAccount"]; present {
 		debtor := m.object("debtorAccount")
 		d.DebtorAccount = debtor.text("id")
@@ -58,7 +56,7 @@ func parsePayment(members map[string]any) (paymentDetail, error) {
 		return paymentDetail{}, err
 	}
 	var err error
-	if d.Amount, err = money.Parse(d.decimal, currency); err != nil {
+	if d.Amount, err = money.Parse(decimal, currency); err != nil {
 		return paymentDetail{}, fmt.Errorf("instructedAmount: %w", err)
 	}
 	return d, d.check()
@@ -89,12 +87,14 @@ func (d paymentDetail) check() error {
 	return nil
 }
 
-// object gives the detail as it goes into grants and tokens.
+// object gives the detail as it goes into grants and tokens. The amount is written
+// in one way, with all the places of its currency, however it was asked for.
 func (d paymentDetail) object() goidc.AuthDetail {
+	decimal, _ := d.Amount.Decimal() // of a currency that was parsed
 	detail := goidc.AuthDetail{
 		"type":             paymentType,
 		"paymentId":        d.PaymentID,
-		"instructedAmount": map[string]any{"currency": d.Amount.Currency, "amount": d.decimal},
+		"instructedAmount": map[string]any{"currency": d.Amount.Currency, "amount": decimal},
 		"creditorName":     d.CreditorName,
 		"creditorAccount":  map[string]any{"id": d.CreditorAccount},
 	}
@@ -110,7 +110,6 @@ func (granted paymentDetail) covers(d paymentDetail) bool {
 	if d.DebtorAccount == "" {
 		d.DebtorAccount = granted.DebtorAccount
 	}
-	d.decimal = granted.decimal // compared as money: "5" euros are "5.00"
 	return d == granted
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/lestrrat-go/jwx/v3/jwa"
@@ -168,6 +169,8 @@ func TestOnlyTheCodeFlow(t *testing.T) {
 			}
 		})
 	}
+	hint := shop.tokens().text("id_token")
+	shop.post(parPath, shop.pushForm(with("id_token_hint", hint))).wants(t, http.StatusBadRequest, "invalid_request")
 	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:device_code",
 		"urn:ietf:params:oauth:grant-type:token-exchange", ""} {
 		shop.post(tokenPath, url.Values{"grant_type": {grant}}).wants(t, http.StatusBadRequest, "unsupported_grant_type")
@@ -287,7 +290,7 @@ func TestProofs(t *testing.T) {
 		t.Fatal(err)
 	}
 	withPrivate := sign(t, fapi.proof, map[string]any{"typ": "dpop+jwt", "jwk": fapi.proof},
-		map[string]any{"htm": "POST", "htu": endpoint, "iat": 1, "jti": "x"})
+		map[string]any{"htm": "POST", "htu": endpoint, "iat": time.Now().Unix(), "jti": "x"})
 	if !strings.Contains(string(private), `"d"`) {
 		t.Fatal("the key is not private")
 	}
@@ -315,6 +318,19 @@ func TestProofs(t *testing.T) {
 			w.do(r).wants(t, http.StatusBadRequest, "invalid_dpop_proof")
 		})
 	}
+}
+
+// The library takes two DPoP fields for none: a client that means to bind its
+// token would get one that is not bound.
+func TestTwoProofsAreNotNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.standard()
+	r := shop.request(tokenPath, ownForm("payments:create"))
+	for range 2 {
+		r.Header.Add("DPoP", dpopProof(t, newKey(t), http.MethodPost, w.issuer+tokenPath))
+	}
+	w.do(r).wants(t, http.StatusBadRequest, "invalid_dpop_proof")
 }
 
 // A jti passes once. Assertions and proofs are apart, and so are clients: the

@@ -52,9 +52,11 @@ func explain(err error) oauthError {
 		return spoken[refusal.Unavailable]
 	}
 	if own, ok := refusal.Own(err); ok {
-		answer := spoken[own.Code]
-		answer.Description = own.Description
-		return answer
+		status := http.StatusBadRequest // those that only go to the client by redirect have none of their own
+		if known, ok := spoken[own.Code]; ok {
+			status = known.status
+		}
+		return oauthError{status, own.Code, own.Description}
 	}
 	var e goidc.Error
 	if !errors.As(err, &e) {

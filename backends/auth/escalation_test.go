@@ -147,8 +147,10 @@ func TestMalformedDetailsAreRefusedWhenPushed(t *testing.T) {
 		"other letter case": details(drop("paymentId"), set("PaymentId", paymentID)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			form := shop.pushForm(paying, with("authorization_details", raw))
-			shop.post(parPath, form).wants(t, http.StatusBadRequest, "invalid_authorization_details")
+			for _, scope := range []string{"payments:confirm", "accounts:read"} { // the second could do without
+				form := shop.pushForm(with("scope", scope), with("authorization_details", raw))
+				shop.post(parPath, form).wants(t, http.StatusBadRequest, "invalid_authorization_details")
+			}
 		})
 	}
 	if w.payments.calls != 0 {

@@ -203,6 +203,9 @@ func TestUserinfo(t *testing.T) {
 			if got.status != c.status || got.text("error") != c.code {
 				t.Fatalf("got %d %v", got.status, got.body)
 			}
+			if c.authorization == "" && got.text("code") != "missing_credentials" {
+				t.Errorf("the code is %q", got.text("code"))
+			}
 			if c.status == 200 && got.body["sub"] != aliceID {
 				t.Errorf("got %v", got.body)
 			}

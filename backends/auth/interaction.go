@@ -44,7 +44,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, as *goidc.
 	case !s.bound(r, as):
 		return i.refuse(http.StatusForbidden, "Opened in another browser",
 			"This page belongs to a request that was opened in another browser or window, or your browser does not keep cookies.")
-	case r.Method == http.MethodGet && step == "":
+	case r.Method != http.MethodPost && step == "": // GET or HEAD: nothing else is routed
 		return i.show()
 	case r.Method != http.MethodPost:
 		return i.refuse(http.StatusNotFound, "Page not found", "There is no such page here.")

@@ -18,8 +18,10 @@ import (
 
 const (
 	// keyRetention is how long a key stays published after its successor began to
-	// sign: longer than anything that it signed is valid.
-	keyRetention = time.Hour
+	// sign: longer than anything that it signed is valid. It goes by the longest
+	// lifetime that there can be, because the key may have signed while another one
+	// was set, or in another instance. The rest is for clocks that disagree.
+	keyRetention = maxAccessTokenLifetime + 5*time.Minute
 	// keysRemembered is how long a key set is used before it is read again, so that
 	// a rotation by the command shows soon and reading is off the request path.
 	keysRemembered = 5 * time.Second

@@ -58,7 +58,7 @@ func (s *Server) newProvider() (*provider.Provider, error) {
 		provider.WithIDTokenClaims(idTokenClaims),
 		provider.WithIDTokenSignatureAlgs(goidc.ES256),
 		provider.WithTokenOptions(func(context.Context, *goidc.Grant, *goidc.Client) goidc.TokenOptions {
-			return goidc.NewJWTTokenOptions(goidc.ES256, inSeconds(accessTokenLifetime))
+			return goidc.NewJWTTokenOptions(goidc.ES256, inSeconds(s.accessTokenLifetime))
 		}),
 
 		provider.WithTokenIntrospection(func(_ context.Context, c *goidc.Client, token goidc.TokenInfo) bool {

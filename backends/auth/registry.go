@@ -22,22 +22,25 @@ type Registry struct {
 // OpenRegistry opens the database, brings it up to date, and loads the master
 // key, which is made when the file is missing.
 func OpenRegistry(ctx context.Context, dsn, secretFile string) (*Registry, error) {
-	return openRegistry(ctx, dsn, secretFile, time.Now)
+	return openRegistry(ctx, Config{
+		Database: dsn, SecretFile: secretFile, Now: time.Now, AccessTokenLifetime: DefaultAccessTokenLifetime,
+	})
 }
 
-func openRegistry(ctx context.Context, dsn, secretFile string, now func() time.Time) (*Registry, error) {
-	v, err := vault.Load(secretFile)
+func openRegistry(ctx context.Context, cfg Config) (*Registry, error) {
+	v, err := vault.Load(cfg.SecretFile)
 	if err != nil {
 		return nil, fmt.Errorf("secret-file: %w", err)
 	}
-	db, err := database.Open(ctx, dsn, "auth")
+	db, err := database.Open(ctx, cfg.Database, "auth")
 	if err != nil {
 		return nil, err
 	}
 	if err := store.Migrate(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Registry{db: db, store: store.New(db, v, storeLifetimes(), now), vault: v, now: now}, nil
+	life := storeLifetimes(cfg.AccessTokenLifetime)
+	return &Registry{db: db, store: store.New(db, v, life, cfg.Now), vault: v, now: cfg.Now}, nil
 }
 
 // Close closes the database.

@@ -3,6 +3,8 @@ package auth
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -18,26 +20,33 @@ func (s *Server) routes() http.Handler {
 	for _, path := range []string{tokenPath, parPath, introspectPath, revokePath} {
 		mux.Handle(path, s.machine(path))
 	}
-	mux.Handle(authorizePath, method(s.openRequest, http.MethodGet))
-	mux.Handle(authorizePath+"/{id}", method(s.browser, http.MethodGet))
-	mux.Handle(authorizePath+"/{id}/{step}", method(s.browser, http.MethodPost))
-	mux.Handle(userinfoPath, method(s.userinfo, http.MethodGet))
-	mux.Handle(jwksPath, method(s.jwks, http.MethodGet))
-	mux.Handle(openIDPath, method(s.serveMetadata, http.MethodGet))
-	mux.Handle(metadataPath, method(s.serveMetadata, http.MethodGet))
-	mux.Handle(assetsPath, method(page.Assets(assetsPath).ServeHTTP, http.MethodGet))
+	mux.Handle(authorizePath, readable(s.openRequest))
+	mux.Handle(authorizePath+"/{id}", readable(s.browser))
+	mux.Handle(authorizePath+"/{id}/{step}", methods(s.browser, http.MethodPost))
+	mux.Handle(userinfoPath, readable(s.userinfo))
+	mux.Handle(jwksPath, readable(s.jwks))
+	mux.Handle(openIDPath, readable(s.serveMetadata))
+	mux.Handle(metadataPath, readable(s.serveMetadata))
+	mux.Handle(assetsPath, readable(page.Assets(assetsPath).ServeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.New(http.StatusNotFound, "not_found", "There is nothing at this path.").Write(w)
 	})
 	return mux
 }
 
-// method lets one method through.
-func method(next http.HandlerFunc, allowed string) http.Handler {
+// readable lets GET and HEAD through (RFC 9110 section 9.3.2). Both are handled
+// alike, and net/http keeps back the body of what answers HEAD.
+func readable(next http.HandlerFunc) http.Handler {
+	return methods(next, http.MethodGet, http.MethodHead)
+}
+
+// methods lets these methods through.
+func methods(next http.HandlerFunc, allowed ...string) http.Handler {
+	list := strings.Join(allowed, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != allowed {
-			problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "This path takes "+allowed+".").
-				WithHeader("Allow", allowed).Write(w)
+		if !slices.Contains(allowed, r.Method) {
+			problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "This path takes "+list+".").
+				WithHeader("Allow", list).Write(w)
 			return
 		}
 		next(w, r)

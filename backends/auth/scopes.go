@@ -29,11 +29,8 @@ var scopes = []scope{
 	{name: "users:create", client: true},
 }
 
-const (
-	scopeOpenID = "openid"
-	// scopeConfirm is worth nothing without the payment that it is for.
-	scopeConfirm = "payments:confirm"
-)
+// scopeConfirm is worth nothing without the payment that it is for.
+const scopeConfirm = "payments:confirm"
 
 func findScope(name string) (scope, bool) {
 	i := slices.IndexFunc(scopes, func(s scope) bool { return s.name == name })

@@ -19,10 +19,11 @@ type Server struct {
 	users    usersService
 	payments paymentsService
 
-	issuer   string
-	audience string
-	logger   *slog.Logger
-	now      func() time.Time
+	issuer              string
+	audience            string
+	accessTokenLifetime time.Duration
+	logger              *slog.Logger
+	now                 func() time.Time
 
 	library  http.Handler // go-oidc, never reached but through the guards
 	metadata []byte
@@ -36,14 +37,15 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry, err := openRegistry(ctx, cfg.Database, cfg.SecretFile, cfg.Now)
+	registry, err := openRegistry(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		registry: registry, store: registry.store, vault: registry.vault,
 		keys:   &keyring{store: registry.store, now: cfg.Now},
-		issuer: cfg.Issuer, audience: cfg.Audience, logger: cfg.Logger, now: cfg.Now,
+		issuer: cfg.Issuer, audience: cfg.Audience, accessTokenLifetime: cfg.AccessTokenLifetime,
+		logger: cfg.Logger, now: cfg.Now,
 	}
 	s.users = usersService{s.peer(cfg, cfg.UsersURL, "internal:users")}
 	s.payments = paymentsService{s.peer(cfg, cfg.PaymentsURL, "internal:payments")}

@@ -26,7 +26,7 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 		// RFC 6750 section 3.1: nothing was sent, so nothing was wrong with it.
 		w.Header().Add("WWW-Authenticate", "Bearer")
 		w.Header().Add("WWW-Authenticate", dpopChallenge.String())
-		problem.New(http.StatusUnauthorized, "missing_token", "Send an access token in the Authorization field.").Write(w)
+		problem.New(http.StatusUnauthorized, "missing_credentials", "Send an access token in the Authorization field.").Write(w)
 		return
 	}
 	a := newAnswer()

@@ -131,13 +131,13 @@ type newAccount struct {
 func (in newAccount) validate() error {
 	var wrong faults
 	if strings.TrimSpace(in.Name) == "" {
-		wrong.add("/name", "must not be empty")
+		wrong.Add("/name", "must not be empty")
 	}
 	wrong.text("/name", in.Name, maxAccountName)
 	if _, known := money.Exponent(in.Currency); !known {
-		wrong.add("/currency", "must be a currency code of ISO 4217")
+		wrong.Add("/currency", "must be a currency code of ISO 4217")
 	}
-	return wrong.err()
+	return wrong.Err()
 }
 
 // openAccount opens an empty wallet for the token's user.

@@ -68,36 +68,52 @@ func storageFlags(flags *command.Flags) storage {
 	return storage{
 		dsn: flags.Text("database", "payments.db", "SQLite `file`, or a postgres:// DSN"),
 		secretFile: flags.Text("secret-file", "",
-			"`file` with the master key, made when missing; empty: beside the SQLite file, with .key for its ending"),
+			"`file` with the master key that seals the secrets of webhooks; made when missing.\n"+
+				"With SQLite it can be left out: it is then beside the database, with .key for .db.\n"+
+				"With PostgreSQL serve and webhook add have to be told: every instance needs a copy of the same file"),
 	}
 }
 
 func (s storage) open(ctx context.Context) (*database.DB, error) { return OpenDatabase(ctx, *s.dsn) }
 
 // keyFile is where the master key is. Instances that share a PostgreSQL need one
-// key, so there its place must be said.
-func (s storage) keyFile(dialect database.Dialect) (string, error) {
+// key: were its place guessed, each machine would make a key of its own there.
+func (s storage) keyFile() (string, error) {
 	if *s.secretFile != "" {
 		return *s.secretFile, nil
 	}
-	if dialect == database.Postgres {
-		return "", errors.New("--secret-file is missing: with PostgreSQL every instance needs the same one")
+	if database.DialectOf(*s.dsn) == database.Postgres {
+		return "", errors.New("--secret-file (PAYMENTS_SECRET_FILE) is missing: with PostgreSQL there is no database file " +
+			"to keep the master key beside; name a file, made when missing, and give every instance a copy of the same one")
 	}
 	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
+}
+
+// with does something to the open database and prints the result.
+func (s storage) with(ctx context.Context, out io.Writer, do func(*database.DB) (any, error)) error {
+	db, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // each write is committed already
+	result, err := do(db)
+	if err != nil {
+		return err
+	}
+	return command.Print(out, result)
 }
 
 func serve(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
 	stored := storageFlags(flags)
 	listen := flags.Text("listen", "127.0.0.1:8083", "`address` to listen on")
-	issuer := flags.Text("issuer", "https://localhost:8443", "`URL` of the authorization server; also the edge's origin")
-	jwksURL := flags.Text("jwks-url", "http://127.0.0.1:8081/oauth/jwks", "`URL` of the issuer's keys; empty: discover it")
-	audience := flags.Text("audience", "", "`audience` that tokens must be for; empty: the issuer and /api")
+	tokens := tokencheck.DefineFlags(flags)
 	allowPrivate := flags.Switch("webhook-allow-private", "let webhooks into private networks and this machine")
 	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
 		return err
 	}
-	if *audience == "" {
-		*audience = *issuer + "/api"
+	keyFile, err := stored.keyFile()
+	if err != nil {
+		return err
 	}
 	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "payments")
 	db, err := stored.open(ctx)
@@ -105,30 +121,16 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 		return err
 	}
 	defer func() { _ = db.Close() }() // the process ends: nothing is left to lose
-	keyFile, err := stored.keyFile(db.Dialect)
-	if err != nil {
-		return err
-	}
 	secrets, err := OpenVault(keyFile)
 	if err != nil {
 		return err
 	}
-	check := tokencheck.Config{Issuer: *issuer, JWKSURL: *jwksURL, Audience: *audience, Origin: *issuer, Logger: logger}
-	api, err := tokencheck.New(check)
+	gates, err := tokens.Gates(logger)
 	if err != nil {
 		return err
 	}
-	// Services call each other directly, with plain bearer tokens that live for a minute.
-	check.Audience, check.Origin = tokencheck.InternalAudience, ""
-	internal, err := tokencheck.New(check)
-	if err != nil {
-		return err
-	}
-	api.Start(ctx)
-	internal.Start(ctx)
-	server := New(Config{
-		DB: db, API: api, Internal: internal, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger,
-	})
+	gates.Start(ctx)
+	server := New(Config{DB: db, Gates: gates, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger})
 	return service.Serve(ctx, service.Config{
 		Name: "payments", Listen: *listen, Handler: server, Logger: logger, Ready: server.Ready, Background: server.Background(),
 	})
@@ -147,16 +149,9 @@ func accountOpen(ctx context.Context, flags *command.Flags, args []string, strea
 	if err != nil {
 		return errors.New("--deposit must be a whole number of minor units")
 	}
-	db, err := stored.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	account, err := OpenAccount(ctx, db, *owner, *name, *currency, units)
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, account)
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		return OpenAccount(ctx, db, *owner, *name, *currency, units)
+	})
 }
 
 func merchantAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
@@ -167,16 +162,9 @@ func merchantAdd(ctx context.Context, flags *command.Flags, args []string, strea
 	if err := flags.ParseAll(args, "client", "name", "currency"); err != nil {
 		return err
 	}
-	db, err := stored.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	account, err := AddMerchant(ctx, db, *client, *name, *currency)
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, account)
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		return AddMerchant(ctx, db, *client, *name, *currency)
+	})
 }
 
 func webhookAdd(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
@@ -187,29 +175,30 @@ func webhookAdd(ctx context.Context, flags *command.Flags, args []string, stream
 	if err := flags.ParseAll(args, "client", "url"); err != nil {
 		return err
 	}
-	db, err := stored.open(ctx)
+	keyFile, err := stored.keyFile()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	keyFile, err := stored.keyFile(db.Dialect)
-	if err != nil {
-		return err
-	}
-	secrets, err := OpenVault(keyFile)
-	if err != nil {
-		return err
-	}
-	endpoint, err := outbox.AddEndpoint(ctx, db, secrets, *client, *url, *replace, time.Now())
-	if err != nil {
-		return err
-	}
-	return command.Print(streams.Out, struct {
-		ID     string `json:"id"`
-		Client string `json:"client_id"`
-		URL    string `json:"url"`
-		Secret string `json:"secret"`
-	}{endpoint.ID, endpoint.Client, endpoint.URL, endpoint.Secret})
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		secrets, err := OpenVault(keyFile)
+		if err != nil {
+			return nil, err
+		}
+		endpoint, err := outbox.AddEndpoint(ctx, db, secrets, *client, *url, *replace, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		return webhookView{ID: endpoint.ID, Client: endpoint.Client, URL: endpoint.URL, Secret: endpoint.Secret}, nil
+	})
+}
+
+// webhookView is what is printed of a new endpoint: the only time that the
+// secret is shown.
+type webhookView struct {
+	ID     string `json:"id"`
+	Client string `json:"client_id"`
+	URL    string `json:"url"`
+	Secret string `json:"secret"`
 }
 
 func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {

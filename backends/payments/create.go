@@ -28,15 +28,15 @@ type newPayment struct {
 func (in newPayment) validate() error {
 	var wrong faults
 	if in.Amount.Value <= 0 || in.Amount.Value > maxAmount {
-		wrong.add("/amount/value", "must be a positive number of minor units, within reason")
+		wrong.Add("/amount/value", "must be a positive number of minor units, within reason")
 	}
 	if in.Amount.Validate() != nil {
-		wrong.add("/amount/currency", "must be a currency code of ISO 4217")
+		wrong.Add("/amount/currency", "must be a currency code of ISO 4217")
 	}
 	wrong.text("/description", in.Description, maxDescription)
 	wrong.text("/end_to_end_id", in.EndToEndID, maxEndToEndID)
 	wrong.metadata("/metadata", in.Metadata)
-	return wrong.err()
+	return wrong.Err()
 }
 
 // createPayment announces a payment to the client's own account. Nothing moves
@@ -67,7 +67,7 @@ func (s *Server) createPayment(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) create(ctx context.Context, tx *sql.Tx, client string, in newPayment) (payment, error) {
 	creditor, err := ledger.MerchantOf(ctx, tx, client, in.Amount.Currency)
 	if errors.Is(err, ledger.ErrNotFound) {
-		return payment{}, faults{{Pointer: "/amount/currency", Detail: "must be one that this client has an account in"}}.err()
+		return payment{}, rest.Faults{{Pointer: "/amount/currency", Detail: "must be one that this client has an account in"}}.Err()
 	}
 	if err != nil {
 		return payment{}, err

@@ -9,8 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
-	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
 // The bounds of what a client may send, in characters where it is text.
@@ -35,22 +35,18 @@ func readBody(r *http.Request, v any) ([]byte, error) {
 	return raw.Bytes(), nil
 }
 
-// faults collects what is wrong with a body.
-type faults []problem.FieldError
-
-func (f *faults) add(pointer, detail string) {
-	*f = append(*f, problem.FieldError{Pointer: pointer, Detail: detail})
-}
+// faults also knows how to check what payments are made of.
+type faults struct{ rest.Faults }
 
 // text checks a field of free text.
 func (f *faults) text(pointer, value string, maxLength int) {
 	switch {
 	case utf8.RuneCountInString(value) > maxLength:
-		f.add(pointer, fmt.Sprintf("must have at most %d characters", maxLength))
+		f.Add(pointer, fmt.Sprintf("must have at most %d characters", maxLength))
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unprintable):
-		f.add(pointer, "must be printable text")
+		f.Add(pointer, "must be printable text")
 	case holdsCardNumber(value):
-		f.add(pointer, "must not hold a card number")
+		f.Add(pointer, "must not hold a card number")
 	}
 }
 
@@ -62,28 +58,19 @@ func unprintable(c rune) bool {
 
 func (f *faults) metadata(pointer string, metadata map[string]string) {
 	if len(metadata) > maxMetadata {
-		f.add(pointer, fmt.Sprintf("must have at most %d members", maxMetadata))
+		f.Add(pointer, fmt.Sprintf("must have at most %d members", maxMetadata))
 		return
 	}
 	for key, value := range metadata {
 		member := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 		if key == "" || utf8.RuneCountInString(key) > maxMetaKey {
-			f.add(pointer, fmt.Sprintf("must have names of 1 to %d characters", maxMetaKey))
+			f.Add(pointer, fmt.Sprintf("must have names of 1 to %d characters", maxMetaKey))
 			continue
 		}
 		if holdsCardNumber(key) || strings.ContainsFunc(key, unprintable) {
-			f.add(pointer, "must have names of printable text that hold no card number")
+			f.Add(pointer, "must have names of printable text that hold no card number")
 			continue
 		}
 		f.text(member, value, maxMetaValue)
 	}
-}
-
-// err is the refusal, or nil when nothing is wrong.
-func (f faults) err() error {
-	if len(f) == 0 {
-		return nil
-	}
-	return problem.New(http.StatusUnprocessableEntity, "validation_failed", "The request holds values that cannot be taken.").
-		WithErrors(f...)
 }

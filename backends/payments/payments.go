@@ -5,8 +5,6 @@ package payments
 import (
 	"context"
 	"embed"
-	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,10 +28,9 @@ const consentTime = time.Hour
 
 // Config is what the service needs. All fields but Now are required.
 type Config struct {
-	DB       *database.DB      // migrated, see OpenDatabase
-	API      *tokencheck.Check // tokens of the public API
-	Internal *tokencheck.Check // tokens of the platform's own services
-	Vault    *vault.Vault      // seals the secrets of webhooks, see OpenVault
+	DB    *database.DB // migrated, see OpenDatabase
+	Gates tokencheck.Gates
+	Vault *vault.Vault // seals the secrets of webhooks, see OpenVault
 	// WebhookAllowPrivate lets webhooks into private networks and this machine.
 	WebhookAllowPrivate bool
 	Logger              *slog.Logger
@@ -44,7 +41,7 @@ type Config struct {
 // beside it.
 type Server struct {
 	db         *database.DB
-	gates      []*tokencheck.Check
+	gates      tokencheck.Gates
 	keys       *idempotency.Keeper
 	dispatcher *outbox.Dispatcher
 	metrics    *metrics
@@ -60,23 +57,23 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		db:      cfg.DB,
-		gates:   []*tokencheck.Check{cfg.API, cfg.Internal},
+		gates:   cfg.Gates,
 		keys:    idempotency.New(cfg.DB, cfg.Now),
 		metrics: newMetrics(prometheus.NewRegistry(), cfg.DB),
 		log:     cfg.Logger,
 		now:     cfg.Now,
-		routes:  rest.NewRouter(cfg.Logger),
+		routes:  rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
 	}
 	s.dispatcher = outbox.NewDispatcher(outbox.Config{
 		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,
 		Sender: webhook.NewSender(cfg.WebhookAllowPrivate, cfg.Now),
 		Tried:  s.metrics.tried,
 	})
-	s.addRoutes(cfg.API, cfg.Internal)
+	s.addRoutes()
 	return s
 }
 
-func (s *Server) addRoutes(api, internal *tokencheck.Check) {
+func (s *Server) addRoutes() {
 	for _, route := range []struct {
 		pattern, scope string
 		endpoint       rest.Endpoint
@@ -90,10 +87,10 @@ func (s *Server) addRoutes(api, internal *tokencheck.Check) {
 		{"GET /api/accounts/{id}", "accounts:read", s.readAccount},
 		{"GET /api/accounts/{id}/entries", "accounts:read", s.listEntries},
 	} {
-		s.routes.Handle(route.pattern, api.Require(route.scope), route.endpoint)
+		s.routes.Handle(route.pattern, s.gates.API.Require(route.scope), route.endpoint)
 	}
-	s.routes.Handle("GET /internal/payments/{id}", internal.Require("internal:payments"), s.paymentForConsent)
-	s.routes.Handle("GET /internal/accounts", internal.Require("internal:payments"), s.accountsForConsent)
+	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
+	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
 	s.routes.Handle("GET /metrics", func(next http.Handler) http.Handler { return next }, s.metrics.serve)
 }
 
@@ -109,29 +106,15 @@ func (s *Server) Background() []func(context.Context) error {
 // Ready tells whether requests can be served: the database answers, and the keys
 // that verify tokens are here.
 func (s *Server) Ready(ctx context.Context) error {
-	for _, gate := range s.gates {
-		if !gate.Ready() {
-			return errors.New("the keys of the issuer are not here yet")
-		}
+	if err := s.gates.Ready(); err != nil {
+		return err
 	}
 	return s.db.PingContext(ctx)
 }
 
 // OpenDatabase opens and migrates the database of the service.
 func OpenDatabase(ctx context.Context, dsn string) (*database.DB, error) {
-	db, err := database.Open(ctx, dsn, "payments")
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err == nil {
-		err = db.Migrate(ctx, files)
-	}
-	if err != nil {
-		_ = db.Close() // the first error is the one to tell
-		return nil, err
-	}
-	return db, nil
+	return database.OpenMigrated(ctx, dsn, "payments", migrations)
 }
 
 // OpenVault opens what seals the secrets of webhooks, with the master key in the

@@ -9,21 +9,22 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/command"
 )
 
 // maxPasswordFile bounds what is read as a password.
 const maxPasswordFile = 4 << 10
 
 // add makes one user, for an operator: the API's registration gives no id.
-func add(ctx context.Context, args []string, streams Streams) error {
-	flags := newFlagSet("add", "add one user and print its id as JSON.", streams)
-	dsn := flags.text("database", "users.db", databaseHelp)
-	username := flags.text("username", "", "`name` to sign in with; it never changes")
-	name := flags.text("name", "", "full `name`")
-	email := flags.text("email", "", "e-mail `address`")
-	passwordFile := flags.text("password-file", "", "`file` with the password, - for standard input")
+func add(ctx context.Context, flags *command.Flags, args []string, streams Streams) error {
+	dsn := databaseFlag(flags)
+	username := flags.Text("username", "", "`name` to sign in with; it never changes")
+	name := flags.Text("name", "", "full `name`")
+	email := flags.Text("email", "", "e-mail `address`")
+	passwordFile := flags.Text("password-file", "", "`file` with the password, - for standard input")
 	replace := flags.Bool("replace", false, "give a user who has this username the new data; the id stays")
-	if err := flags.parse(args); err != nil {
+	if err := flags.ParseAll(args); err != nil {
 		return err
 	}
 	password, err := readPassword(*passwordFile, streams.In)

@@ -19,8 +19,8 @@ import (
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
-// command runs a command line and gives what it prints.
-func command(t *testing.T, stdin string, args ...string) (out string, err error) {
+// runCommand runs a command line and gives what it prints.
+func runCommand(t *testing.T, stdin string, args ...string) (out string, err error) {
 	t.Helper()
 	var printed bytes.Buffer
 	err = Command(t.Context(), args, Streams{In: strings.NewReader(stdin), Out: &printed, Err: io.Discard})
@@ -31,7 +31,7 @@ func TestAdd(t *testing.T) {
 	t.Parallel()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
 		args := []string{"add", "--database", dsn, "--username", "Alice", "--name", "Alice Archer", "--email", "alice@example.com"}
-		out, err := command(t, testPassword+"\n", append(args, "--password-file", "-")...)
+		out, err := runCommand(t, testPassword+"\n", append(args, "--password-file", "-")...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestAdd(t *testing.T) {
 		if got := h.check("alice", testPassword); got.Result != resultOK || got.User.ID != first.ID {
 			t.Errorf("%+v", got)
 		}
-		if _, err := command(t, testPassword, append(args, "--password-file", "-")...); err == nil || !strings.Contains(err.Error(), "--replace") {
+		if _, err := runCommand(t, testPassword, append(args, "--password-file", "-")...); err == nil || !strings.Contains(err.Error(), "--replace") {
 			t.Errorf("a second time: %v", err)
 		}
 		for range freeFailures {
@@ -53,7 +53,7 @@ func TestAdd(t *testing.T) {
 		if err := os.WriteFile(file, []byte("another password\r\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err = command(t, "", append(args, "--replace", "--name", "Alice Baker", "--password-file", file)...)
+		out, err = runCommand(t, "", append(args, "--replace", "--name", "Alice Baker", "--password-file", file)...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,14 +87,14 @@ func TestCommandSaysWhatIsWrong(t *testing.T) {
 		"taken port":      {[]string{"serve", "--listen", "256.0.0.1:1", "--database", filepath.Join(t.TempDir(), "u.db")}, "users"},
 		"serve left over": {[]string{"serve", "now"}, `"now"`},
 	} {
-		if _, err := command(t, testPassword, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := runCommand(t, testPassword, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := command(t, "short", good...); err == nil || !strings.Contains(err.Error(), "--password-file must have") {
+	if _, err := runCommand(t, "short", good...); err == nil || !strings.Contains(err.Error(), "--password-file must have") {
 		t.Errorf("short password: %v", err)
 	}
-	if out, err := command(t, "", "--help"); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out, "users serve") {
+	if out, err := runCommand(t, "", "--help"); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out, "users serve") {
 		t.Errorf("%s %v", out, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestFlagsTakeTheEnvironment(t *testing.T) {
 	if !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "USERS_JWKS_URL") || strings.Contains(help.String(), "hunter2") {
 		t.Errorf("%v: %s", err, help.String())
 	}
-	if _, err := command(t, "", "serve"); err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
+	if _, err := runCommand(t, "", "serve"); err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("USERS_DATABASE is not used: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"net/http"
 	"time"
@@ -67,7 +66,7 @@ func (s *Service) judge(ctx context.Context, username, password string) (verdict
 	defer done()
 	u, err := s.store.byUsername(ctx, username)
 	known := err == nil
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err != nil && !errors.Is(err, errNotFound) {
 		return verdict{}, err
 	}
 	subject, hash := u.ID, u.passwordHash

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 )
 
 // cost is what one hash takes.
@@ -58,7 +60,7 @@ func (h *hasher) turn(ctx context.Context) (done func(), err error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-timer.C:
-		return nil, busy()
+		return nil, rest.Busy()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 )
@@ -28,7 +29,7 @@ func profileOf(u User) profile {
 func ownID(r *http.Request) (string, error) {
 	subject := tokencheck.From(r.Context()).Subject
 	if id := r.PathValue("id"); id != "me" && id != subject {
-		return "", notFound()
+		return "", errNotFound
 	}
 	return subject, nil
 }
@@ -42,9 +43,7 @@ func (s *Service) readProfile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setValidators(w.Header(), u.Version)
-	if notModified(r, u.Version) {
-		w.WriteHeader(http.StatusNotModified)
+	if rest.NotModified(w, r, rest.VersionTag(u.Version)) {
 		return nil
 	}
 	service.WriteJSON(w, http.StatusOK, profileOf(u))
@@ -75,7 +74,7 @@ type patch struct {
 // where the user gets mail, not the name to sign in with: so it need not be
 // unique, and an answer here cannot tell whether somebody else has it.
 func (p patch) apply(u *User) error {
-	var wrong faults
+	var wrong rest.Faults
 	p.Name.set("/name", &u.Name, strings.TrimSpace, checkName, &wrong)
 	p.Email.set("/email", &u.Email, normaliseEmail, checkEmail, &wrong)
 	p.Locale.set("/locale", &u.Locale, strings.TrimSpace, checkLocale, &wrong)
@@ -84,19 +83,19 @@ func (p patch) apply(u *User) error {
 	} else {
 		p.Phone.set("/phone", &u.Phone, strings.TrimSpace, checkPhone, &wrong)
 	}
-	return wrong.problem()
+	return wrong.Err()
 }
 
-func (m member) set(pointer string, target *string, normalise, check func(string) string, wrong *faults) {
+func (m member) set(pointer string, target *string, normalise, check func(string) string, wrong *rest.Faults) {
 	if !m.present {
 		return
 	}
 	if m.value == nil {
-		wrong.add(pointer, "cannot be removed")
+		wrong.Add(pointer, "cannot be removed")
 		return
 	}
 	*target = normalise(*m.value)
-	wrong.add(pointer, check(*target))
+	wrong.Add(pointer, check(*target))
 }
 
 func (s *Service) changeProfile(w http.ResponseWriter, r *http.Request) error {
@@ -117,7 +116,7 @@ func (s *Service) changeProfile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setValidators(w.Header(), u.Version)
+	rest.SetValidators(w.Header(), rest.VersionTag(u.Version))
 	service.WriteJSON(w, http.StatusOK, profileOf(u))
 	return nil
 }

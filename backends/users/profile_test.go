@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 )
 
 func TestReadProfile(t *testing.T) {
@@ -106,7 +107,7 @@ func TestSomebodyElsesAddressIsNotTold(t *testing.T) {
 	h.addUser("bob")
 	for version, address := range []string{"bob@example.com", "nobody@example.com"} {
 		w := h.do(h.token(u.ID, "profile:write"), "PATCH", "/api/users/me",
-			fmt.Sprintf(`{"email":%q}`, address), "If-Match", etag(int64(version+1)))
+			fmt.Sprintf(`{"email":%q}`, address), "If-Match", rest.VersionTag(int64(version+1)))
 		if w.Code != 200 {
 			t.Errorf("%s: %d %s", address, w.Code, w.Body)
 		}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 )
 
@@ -24,19 +25,19 @@ func (in registration) user() (User, error) {
 	if u.Locale == "" {
 		u.Locale = defaultLocale
 	}
-	var wrong faults
-	wrong.add("/name", checkName(u.Name))
+	var wrong rest.Faults
+	wrong.Add("/name", checkName(u.Name))
 	if detail := checkEmail(u.Email); detail != "" {
-		wrong.add("/email", detail)
+		wrong.Add("/email", detail)
 	} else {
-		wrong.add("/email", checkUsername(u.Username))
+		wrong.Add("/email", checkUsername(u.Username))
 	}
 	if u.Phone != "" {
-		wrong.add("/phone", checkPhone(u.Phone))
+		wrong.Add("/phone", checkPhone(u.Phone))
 	}
-	wrong.add("/locale", checkLocale(u.Locale))
-	wrong.add("/password", checkPassword(in.Password, u.Username))
-	return u, wrong.problem()
+	wrong.Add("/locale", checkLocale(u.Locale))
+	wrong.Add("/password", checkPassword(in.Password, u.Username))
+	return u, wrong.Err()
 }
 
 // register takes a registration. The answer, and the work for it, are the same

@@ -4,11 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
 // store is the SQL of this service; the same on both databases.
@@ -21,17 +23,23 @@ type querier interface {
 
 const selectUser = `SELECT id, username, name, email, coalesce(phone, ''), locale, version, password_hash FROM users `
 
+// errNotFound is the answer for who is not there and for who is somebody else.
+var errNotFound = problem.New(http.StatusNotFound, "not_found", "There is no such user that this token may see.")
+
 func scanUser(row *sql.Row) (User, error) {
 	var u User
 	err := row.Scan(&u.ID, &u.Username, &u.Name, &u.Email, &u.Phone, &u.Locale, &u.Version, &u.passwordHash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, errNotFound
+	}
 	return u, err
 }
 
-// byID gives sql.ErrNoRows where there is no such user. An id that is not one of
+// byID gives errNotFound where there is no such user. An id that is not one of
 // ours never reaches the database.
 func byID(ctx context.Context, q querier, id string) (User, error) {
 	if uuid.Validate(id) != nil {
-		return User{}, sql.ErrNoRows
+		return User{}, errNotFound
 	}
 	return scanUser(q.QueryRowContext(ctx, selectUser+"WHERE id = $1", id))
 }
@@ -39,7 +47,7 @@ func byID(ctx context.Context, q querier, id string) (User, error) {
 // byUsername takes a normalised name.
 func (s store) byUsername(ctx context.Context, username string) (User, error) {
 	if checkUsername(username) != "" {
-		return User{}, sql.ErrNoRows
+		return User{}, errNotFound
 	}
 	return scanUser(s.db.QueryRowContext(ctx, selectUser+"WHERE username = $1", username))
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
 // User is a person with an account.
@@ -112,20 +110,4 @@ func checkPassword(password, username string) string {
 		return "must not be the name to sign in with"
 	}
 	return ""
-}
-
-// faults collects what is wrong with a request, to tell it all at once.
-type faults []problem.FieldError
-
-func (f *faults) add(pointer, detail string) {
-	if detail != "" {
-		*f = append(*f, problem.FieldError{Pointer: pointer, Detail: detail})
-	}
-}
-
-func (f *faults) problem() error {
-	if len(*f) == 0 {
-		return nil
-	}
-	return problem.New(422, "validation_failed", "Some values cannot be used.").WithErrors(*f...)
 }

@@ -5,17 +5,14 @@ package users
 
 import (
 	"context"
-	"database/sql"
 	"embed"
-	"errors"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
-	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
 //go:embed migrations
@@ -23,128 +20,57 @@ var migrations embed.FS
 
 // Config is what the service needs. All fields but Now are required.
 type Config struct {
-	DB       *database.DB      // migrated, see Open
-	API      *tokencheck.Check // tokens of the public API
-	Internal *tokencheck.Check // tokens of the platform's own services
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	DB     *database.DB // migrated, see Open
+	Gates  tokencheck.Gates
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
 }
 
 // Service is the users backend. It is an http.Handler.
 type Service struct {
 	store     store
-	gates     []*tokencheck.Check
+	gates     tokencheck.Gates
 	passwords *hasher
 	log       *slog.Logger
 	now       func() time.Time
-	mux       *http.ServeMux
+	routes    *rest.Router
 }
 
 // New makes the service.
 func New(cfg Config) *Service {
 	s := &Service{
 		store:     store{cfg.DB},
-		gates:     []*tokencheck.Check{cfg.API, cfg.Internal},
+		gates:     cfg.Gates,
 		passwords: newHasher(),
 		log:       cfg.Logger,
 		now:       cfg.Now,
-		mux:       http.NewServeMux(),
+		routes:    rest.NewRouter(cfg.Logger, "Nothing of this request was kept."),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.route("POST /api/users", cfg.API, "users:create", s.register)
-	s.route("GET /api/users/{id}", cfg.API, "profile:read", s.readProfile)
-	s.route("PATCH /api/users/{id}", cfg.API, "profile:write", s.changeProfile)
-	s.route("POST /internal/password-checks", cfg.Internal, "internal:users", s.checkPassword)
-	s.route("GET /internal/users/{id}", cfg.Internal, "internal:users", s.readForServices)
-	s.mux.HandleFunc("/", unknownRoute)
-	s.mux.HandleFunc("/api/users", wrongMethod("POST"))
-	s.mux.HandleFunc("/api/users/{id}", wrongMethod("GET, HEAD, PATCH"))
-	s.mux.HandleFunc("/internal/password-checks", wrongMethod("POST"))
-	s.mux.HandleFunc("/internal/users/{id}", wrongMethod("GET, HEAD"))
+	api, internal := cfg.Gates.API, cfg.Gates.Internal
+	s.routes.Handle("POST /api/users", api.Require("users:create"), s.register)
+	s.routes.Handle("GET /api/users/{id}", api.Require("profile:read"), s.readProfile)
+	s.routes.Handle("PATCH /api/users/{id}", api.Require("profile:write"), s.changeProfile)
+	s.routes.Handle("POST /internal/password-checks", internal.Require("internal:users"), s.checkPassword)
+	s.routes.Handle("GET /internal/users/{id}", internal.Require("internal:users"), s.readForServices)
 	return s
 }
 
 // Open opens and migrates the database of the service.
 func Open(ctx context.Context, dsn string) (*database.DB, error) {
-	db, err := database.Open(ctx, dsn, "users")
-	if err != nil {
-		return nil, err
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err == nil {
-		err = db.Migrate(ctx, files)
-	}
-	if err != nil {
-		_ = db.Close() // the first error is the one to tell
-		return nil, err
-	}
-	return db, nil
+	return database.OpenMigrated(ctx, dsn, "users", migrations)
 }
 
 // ServeHTTP answers one request.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
 // Ready tells whether requests can be served: the database answers, and the keys
 // that verify tokens are here.
 func (s *Service) Ready(ctx context.Context) error {
-	for _, gate := range s.gates {
-		if !gate.Ready() {
-			return errors.New("the keys of the issuer are not here yet")
-		}
+	if err := s.gates.Ready(); err != nil {
+		return err
 	}
 	return s.store.db.PingContext(ctx)
-}
-
-// endpoint answers a request, or gives the error to answer with.
-type endpoint func(w http.ResponseWriter, r *http.Request) error
-
-// route puts an endpoint behind a token with one scope.
-func (s *Service) route(pattern string, gate *tokencheck.Check, scope string, handle endpoint) {
-	s.mux.Handle(pattern, gate.Require(scope)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := handle(w, r); err != nil {
-			s.refuse(w, r, err)
-		}
-	})))
-}
-
-// refuse answers with the problem that err is. Any other error is ours: the
-// caller learns nothing of it, the log does.
-func (s *Service) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var refusal *problem.Problem
-	switch {
-	case errors.As(err, &refusal):
-	case errors.Is(err, sql.ErrNoRows):
-		refusal = notFound()
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		refusal = busy().WithCause(err)
-	default:
-		refusal = problem.New(http.StatusInternalServerError, "internal_error",
-			"Something went wrong here. Nothing of this request was kept.").WithCause(err)
-	}
-	if refusal.Status >= http.StatusInternalServerError {
-		s.log.Error("request failed", "route", r.Pattern, "error", refusal, "request_id", w.Header().Get("X-Request-Id"))
-	}
-	refusal.Write(w)
-}
-
-func notFound() *problem.Problem {
-	return problem.New(http.StatusNotFound, "not_found", "There is no such user that this token may see.")
-}
-
-func busy() *problem.Problem {
-	return problem.New(http.StatusServiceUnavailable, "busy", "The service is busy. Try again in a moment.").
-		WithRetryAfter(time.Second)
-}
-
-func unknownRoute(w http.ResponseWriter, _ *http.Request) {
-	problem.New(http.StatusNotFound, "not_found", "There is nothing at this path.").Write(w)
-}
-
-func wrongMethod(allow string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		problem.New(http.StatusMethodNotAllowed, "method_not_allowed", "This path takes "+allow+".").
-			WithHeader("Allow", allow).Write(w)
-	}
 }

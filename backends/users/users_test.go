@@ -44,24 +44,23 @@ func newHarness(t *testing.T, dsn string) *harness {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	h.config = Config{
-		DB:       db,
-		API:      newCheck(t, keys.URL, testIssuer+"/api"),
-		Internal: newCheck(t, keys.URL, tokencheck.InternalAudience),
-		Logger:   slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Now:      h.now,
+		DB:     db,
+		Gates:  newGates(t, keys.URL),
+		Logger: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Now:    h.now,
 	}
 	h.svc = New(h.config)
 	return h
 }
 
-func newCheck(t *testing.T, keys, audience string) *tokencheck.Check {
+func newGates(t *testing.T, keys string) tokencheck.Gates {
 	t.Helper()
-	check, err := tokencheck.New(tokencheck.Config{Issuer: testIssuer, JWKSURL: keys, Audience: audience})
+	gates, err := tokencheck.NewGates(tokencheck.Config{Issuer: testIssuer, JWKSURL: keys, Audience: testIssuer + "/api"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	check.Start(t.Context())
-	return check
+	gates.Start(t.Context())
+	return gates
 }
 
 func (h *harness) now() time.Time {

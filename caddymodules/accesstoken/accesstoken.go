@@ -12,11 +12,16 @@ import (
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/problem"
+	"github.com/open-tollgate/tollgate/internal/token"
 )
 
 func init() {
 	caddy.RegisterModule(new(Handler))
 }
+
+// errGone is for an API that a newer configuration does not have.
+var errGone = problem.New(http.StatusNotFound, "not_found", "This API has nothing here.")
 
 // Handler authenticates by an access token (RFC 6750, RFC 9068, RFC 9449). The token
 // stays in the request: backends verify it again.
@@ -30,6 +35,7 @@ type Handler struct {
 	Audiences []string `json:"audiences,omitempty"`
 
 	api      string
+	app      *tollgate.App
 	checker  *access.Checker
 	accepted prometheus.Counter
 }
@@ -45,24 +51,27 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("access_token: %w", err)
 	}
-	app, err := tollgate.FromContext(ctx)
-	if err != nil {
+	h.api = api.APIName()
+	if h.app, err = tollgate.FromContext(ctx); err != nil {
 		return err
 	}
-	if h.checker, err = app.Checker(h.Issuers, h.Audiences); err != nil {
-		return fmt.Errorf("access_token in api %s: %w", api.APIName(), err)
+	if h.checker, err = h.app.Checker(h.api, h.Issuers, h.Audiences); err != nil {
+		return fmt.Errorf("access_token in api %s: %w", h.api, err)
 	}
 	if err := tollgate.Register(ctx, tollgate.Decisions); err != nil {
 		return err
 	}
-	h.api = api.APIName()
 	h.accepted = tollgate.Decisions.WithLabelValues(h.api, tollgate.Accepted, access.Accepted)
 	return nil
 }
 
 // ServeHTTP refuses the request, or passes it on with the caller's identity known.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	t, refusal := h.checker.Check(r)
+	checker := h.app.Current(h.api, h.checker)
+	if checker == nil {
+		return errGone
+	}
+	t, refusal := check(checker, r)
 	if refusal != nil {
 		tollgate.Decisions.WithLabelValues(h.api, tollgate.Refused, refusal.Reason).Inc()
 		return refusal
@@ -73,6 +82,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		repl.Map(caller{t}.placeholder)
 	}
 	return next.ServeHTTP(w, r)
+}
+
+// check judges the request that the caller has sent: a DPoP proof names its method and
+// URL (RFC 9449 section 4.2), not what a rewrite or a handle_path has made of them.
+func check(checker *access.Checker, r *http.Request) (*token.Token, *problem.Problem) {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || r.Method == original.Method && *r.URL == *original.URL {
+		return checker.Check(r)
+	}
+	sent := *r
+	sent.Method, sent.URL = original.Method, original.URL
+	t, refusal := checker.Check(&sent)
+	r.Body = sent.Body // what was read of it has been put back
+	return t, refusal
 }
 
 // Interface guards.

@@ -46,6 +46,9 @@ type Handler struct {
 	Public bool `json:"public,omitempty"`
 	// Methods are those that are allowed; empty: GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.
 	Methods []string `json:"methods,omitempty"`
+	// WebSocket lets a request turn its connection into one. What is sent over it is the
+	// service's alone to judge.
+	WebSocket bool `json:"websocket,omitempty"`
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
@@ -137,6 +140,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	c := beginCall(h.Name, w, r)
 	defer c.observe()
 	err := h.serve(c, r)
+	c.returned = true
 	if err == nil {
 		return nil
 	}
@@ -148,7 +152,10 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 		return p
 	}
 	identity.Strip(r.Header)
-	identity.SanitizeConnection(r.Header)
+	identity.SealConnection(r.Header, h.WebSocket && r.Method == http.MethodGet)
+	// Trailers arrive after everything here has judged. A backend may read one as a
+	// header field, whatever its name is, and of the names only some are announced.
+	r.Trailer = nil
 	c.forwardIDs(r.Header)
 	return h.chain.ServeHTTP(c, r)
 }

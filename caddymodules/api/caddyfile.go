@@ -24,6 +24,7 @@ const namesKey = "tollgate.api_names"
 //	api <name> [<matcher> | <path>...] {
 //		public
 //		methods <method>...
+//		websocket
 //		<directives...>
 //	}
 //
@@ -105,11 +106,13 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfi
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		switch name := h.Val(); name {
 		case "public":
-			if h.CountRemainingArgs() > 0 {
-				return nil, h.ArgErr()
+			if err := parseFlag(h, &handler.Public); err != nil {
+				return nil, err
 			}
-			handler.Public = true
-			h.Delete()
+		case "websocket":
+			if err := parseFlag(h, &handler.WebSocket); err != nil {
+				return nil, err
+			}
 		case "methods":
 			if err := parseMethods(h, handler); err != nil {
 				return nil, err
@@ -136,6 +139,16 @@ func locate(err error, directives map[string]caddyfile.Token) error {
 		return tollgate.ErrorAt(token, "unrecognized directive: %s", name)
 	}
 	return err
+}
+
+// parseFlag reads a setting that is there or is not.
+func parseFlag(h httpcaddyfile.Helper, flag *bool) error {
+	if h.CountRemainingArgs() > 0 {
+		return h.ArgErr()
+	}
+	*flag = true
+	h.Delete()
+	return nil
 }
 
 func parseMethods(h httpcaddyfile.Helper, handler *Handler) error {

@@ -30,6 +30,7 @@ type call struct {
 	started       time.Time
 	status        int
 	final         bool // the status is sent
+	returned      bool // the routes came to an end, rather than to a panic
 }
 
 func beginCall(api string, w http.ResponseWriter, r *http.Request) *call {
@@ -118,8 +119,11 @@ func (c *call) begin() {
 // observe counts the call, once it is over, also when a handler aborts it by panicking.
 func (c *call) observe() {
 	status := c.status
-	if status == 0 {
-		status = http.StatusOK // a handler that writes nothing has answered 200
+	switch {
+	case status == 0 && c.returned:
+		status = http.StatusOK // what a handler that writes nothing has answered
+	case status == 0:
+		status = statusClientClosed // the connection was cut without an answer
 	}
 	requests.WithLabelValues(c.api, methodLabel(c.method), strconv.Itoa(status)).Inc()
 	durations.WithLabelValues(c.api).Observe(time.Since(c.started).Seconds())

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -44,28 +45,24 @@ func problemOf(err error) *problem.Problem {
 }
 
 // refuse turns an error of the routes into an answer: problem+json, or whatever the
-// server's own handle_errors makes of it.
+// site's own handle_errors makes of it.
 func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 	p := problemOf(err)
 	h.logRefusal(c, r, p)
 	if c.final {
 		return nil // half an answer is out; a second one cannot follow it
 	}
-	if hasErrorRoutes(r) {
-		c.status, c.final = p.Status, true
-		for name, values := range p.Header {
-			c.Header()[name] = append([]string(nil), values...)
-		}
-		c.Header().Set("Cache-Control", "no-store")
-		return caddyhttp.Error(p.Status, p)
+	refusal := caddyhttp.Error(p.Status, p)
+	if !tollgate.HasErrorRoute(r, refusal) {
+		p.Write(c)
+		return nil
 	}
-	p.Write(c)
-	return nil
-}
-
-func hasErrorRoutes(r *http.Request) bool {
-	server, ok := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	return ok && server.Errors != nil && len(server.Errors.Routes) > 0
+	c.status, c.final = p.Status, true
+	for name, values := range p.Header {
+		c.Header()[name] = append([]string(nil), values...)
+	}
+	c.Header().Set("Cache-Control", "no-store")
+	return refusal
 }
 
 // logRefusal puts the reason into the access log, and tells the operator's own log

@@ -37,13 +37,15 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //
 //	rate_limit [<matcher>] {
 //		zone <name> {
-//			key       <text with placeholders>
-//			events    <number>
-//			window    <duration>
+//			key         <text with placeholders>
+//			events      <number>
+//			window      <duration>
 //			match {
 //				<matchers...>
 //			}
-//			empty_key deny | share | skip
+//			empty_key   deny | share | skip
+//			ipv4_prefix <bits>
+//			ipv6_prefix <bits>
 //		}
 //		...
 //	}
@@ -57,6 +59,10 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 // placeholder that has no value would make everybody without one share a count, so
 // it is refused with 403; `empty_key share` shares it on purpose, and `empty_key skip`
 // does not count the request in this zone.
+//
+// Where the value of a placeholder is an IPv6 address, it counts with all addresses
+// of its /64, which is what one caller has; `ipv6_prefix` sets another length. An
+// IPv4 address counts alone, unless `ipv4_prefix` says less than 32.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	directive := d.Token()
@@ -120,7 +126,7 @@ func (z *Zone) parseOption(d *caddyfile.Dispenser, name string) error {
 	switch option {
 	case "match":
 		return z.parseMatch(d, name)
-	case "key", "events", "window", "empty_key":
+	case "key", "events", "window", "empty_key", "ipv4_prefix", "ipv6_prefix":
 	default:
 		return unknownOption(d)
 	}
@@ -138,6 +144,10 @@ func (z *Zone) parseOption(d *caddyfile.Dispenser, name string) error {
 		z.Window, err = parseWindow(values[0])
 	case "empty_key":
 		z.EmptyKey, err = values[0], checkEmptyKey(values[0])
+	case "ipv4_prefix":
+		z.IPv4Prefix, err = parsePrefix(option, values[0], wholeIPv4)
+	case "ipv6_prefix":
+		z.IPv6Prefix, err = parsePrefix(option, values[0], wholeIPv6)
 	}
 	if err != nil {
 		return d.Errf("rate_limit: zone %q: %w", name, err)
@@ -164,6 +174,14 @@ func parseEvents(value string) (int64, error) {
 		return 0, fmt.Errorf("events %q: want a whole number from 1 to %d", value, limit.MaxEvents)
 	}
 	return events, nil
+}
+
+func parsePrefix(option, value string, most int) (int, error) {
+	bits, err := strconv.Atoi(value)
+	if err != nil || bits < 1 || bits > most {
+		return 0, fmt.Errorf("%s %q: want 1 to %d", option, value, most)
+	}
+	return bits, nil
 }
 
 func parseWindow(value string) (caddy.Duration, error) {

@@ -80,16 +80,16 @@ func isStatic(placeholder string) bool {
 
 // fill gives the key of a request, and whether every placeholder had a value. Where
 // there are several, each value comes with its length, so that no choice of values
-// can make one caller's key out of another's.
-func (t template) fill(repl *caddy.Replacer) (key string, full bool) {
+// can make one caller's key out of another's. An address stands for its network.
+func (t template) fill(repl *caddy.Replacer, n networks) (key string, full bool) {
 	if len(t) == 1 {
-		return t[0].value(repl)
+		return t[0].value(repl, n)
 	}
 	several := t.placeholders() > 1
 	full = true
 	var b strings.Builder
 	for _, p := range t {
-		value, ok := p.value(repl)
+		value, ok := p.value(repl, n)
 		full = full && ok
 		if several && p.placeholder != "" {
 			b.WriteString(strconv.Itoa(len(value)))
@@ -109,10 +109,16 @@ func (t template) placeholders() (n int) {
 	return n
 }
 
-func (p part) value(repl *caddy.Replacer) (value string, ok bool) {
+func (p part) value(repl *caddy.Replacer, n networks) (value string, ok bool) {
 	if p.placeholder == "" {
 		return p.literal, true
 	}
 	value, _ = repl.GetString(p.placeholder)
+	if !p.isName() {
+		value = n.of(value)
+	}
 	return value, value != ""
 }
+
+// isName says whether the value names somebody, whatever it looks like.
+func (p part) isName() bool { return strings.HasPrefix(p.placeholder, "http.auth.") }

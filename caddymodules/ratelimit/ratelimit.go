@@ -168,7 +168,7 @@ func (h *Handler) collect(c *call, r *http.Request) *problem.Problem {
 		if !matches {
 			continue
 		}
-		key, full := zone.template.fill(repl)
+		key, full := zone.template.fill(repl, zone.networks)
 		if !full && zone.EmptyKey == emptyKeySkip {
 			continue
 		}

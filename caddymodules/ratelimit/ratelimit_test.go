@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -133,6 +134,39 @@ func TestEmptyKey(t *testing.T) {
 	})
 }
 
+// TestCallersCountByNetwork: a new address out of the same network is no new caller.
+func TestCallersCountByNetwork(t *testing.T) {
+	for _, tt := range []struct{ name, options, first, same, other string }{
+		{"client_ip", "key {client_ip}", "2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1"},
+		{"remote_host", "key {remote_host}", "2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1"},
+		{"placeholder", "key {http.request.remote.host}", "2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1"},
+		{"beside another", "key {method} {client_ip}", "2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1"},
+		{"IPv4", "key {client_ip}", "192.0.2.1", "192.0.2.1", "192.0.2.2"},
+		{"longer", "key {client_ip}\nipv6_prefix 48", "2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:2::1"},
+		{"whole", "key {client_ip}\nipv6_prefix 128", "2001:db8::1", "2001:db8::1", "2001:db8::2"},
+		{"IPv4 network", "key {client_ip}\nipv4_prefix 24", "192.0.2.1", "192.0.2.2", "192.0.3.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := load(t, zoneFile(t, tt.options+"\nevents 1\nwindow 1h"))
+			from := func(address string) error {
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				r.RemoteAddr = net.JoinHostPort(address, "1234")
+				_, err := s.serve(r)
+				return err
+			}
+			if err := from(tt.first); err != nil {
+				t.Fatal(err)
+			}
+			if p := refusal(t, from(tt.same)); p.Status != http.StatusTooManyRequests {
+				t.Errorf("%s after %s: %+v", tt.same, tt.first, p)
+			}
+			if err := from(tt.other); err != nil {
+				t.Errorf("%s after %s: %v", tt.other, tt.first, err)
+			}
+		})
+	}
+}
+
 // TestReloadKeepsCounters: the new configuration starts before the old one stops.
 func TestReloadKeepsCounters(t *testing.T) {
 	file := func(events int) string {
@@ -183,6 +217,9 @@ func TestJSON(t *testing.T) {
 		"no events":   {zone(`{"key":"a","window":"1m"}`), "events is missing"},
 		"events":      {zone(`{"key":"a","window":"1m","max_events":-1}`), "-1 events"},
 		"window":      {zone(`{"key":"a","window":"1ms","max_events":1}`), "window 1ms"},
+		"prefixes":    {zone(`{"key":"a","window":"1m","max_events":1,"ipv4_prefix":24,"ipv6_prefix":48}`), ""},
+		"ipv4_prefix": {zone(`{"key":"a","window":"1m","max_events":1,"ipv4_prefix":-1}`), "ipv4_prefix -1"},
+		"ipv6_prefix": {zone(`{"key":"a","window":"1m","max_events":1,"ipv6_prefix":129}`), "ipv6_prefix 129"},
 		"empty_key":   {zone(`{"key":"a","window":"1m","max_events":1,"empty_key":"x"}`), `empty_key "x"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,11 +83,15 @@ func provision(apps caddy.ModuleMap, module, config string) (*site, error) {
 // do serves a request. The error is what the routes return to the server.
 func (s *site) do(t testing.TB, path, user string) (*httptest.ResponseRecorder, error) {
 	t.Helper()
-	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	if user != "" {
 		r.Header.Set("User", user)
 	}
+	return s.serve(r)
+}
+
+func (s *site) serve(r *http.Request) (*httptest.ResponseRecorder, error) {
+	rec := httptest.NewRecorder()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, new(caddyhttp.Server))
 	err := s.handler.ServeHTTP(rec, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)

@@ -34,10 +34,16 @@ type Zone struct {
 	// EmptyKey says what happens to a request whose key has an empty placeholder: deny
 	// (403, the default), share (one counter for all of them) or skip (not counted here).
 	EmptyKey string `json:"empty_key,omitempty"`
+	// IPv4Prefix and IPv6Prefix say how many bits of an address in the key are counted:
+	// 32 and 64 when zero. They hold for the whole value of a placeholder, other than
+	// those of http.auth.
+	IPv4Prefix int `json:"ipv4_prefix,omitempty"`
+	IPv6Prefix int `json:"ipv6_prefix,omitempty"`
 
 	name     string
 	matchers caddyhttp.MatcherSets
 	template template
+	networks networks
 	limit    *limit.Limit
 	policy   string // its item of RateLimit-Policy
 
@@ -81,6 +87,9 @@ func (z *Zone) provision(ctx caddy.Context, scope, name string) error {
 	}
 	if z.template, err = key.resolve(caddy.NewReplacer()); err != nil {
 		return fmt.Errorf("key %q: %w", z.Key, err)
+	}
+	if z.networks, err = newNetworks(z.IPv4Prefix, z.IPv6Prefix); err != nil {
+		return err
 	}
 	if z.EmptyKey == "" {
 		z.EmptyKey = emptyKeyDeny

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/dpop"
 )
 
@@ -41,6 +42,9 @@ type App struct {
 
 	releases []func()
 	apis     map[string]string // definition by name
+
+	generation uint64
+	checkers   map[string]*access.Checker // by API; complete before Start
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,9 +69,6 @@ func (a *App) ClaimAPI(name, definition string) error {
 	if taken, ok := a.apis[name]; ok && taken != definition {
 		return fmt.Errorf("api name %q is already in use", name)
 	}
-	if a.apis == nil {
-		a.apis = make(map[string]string)
-	}
 	a.apis[name] = definition
 	return nil
 }
@@ -78,6 +79,8 @@ func (a *App) Redis() redis.UniversalClient { return a.redis }
 // Provision parses. It does not dial.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
+	a.generation = generations.Add(1)
+	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
 	if err := a.provisionRedis(); err != nil {
 		return err
 	}
@@ -105,6 +108,7 @@ func (a *App) provisionRedis() error {
 
 // Start connects.
 func (a *App) Start() error {
+	a.takeOver()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	for _, issuer := range a.Issuers {
@@ -122,6 +126,7 @@ func (a *App) Start() error {
 
 // Stop ends what belongs to this configuration alone.
 func (a *App) Stop() error {
+	a.handBack()
 	if a.cancel != nil {
 		a.cancel()
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/open-tollgate/tollgate/internal/dpop"
 )
 
-// Checker gives what checks a request's access token and its DPoP proof, for tokens
-// of these issuers and audiences; empty: all that are configured.
-func (a *App) Checker(issuerURLs, audiences []string) (*access.Checker, error) {
+// Checker gives what checks the access tokens and DPoP proofs of an API's requests,
+// for tokens of these issuers and audiences; empty: all that are configured.
+func (a *App) Checker(api string, issuerURLs, audiences []string) (*access.Checker, error) {
 	issuers, err := a.Select(issuerURLs, audiences)
 	if err != nil {
 		return nil, err
@@ -23,7 +23,9 @@ func (a *App) Checker(issuerURLs, audiences []string) (*access.Checker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &access.Checker{Tokens: tokens, Proofs: a.proofs}, nil
+	checker := &access.Checker{Tokens: tokens, Proofs: a.proofs}
+	a.checkers[api] = checker
+	return checker, nil
 }
 
 // ProofAlgorithms gives what DPoP proofs may be signed with, as a challenge names it;

@@ -12,6 +12,19 @@ import (
 	"go.uber.org/zap"
 )
 
+func init() {
+	redis.SetLogger(redisLog{})
+}
+
+// redisLog takes what go-redis would print to standard error, which is each failed
+// dial. That Redis is out of reach is said louder by whoever needs it.
+type redisLog struct{}
+
+// Printf logs a line.
+func (redisLog) Printf(_ context.Context, format string, values ...any) {
+	caddy.Log().Named("redis").Debug(fmt.Sprintf(format, values...))
+}
+
 // redisOff is what an operator writes for "no Redis, this process's memory": an
 // environment variable cannot leave a line of the Caddyfile out.
 const redisOff = "off"
@@ -48,12 +61,18 @@ func parseRedis(raw string) (func() redis.UniversalClient, error) {
 	}
 }
 
+// noRetries keeps the client from sending a command twice: a debit whose answer was
+// lost would count twice. With it goes ContextTimeoutEnabled, without which a
+// request would wait for the socket's timeout, not for its own deadline.
+const noRetries = -1
+
 func parseSingle(raw string) (func() redis.UniversalClient, error) {
 	options, err := redis.ParseURL(raw)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0 // would dial at once, and validate must not
+	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
 	options.MaintNotificationsConfig = noMaintNotifications()
 	return func() redis.UniversalClient { return redis.NewClient(options) }, nil
 }
@@ -64,6 +83,7 @@ func parseSentinel(raw string) (func() redis.UniversalClient, error) {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0
+	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
 	return func() redis.UniversalClient { return redis.NewFailoverClient(options) }, nil
 }
 
@@ -73,6 +93,7 @@ func parseCluster(raw string) (func() redis.UniversalClient, error) {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0
+	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
 	options.MaintNotificationsConfig = noMaintNotifications()
 	return func() redis.UniversalClient { return redis.NewClusterClient(options) }, nil
 }

@@ -151,6 +151,8 @@ func (c *Checker) refusedProof(err error) *problem.Problem {
 		return unavailable(string(refused.Reason), "The memory of used proofs is out of reach.", err)
 	case dpop.NonceWanted:
 		return c.nonceWanted().WithCause(err)
+	case dpop.TooMany:
+		return tooManyProofs(err)
 	case dpop.WrongKey:
 		return c.invalidToken(dpopScheme, string(refused.Reason), "Invalid DPoP key binding").WithCause(err)
 	default:
@@ -160,6 +162,13 @@ func (c *Checker) refusedProof(err error) *problem.Problem {
 
 // retryAfter is what callers are told while something that we need is out of reach.
 const retryAfter = 5 * time.Second
+
+// tooManyProofs is no 503: the others can go on.
+func tooManyProofs(cause error) *problem.Problem {
+	return problem.New(http.StatusTooManyRequests, "too_many_proofs",
+		"This key has sent more DPoP proofs lately than can be remembered.").
+		WithReason(string(dpop.TooMany)).WithCause(cause).WithRetryAfter(retryAfter)
+}
 
 func unavailable(reason, detail string, cause error) *problem.Problem {
 	return problem.New(http.StatusServiceUnavailable, "temporarily_unavailable", detail).

@@ -99,7 +99,8 @@ func check(t *testing.T, c *access.Checker, r *http.Request, want answer) {
 	if !slices.Contains(access.Reasons(), p.Reason) {
 		t.Errorf("reason %q is not in the vocabulary", p.Reason)
 	}
-	if (p.Status == http.StatusServiceUnavailable) != (p.Header.Get("Retry-After") != "") {
+	later := p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests
+	if later != (p.Header.Get("Retry-After") != "") {
 		t.Errorf("Retry-After %q with %d", p.Header.Get("Retry-After"), p.Status)
 	}
 }
@@ -244,6 +245,24 @@ func TestOutOfReach(t *testing.T) {
 	r.Header.Set("DPoP", s.proof(bound))
 	check(t, noMemory, r, answer{503, "replay_unavailable", nil})
 	check(t, noMemory, request("Bearer "+s.issuer.Token()), answer{}) // does not depend on it
+}
+
+// TestTooManyProofs: the memory here is so small that a key's share is one proof.
+func TestTooManyProofs(t *testing.T) {
+	t.Parallel()
+	s := newResource(t)
+	c := &access.Checker{Tokens: s.checker.Tokens, Proofs: proofs(t, dpop.NewMemory(16, nil))}
+	send := func(expected answer) {
+		t.Helper()
+		bound := s.issuer.Token(tokentest.BoundTo(s.key))
+		r := request("DPoP " + bound)
+		r.Header.Set("DPoP", s.proof(bound))
+		check(t, c, r, expected)
+	}
+	send(answer{})
+	send(answer{429, "proof_too_many", nil})
+	s.key = tokentest.NewKey(t, "ES256", "another")
+	send(answer{})
 }
 
 func TestResourceMetadata(t *testing.T) {

@@ -219,19 +219,12 @@ func (v *Verifier) consume(ctx context.Context, jkt, target, id string) error {
 	}
 	// The second is for the instant at which a proof ends, and for a store with a clock of its own.
 	window := v.past + v.future + time.Second
-	fresh, err := v.replay.Use(ctx, replayKey(jkt, target, id), window)
+	fresh, err := v.replay.Use(ctx, newReplayKey(jkt, target, id), window)
 	if err != nil {
-		return refuse(ReplayUnavailable, err)
+		return refuse(whyUnused(err), err)
 	}
 	if !fresh {
 		return refuse(Replayed, nil)
 	}
 	return nil
-}
-
-// replayKey is one hash of the three: without a separator that none of them can
-// hold, two different triples could run together.
-func replayKey(jkt, target, id string) ReplayKey {
-	inner := sha256.Sum256([]byte(id))
-	return sha256.Sum256(slices.Concat(inner[:], []byte(jkt), []byte{0}, []byte(target)))
 }

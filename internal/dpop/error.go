@@ -19,6 +19,7 @@ const (
 	WrongKey          Reason = "proof_wrong_key" // not the key that the token is bound to
 	NonceWanted       Reason = "proof_nonce_wanted"
 	Replayed          Reason = "proof_replayed"
+	TooMany           Reason = "proof_too_many" // of one key, to remember them all
 	ReplayUnavailable Reason = "replay_unavailable"
 )
 
@@ -26,7 +27,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Missing, Malformed, WrongType, WrongAlgorithm, BadKey, BadSignature, WrongMethod,
-		WrongURI, WrongTime, WrongToken, WrongKey, NonceWanted, Replayed, ReplayUnavailable,
+		WrongURI, WrongTime, WrongToken, WrongKey, NonceWanted, Replayed, TooMany, ReplayUnavailable,
 	}
 }
 

@@ -5,14 +5,30 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// ReplayKey stands for one proof: a hash of the key, the URI and the "jti".
-type ReplayKey [sha256.Size]byte
+// ReplayKey stands for one proof.
+type ReplayKey struct {
+	// Holder is a hash of the thumbprint of the key that signed it.
+	Holder [sha256.Size]byte
+	// Proof is a hash of that thumbprint, the URI and the "jti".
+	Proof [sha256.Size]byte
+}
+
+// newReplayKey makes one hash of the three: without a separator that none of them
+// can hold, two different triples could run together.
+func newReplayKey(jkt, target, id string) ReplayKey {
+	inner := sha256.Sum256([]byte(id))
+	return ReplayKey{
+		Holder: sha256.Sum256([]byte(jkt)),
+		Proof:  sha256.Sum256(slices.Concat(inner[:], []byte(jkt), []byte{0}, []byte(target))),
+	}
+}
 
 // ReplayStore remembers the proofs that have been used.
 type ReplayStore interface {
@@ -22,20 +38,40 @@ type ReplayStore interface {
 	Use(ctx context.Context, key ReplayKey, window time.Duration) (fresh bool, err error)
 }
 
-// ErrFull says that the memory has no room for another proof. Forgetting one that
-// could still be replayed is no alternative.
-var ErrFull = errors.New("replay memory is full")
+var (
+	// ErrFull says that the memory has no room for another proof. Forgetting one that
+	// could still be replayed is no alternative.
+	ErrFull = errors.New("replay memory is full")
+	// ErrHolderFull says the same of the room that one key may take.
+	ErrHolderFull = errors.New("replay memory of this key is full")
+)
 
-// defaultMemory takes about 30 MB, enough for 3,700 proofs a second.
-const defaultMemory = 1 << 18
+// whyUnused gives the reason to refuse a proof that a store could not take.
+func whyUnused(err error) Reason {
+	if errors.Is(err, ErrHolderFull) {
+		return TooMany
+	}
+	return ReplayUnavailable
+}
+
+const (
+	// defaultMemory takes about 45 MB, enough for 3,700 proofs a second.
+	defaultMemory = 1 << 18
+	// shares is how many keys it takes to fill a memory. With fewer, one busy client
+	// would refuse all others; with more, honest ones could be too busy. A share of
+	// the default is 230 proofs a second.
+	shares = 16
+)
 
 // Memory is a ReplayStore for a single node.
 type Memory struct {
-	now  func() time.Time
-	size int
+	now   func() time.Time
+	size  int
+	share int // of size, for one key
 
 	mu   sync.Mutex
-	seen map[ReplayKey]struct{}
+	seen map[[sha256.Size]byte]struct{}
+	held map[[sha256.Size]byte]int // how many of them a holder has
 	// queue holds what is in seen, oldest first. Windows hardly differ, so the
 	// oldest is the first to end; one that ends earlier merely stays a little longer.
 	queue []used
@@ -48,7 +84,7 @@ type used struct {
 }
 
 // NewMemory makes a memory of at most size proofs, 262144 when size is zero or
-// less; now is the clock, time.Now when nil.
+// less, and of a sixteenth of that for one key; now is the clock, time.Now when nil.
 func NewMemory(size int, now func() time.Time) *Memory {
 	if size <= 0 {
 		size = defaultMemory
@@ -56,7 +92,10 @@ func NewMemory(size int, now func() time.Time) *Memory {
 	if now == nil {
 		now = time.Now
 	}
-	return &Memory{now: now, size: size, seen: make(map[ReplayKey]struct{})}
+	return &Memory{
+		now: now, size: size, share: (size + shares - 1) / shares,
+		seen: make(map[[sha256.Size]byte]struct{}), held: make(map[[sha256.Size]byte]int),
+	}
 }
 
 // Use marks the proof as used.
@@ -65,13 +104,17 @@ func (m *Memory) Use(_ context.Context, key ReplayKey, window time.Duration) (bo
 	defer m.mu.Unlock()
 	now := m.now()
 	m.expire(now)
-	if _, again := m.seen[key]; again {
+	if _, again := m.seen[key.Proof]; again {
 		return false, nil
+	}
+	if m.held[key.Holder] >= m.share {
+		return false, ErrHolderFull
 	}
 	if len(m.seen) >= m.size {
 		return false, ErrFull
 	}
-	m.seen[key] = struct{}{}
+	m.seen[key.Proof] = struct{}{}
+	m.held[key.Holder]++
 	m.queue = append(m.queue, used{key, now.Add(window)})
 	return true, nil
 }
@@ -80,16 +123,24 @@ func (m *Memory) Use(_ context.Context, key ReplayKey, window time.Duration) (bo
 func (m *Memory) expire(now time.Time) {
 	ended := 0
 	for ended < len(m.queue) && !now.Before(m.queue[ended].end) {
-		delete(m.seen, m.queue[ended].key)
+		m.forget(m.queue[ended].key)
 		ended++
 	}
 	m.queue = m.queue[ended:]
 }
 
+func (m *Memory) forget(key ReplayKey) {
+	delete(m.seen, key.Proof)
+	if m.held[key.Holder]--; m.held[key.Holder] == 0 {
+		delete(m.held, key.Holder)
+	}
+}
+
 // redisTimeout bounds what a request waits for Redis.
 const redisTimeout = time.Second
 
-// Redis is a ReplayStore that any number of nodes share.
+// Redis is a ReplayStore that any number of nodes share. It has no bound of its own
+// for one key: each proof takes about 150 bytes of its memory for the window.
 type Redis struct{ client redis.UniversalClient }
 
 // NewRedis makes a store of the client, which stays the caller's to close.
@@ -99,6 +150,6 @@ func NewRedis(client redis.UniversalClient) *Redis { return &Redis{client: clien
 func (s *Redis) Use(ctx context.Context, key ReplayKey, window time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
-	name := "dpop:" + base64.RawURLEncoding.EncodeToString(key[:])
+	name := "dpop:" + base64.RawURLEncoding.EncodeToString(key.Proof[:])
 	return s.client.SetNX(ctx, name, 1, window).Result()
 }

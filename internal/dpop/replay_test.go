@@ -12,12 +12,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// proofOf gives a proof of its own for each pair.
+func proofOf(holder, id byte) dpop.ReplayKey {
+	return dpop.ReplayKey{Holder: [32]byte{holder}, Proof: [32]byte{holder, id}}
+}
+
 func TestMemoryForgetsAfterTheWindow(t *testing.T) {
 	t.Parallel()
 	clock := now
-	m := dpop.NewMemory(10, func() time.Time { return clock })
+	m := dpop.NewMemory(40, func() time.Time { return clock })
 	use := func(id byte) bool {
-		fresh, err := m.Use(t.Context(), dpop.ReplayKey{id}, time.Minute)
+		fresh, err := m.Use(t.Context(), proofOf(0, id), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,18 +46,47 @@ func TestFullMemoryFailsClosed(t *testing.T) {
 	clock := now
 	m := dpop.NewMemory(2, func() time.Time { return clock })
 	for id := range byte(2) {
-		if fresh, err := m.Use(t.Context(), dpop.ReplayKey{id}, time.Minute); !fresh || err != nil {
+		if fresh, err := m.Use(t.Context(), proofOf(id, 0), time.Minute); !fresh || err != nil {
 			t.Fatal(fresh, err)
 		}
 	}
-	if fresh, err := m.Use(t.Context(), dpop.ReplayKey{9}, time.Minute); fresh || !errors.Is(err, dpop.ErrFull) {
+	if fresh, err := m.Use(t.Context(), proofOf(9, 0), time.Minute); fresh || !errors.Is(err, dpop.ErrFull) {
 		t.Errorf("beyond the bound: %v, %v", fresh, err)
 	}
-	if fresh, err := m.Use(t.Context(), dpop.ReplayKey{1}, time.Minute); fresh || err != nil {
+	if fresh, err := m.Use(t.Context(), proofOf(1, 0), time.Minute); fresh || err != nil {
 		t.Errorf("a replay while it is full: %v, %v", fresh, err)
 	}
 	clock = clock.Add(time.Minute)
-	if fresh, err := m.Use(t.Context(), dpop.ReplayKey{9}, time.Minute); !fresh || err != nil {
+	if fresh, err := m.Use(t.Context(), proofOf(9, 0), time.Minute); !fresh || err != nil {
+		t.Errorf("after the window: %v, %v", fresh, err)
+	}
+}
+
+// TestOneKeyTakesItsShareOnly: a client that sends proofs as fast as it can refuses
+// itself, and nobody else.
+func TestOneKeyTakesItsShareOnly(t *testing.T) {
+	t.Parallel()
+	clock := now
+	m := dpop.NewMemory(16*3, func() time.Time { return clock })
+	use := func(holder, id byte) (bool, error) { return m.Use(t.Context(), proofOf(holder, id), time.Minute) }
+	for id := range byte(3) {
+		if fresh, err := use(1, id); !fresh || err != nil {
+			t.Fatal(fresh, err)
+		}
+	}
+	if fresh, err := use(1, 9); fresh || !errors.Is(err, dpop.ErrHolderFull) {
+		t.Errorf("beyond the share: %v, %v", fresh, err)
+	}
+	if fresh, err := use(1, 2); fresh || err != nil {
+		t.Errorf("a replay at the bound: %v, %v", fresh, err)
+	}
+	for id := range byte(3) {
+		if fresh, err := use(2, id); !fresh || err != nil {
+			t.Errorf("another key: %v, %v", fresh, err)
+		}
+	}
+	clock = clock.Add(time.Minute)
+	if fresh, err := use(1, 9); !fresh || err != nil {
 		t.Errorf("after the window: %v, %v", fresh, err)
 	}
 }
@@ -64,7 +98,7 @@ func passes(t *testing.T, stores ...dpop.ReplayStore) int32 {
 	var callers sync.WaitGroup
 	for i := range 50 {
 		callers.Go(func() {
-			fresh, err := stores[i%len(stores)].Use(t.Context(), dpop.ReplayKey{7}, time.Minute)
+			fresh, err := stores[i%len(stores)].Use(t.Context(), proofOf(7, 0), time.Minute)
 			if err != nil {
 				t.Error(err)
 			}
@@ -97,7 +131,7 @@ func TestRedis(t *testing.T) {
 	if n := passes(t, dpop.NewRedis(first), dpop.NewRedis(second)); n != 1 {
 		t.Errorf("%d of fifty passed", n)
 	}
-	if fresh, err := dpop.NewRedis(first).Use(t.Context(), dpop.ReplayKey{8}, time.Minute); !fresh || err != nil {
+	if fresh, err := dpop.NewRedis(first).Use(t.Context(), proofOf(8, 0), time.Minute); !fresh || err != nil {
 		t.Errorf("another proof: %v, %v", fresh, err)
 	}
 	names, err := first.Keys(t.Context(), "dpop:*").Result()
@@ -110,7 +144,7 @@ func TestRedis(t *testing.T) {
 		}
 	}
 	server.Kill()
-	if fresh, err := dpop.NewRedis(second).Use(t.Context(), dpop.ReplayKey{9}, time.Minute); fresh || err == nil {
+	if fresh, err := dpop.NewRedis(second).Use(t.Context(), proofOf(9, 0), time.Minute); fresh || err == nil {
 		t.Errorf("without Redis: %v, %v", fresh, err)
 	}
 }

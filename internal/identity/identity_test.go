@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,29 +68,35 @@ func TestStripOddForwarded(t *testing.T) {
 	}
 }
 
-func TestSanitizeConnection(t *testing.T) {
+func TestSealConnection(t *testing.T) {
 	t.Parallel()
+	upgrade := func(connection string, upgrade ...string) http.Header {
+		return http.Header{"Connection": {connection}, "Upgrade": upgrade}
+	}
+	handshake := upgrade("Upgrade", "websocket")
 	tests := []struct {
-		name     string
-		in, want []string
+		name      string
+		websocket bool
+		in, want  http.Header
 	}{
-		{"absent", nil, nil},
-		{"usual", []string{"keep-alive, Upgrade"}, []string{"keep-alive, Upgrade"}},
-		{"credential", []string{"close, Authorization"}, []string{"close"}},
-		{"only bad", []string{"X-Request-Id,DPoP"}, nil},
-		{"several fields", []string{"close", "x-forwarded-for , TE"}, []string{"close, TE"}},
-		{"empty options", []string{"close,,"}, []string{"close"}},
+		{"absent", false, http.Header{}, http.Header{}},
+		{"usual", false, http.Header{"Connection": {"keep-alive"}}, http.Header{}},
+		{"credential", false, http.Header{"Connection": {"close, Authorization"}, "Authorization": {"a"}}, http.Header{"Authorization": {"a"}}},
+		{"h2c", false, http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"h2c"}, "Http2-Settings": {"AAMAAABk"}}, http.Header{}},
+		{"h2c, websocket allowed", true, http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"h2c"}, "Http2-Settings": {"AAMAAABk"}}, http.Header{}},
+		{"websocket, not allowed", false, upgrade("Upgrade", "websocket"), http.Header{}},
+		{"websocket", true, upgrade("keep-alive, Upgrade", "websocket"), handshake},
+		{"websocket, other spelling", true, upgrade("upgrade", "WebSocket"), handshake},
+		{"websocket that takes a credential away", true, upgrade("Upgrade, Authorization", "websocket"), handshake},
+		{"websocket or h2c", true, upgrade("Upgrade", "websocket, h2c"), http.Header{}},
+		{"websocket and h2c", true, upgrade("Upgrade", "websocket", "h2c"), http.Header{}},
+		{"upgrade without connection", true, http.Header{"Upgrade": {"websocket"}}, http.Header{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			h := make(http.Header)
-			if test.in != nil {
-				h["Connection"] = test.in
-			}
-			identity.SanitizeConnection(h)
-			if !slices.Equal(h["Connection"], test.want) {
-				t.Fatalf("got %q, want %q", h["Connection"], test.want)
+			if identity.SealConnection(test.in, test.websocket); !maps.EqualFunc(test.in, test.want, slices.Equal) {
+				t.Fatalf("got %q, want %q", test.in, test.want)
 			}
 		})
 	}
@@ -100,7 +107,7 @@ func TestOrdinaryRequestDoesNotAllocate(t *testing.T) {
 		"Accept": {"*/*"}, "Authorization": {"Bearer x"}, "Connection": {"keep-alive"}, "User-Agent": {"curl"},
 		"X-Forwarded-For": {"192.0.2.1"}, "X-Request-Id": {"1"},
 	}
-	if n := testing.AllocsPerRun(100, func() { identity.Strip(h); identity.SanitizeConnection(h) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { identity.Strip(h); identity.SealConnection(h, false) }); n != 0 {
 		t.Fatalf("%v allocations", n)
 	}
 }

@@ -2,13 +2,14 @@ package limit
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"math/bits"
 	"time"
 )
 
 const (
-	defaultMaxKeys = 1 << 20
+	defaultMaxKeys = 1 << 18
 	maxShards      = 64
 	// Below this many keys a shard of its own is not worth it.
 	minShardKeys = 1024
@@ -16,8 +17,10 @@ const (
 
 // MemoryConfig sets a Memory up. Its zero value is usable.
 type MemoryConfig struct {
-	// MaxKeys bounds how many subjects are counted at once: one million when zero.
-	// They are spread over shards that fill unevenly, by a few percent.
+	// MaxKeys bounds how many subjects each limit counts at once: 262,144 when zero.
+	// It is for each limit alone, so that strangers who make up subjects for one of
+	// them refuse nobody in another. They are spread over shards that fill unevenly,
+	// by a few percent.
 	MaxKeys int
 	// Now is the clock: time.Now when nil.
 	Now func() time.Time
@@ -44,6 +47,7 @@ func NewMemory(c MemoryConfig) *Memory {
 	for i := range m.shards {
 		m.shards[i].capacity = (c.MaxKeys + shards - 1) / shards
 		m.shards[i].entries = make(map[subject]*entry)
+		m.shards[i].held = make(map[string]int)
 	}
 	return m
 }
@@ -143,7 +147,7 @@ func (t *take) debit(m *Memory, debits []Debit) error {
 		e := m.shards[t.shards[i]].insert(t.subjects[i], t.now)
 		if e == nil {
 			t.undo(len(debits))
-			return ErrFull
+			return fmt.Errorf("%w: %s", ErrFull, d.Limit.id)
 		}
 		e.count(d.Limit.grid, e.advance(d.Limit.grid, t.now))
 		t.entries[i] = e

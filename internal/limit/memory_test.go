@@ -185,6 +185,31 @@ func TestFullStoreForgetsNothing(t *testing.T) {
 	}
 }
 
+// TestFullLimitRefusesOnlyItsOwn: whoever makes up keys for one limit takes no room
+// from another.
+func TestFullLimitRefusesOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	store := NewMemory(MemoryConfig{Now: clock.now, MaxKeys: 10})
+	address, user := newLimit(t, "address", 2, time.Minute), newLimit(t, "user", 2, time.Minute)
+	for i := range 10 {
+		mustTake(t, store, Debit{address, fmt.Sprint(i)})
+	}
+	_, err := store.Take(t.Context(), []Debit{{address, "stranger"}}, nil)
+	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "test:address:") {
+		t.Errorf("error %v, want ErrFull of the limit", err)
+	}
+	for i := range 10 {
+		mustTake(t, store, Debit{user, fmt.Sprint(i)})
+	}
+	if d := mustTake(t, store, Debit{address, "3"}, Debit{user, "3"}); !d.Allowed {
+		t.Errorf("who is counted already is refused: %+v", d)
+	}
+	clock.advance(62 * time.Second)
+	mustTake(t, store, Debit{address, "stranger"})
+	mustTake(t, store, Debit{user, "stranger"})
+}
+
 // TestEvictionForgetsNothing compares a store that is always short of room with one
 // that never is.
 func TestEvictionForgetsNothing(t *testing.T) {

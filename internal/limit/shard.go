@@ -9,8 +9,9 @@ import (
 // shard holds a part of the subjects under a lock of its own.
 type shard struct {
 	sync.Mutex
-	capacity int
+	capacity int // of each limit
 	entries  map[subject]*entry
+	held     map[string]int // how many of them a limit has
 	queue    queue
 	_        [64]byte // keeps two locks off the same cache line
 }
@@ -35,14 +36,14 @@ func (e *entry) undo() {
 	}
 }
 
-// insert adds an empty entry, or gives nil when the shard is full of entries that
-// still count. Each new entry pays for a look at two old ones, which gives memory
-// back before it is short.
+// insert adds an empty entry, or gives nil when the limit has all the entries that it
+// may have here and each of them still counts. Each new entry pays for a look at two
+// old ones, which gives memory back before it is short.
 func (s *shard) insert(who subject, now int64) *entry {
 	for range 2 {
 		s.evict(now)
 	}
-	for len(s.entries) >= s.capacity {
+	for s.held[who.limit] >= s.capacity {
 		if !s.evict(now) {
 			return nil
 		}
@@ -50,6 +51,7 @@ func (s *shard) insert(who subject, now int64) *entry {
 	who.key = strings.Clone(who.key) // it may be a small part of a large request
 	e := &entry{subject: who}
 	s.entries[who] = e
+	s.held[who.limit]++
 	heap.Push(&s.queue, e)
 	return e
 }
@@ -68,8 +70,15 @@ func (s *shard) evict(now int64) bool {
 		return true
 	}
 	heap.Pop(&s.queue)
-	delete(s.entries, first.subject)
+	s.drop(first.subject)
 	return true
+}
+
+func (s *shard) drop(who subject) {
+	delete(s.entries, who)
+	if s.held[who.limit]--; s.held[who.limit] == 0 {
+		delete(s.held, who.limit) // a reload may have done away with the limit
+	}
 }
 
 // queue is a heap of entries, the first due on top.

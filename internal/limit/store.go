@@ -13,8 +13,8 @@ var (
 	// ErrUnavailable says that the store could not decide in time. Whether the
 	// request was counted is not known; it must not pass.
 	ErrUnavailable = errors.New("the store of the limits is out of reach")
-	// ErrFull says that a new key needs room and every known one still counts.
-	ErrFull = errors.New("the store of the limits is full")
+	// ErrFull says that a limit has no room for a new key: all of its keys still count.
+	ErrFull = errors.New("no room for another key of this limit")
 )
 
 // MaxDebits is how many limits one decision may have.

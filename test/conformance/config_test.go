@@ -62,6 +62,7 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"unknown method", head + ":80 {\n api pay {\n public\n methods GET TRACE #!\n }\n}", []string{"methods", "TRACE"}},
 		{"no method", head + ":80 {\n api pay {\n public\n methods #!\n }\n}", nil},
 		{"argument of public", head + ":80 {\n api pay {\n public yes #!\n }\n}", nil},
+		{"argument of websocket", head + ":80 {\n api pay {\n public\n websocket yes #!\n }\n}", nil},
 		{"unknown directive inside", head + ":80 {\n api pay {\n public\n acess_token #!\n }\n}", []string{"acess_token"}},
 		{"unknown global option", "{\n tollgate {\n rediss x #!\n }\n}", []string{"tollgate", "rediss"}},
 		{"unknown issuer option", "{\n tollgate {\n issuer https://i.test {\n audience a\n audiences b #!\n }\n }\n}", []string{"audiences"}},

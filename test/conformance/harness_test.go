@@ -116,11 +116,12 @@ func startEdge(t *testing.T, config string, env ...string) *edge {
 	return e
 }
 
-// reload applies a Caddyfile to the running edge, also if nothing has changed.
-func (e *edge) reload(config string) {
+// reload applies the Caddyfile to the running edge, also if nothing has changed, with
+// other settings in the environment.
+func (e *edge) reload(env ...string) {
 	e.t.Helper()
-	command := exec.Command(binary, "reload", "--force", "--config", config, "--adapter", "caddyfile", "--address", e.admin)
-	command.Env = e.env
+	command := exec.Command(binary, "reload", "--force", "--config", e.config, "--adapter", "caddyfile", "--address", e.admin)
+	command.Env = append(e.env, env...)
 	if output, err := command.CombinedOutput(); err != nil {
 		e.t.Fatalf("reload: %v\n%s", err, output)
 	}

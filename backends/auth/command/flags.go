@@ -5,37 +5,63 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 )
 
 // flags is a flag set whose defaults come from the environment.
-type flags struct{ *flag.FlagSet }
+type flags struct {
+	*flag.FlagSet
+	wrong error // what is wrong with the environment
+}
 
-func newFlags(s Streams, name, about string) flags {
+func newFlags(s Streams, name, about string) *flags {
 	set := flag.NewFlagSet("auth "+name, flag.ContinueOnError)
 	set.SetOutput(s.Err)
 	set.Usage = func() {
 		fmt.Fprintf(set.Output(), "auth %s: %s\n\n", name, about)
 		set.PrintDefaults()
 	}
-	return flags{set}
+	return &flags{FlagSet: set}
 }
 
 // text defines a flag; its default is AUTH_NAME of the environment, then fallback.
-func (f flags) text(name, fallback, about string) *string {
-	return f.String(name, service.Env("AUTH_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), fallback), about)
+func (f *flags) text(name, fallback, about string) *string {
+	value := f.String(name, fallback, about)
+	f.preset(name)
+	return value
+}
+
+// duration is like text, for a duration.
+func (f *flags) duration(name string, fallback time.Duration, about string) *time.Duration {
+	value := f.Duration(name, fallback, about)
+	f.preset(name)
+	return value
+}
+
+// preset gives a flag the value that the environment has for it. Help goes on to
+// show the fallback: the environment may hold a DSN with a password.
+func (f *flags) preset(name string) {
+	variable := "AUTH_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	value := service.Env(variable, "")
+	if value == "" {
+		return
+	}
+	if err := f.Set(name, value); err != nil {
+		f.wrong = fmt.Errorf("%s is nothing that --%s takes", variable, name)
+	}
 }
 
 // list defines a flag that may be given several times.
-func (f flags) list(name, about string) *list {
+func (f *flags) list(name, about string) *list {
 	values := &list{}
 	f.Var(values, name, about)
 	return values
 }
 
 // parse reads the arguments. What is wrong with them has been said by then.
-func (f flags) parse(args []string) error {
+func (f *flags) parse(args []string) error {
 	err := f.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return err
@@ -47,7 +73,7 @@ func (f flags) parse(args []string) error {
 	if err != nil {
 		return ErrUsage
 	}
-	return nil
+	return f.wrong
 }
 
 type list []string

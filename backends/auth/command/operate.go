@@ -3,26 +3,47 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/open-tollgate/tollgate/backends/auth"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 )
 
 // state are the flags that say where the server's state is.
 type state struct{ database, secretFile *string }
 
-func (f flags) state() state {
+func (f *flags) state() state {
 	return state{
-		database:   f.text("database", "auth.db", "SQLite file, or postgres:// DSN"),
-		secretFile: f.text("secret-file", "auth.key", "file with the master key of 32 bytes; made (mode 0600) when missing"),
+		database: f.text("database", "auth.db", "SQLite file, or postgres:// DSN"),
+		secretFile: f.text("secret-file", "", `file with the master key of 32 bytes; made (mode 0600) when missing.
+With SQLite it can be left out: it is then auth.key.
+With PostgreSQL it has to be told: every instance needs the same file`),
 	}
+}
+
+// keyFile is where the master key is. Instances that share a PostgreSQL need one
+// key: were its place guessed, each would make one of its own where it was started.
+func (s state) keyFile() (string, error) {
+	if *s.secretFile != "" {
+		return *s.secretFile, nil
+	}
+	if database.DialectOf(*s.database) == database.Postgres {
+		return "", errors.New("--secret-file (AUTH_SECRET_FILE) is missing: with PostgreSQL every instance needs the same master key; " +
+			"name its file (it is made when it is not there)")
+	}
+	return "auth.key", nil
 }
 
 // with opens the registry for one command, whose result is printed as JSON.
 func (s state) with(ctx context.Context, out io.Writer, do func(*auth.Registry) (any, error)) error {
-	registry, err := auth.OpenRegistry(ctx, *s.database, *s.secretFile)
+	keyFile, err := s.keyFile()
+	if err != nil {
+		return err
+	}
+	registry, err := auth.OpenRegistry(ctx, *s.database, keyFile)
 	if err != nil {
 		return err
 	}

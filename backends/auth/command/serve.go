@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/open-tollgate/tollgate/backends/auth"
@@ -16,13 +17,21 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	audience := f.text("audience", "", "audience of access tokens (default the issuer with /api)")
 	users := f.text("users-url", "http://127.0.0.1:8082", "where the users service answers")
 	payments := f.text("payments-url", "http://127.0.0.1:8083", "where the payments service answers")
+	lifetime := f.duration("access-token-lifetime", auth.DefaultAccessTokenLifetime, "how long access tokens are valid, 1s to 1h")
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	logger := slog.New(slog.NewJSONHandler(streams.Err, nil))
+	if *lifetime == 0 { // the default in a Config, but a mistake on a command line
+		return errors.New("access-token-lifetime: must not be zero")
+	}
+	keyFile, err := state.keyFile()
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "auth")
 	server, err := auth.New(ctx, auth.Config{
-		Database: *state.database, SecretFile: *state.secretFile, Issuer: *issuer, Audience: *audience,
-		UsersURL: *users, PaymentsURL: *payments, Logger: logger,
+		Database: *state.database, SecretFile: keyFile, Issuer: *issuer, Audience: *audience,
+		UsersURL: *users, PaymentsURL: *payments, AccessTokenLifetime: *lifetime, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -15,8 +15,11 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 )
 
-// Streams are where a command writes.
-type Streams struct{ Out, Err io.Writer }
+// Streams are the standard streams of a command.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
 
 // Command is one subcommand, such as "account open".
 type Command struct {
@@ -36,7 +39,7 @@ type Program struct {
 // asked for and given.
 func (p Program) Run(ctx context.Context, args []string, streams Streams) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to do (see %s --help)", p.Name)
+		return fmt.Errorf("say what to do: %s (see %s --help)", p.choice(), p.Name)
 	}
 	if slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
 		p.help(streams.Out)
@@ -48,7 +51,23 @@ func (p Program) Run(ctx context.Context, args []string, streams Streams) error 
 			return c.Run(ctx, newFlags(p.Name, c, streams.Err), args[len(words):], streams)
 		}
 	}
-	return fmt.Errorf("unknown command %q (see %s --help)", args[0], p.Name)
+	return fmt.Errorf("unknown command %q: use %s (see %s --help)", args[0], p.choice(), p.Name)
+}
+
+// choice names the commands: "serve, account open or merchant add".
+func (p Program) choice() string {
+	var text strings.Builder
+	for i, c := range p.Commands {
+		switch {
+		case i == 0:
+		case i == len(p.Commands)-1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(c.Name)
+	}
+	return text.String()
 }
 
 func (p Program) help(w io.Writer) {

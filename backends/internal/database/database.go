@@ -39,10 +39,18 @@ type DB struct {
 //
 // One PostgreSQL database can hold all components: each lives in a schema of its own.
 func Open(ctx context.Context, dsn, component string) (*DB, error) {
-	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+	if DialectOf(dsn) == Postgres {
 		return openPostgres(ctx, dsn, component)
 	}
 	return openSQLite(ctx, strings.TrimPrefix(dsn, "sqlite:"))
+}
+
+// DialectOf tells which database a DSN names, without opening it.
+func DialectOf(dsn string) Dialect {
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		return Postgres
+	}
+	return SQLite
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -66,10 +74,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 // sqliteDSN asks for what money needs: a write-ahead log that is synced at each
 // commit (synchronous FULL: in WAL mode NORMAL may lose the last commits when
 // the machine loses power), foreign keys, and transactions that take the write
-// lock at once, so that none fails half-way because it must upgrade a read.
+// lock at once, so that none fails half-way because it must upgrade a read. With
+// recursive triggers, a REPLACE runs the delete triggers of the rows that it puts
+// out of the way: without, it would get past the one that keeps a table append-only.
 func sqliteDSN(path string) string {
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "recursive_triggers(1)",
 	}}
 	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
 	return file.String()

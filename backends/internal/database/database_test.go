@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
@@ -47,6 +48,23 @@ func TestSeveralInstancesMigrateTogether(t *testing.T) {
 		var rows int
 		if err := open(t, dsn).QueryRow("SELECT count(*) FROM wallet").Scan(&rows); err != nil || rows != 1 {
 			t.Fatalf("%d rows, %v: the migration ran more than once", rows, err)
+		}
+	})
+}
+
+func TestOpenMigrated(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		good := fstest.MapFS{}
+		for _, dialect := range []string{"sqlite", "postgres"} {
+			good["migrations/"+dialect+"/00001_a.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE wallet (id TEXT);")}
+		}
+		db := databasetest.Open(t, dsn, "wallets", good)
+		if _, err := db.Exec("INSERT INTO wallet (id) VALUES ('a')"); err != nil {
+			t.Error(err)
+		}
+		if _, err := database.OpenMigrated(t.Context(), dsn, "wallets", fstest.MapFS{}); err == nil || !strings.HasPrefix(err.Error(), "migrations") {
+			t.Errorf("without migrations: got %v", err)
 		}
 	})
 }
@@ -104,7 +122,9 @@ func TestInTx(t *testing.T) {
 func TestSQLiteKeepsWhatItCommits(t *testing.T) {
 	t.Parallel()
 	db := open(t, filepath.Join(t.TempDir(), "with space?and#marks.db"))
-	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
+	for pragma, want := range map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "recursive_triggers": "1",
+	} {
 		var got string
 		if err := db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("%s = %s, %v; want %s", pragma, got, err, want)

@@ -10,6 +10,24 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// OpenMigrated opens the database as Open does and brings its tables to the newest
+// version. embedded holds the folder that a component embeds as "migrations".
+func OpenMigrated(ctx context.Context, dsn, component string, embedded fs.FS) (*DB, error) {
+	db, err := Open(ctx, dsn, component)
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Sub(embedded, "migrations")
+	if err == nil {
+		err = db.Migrate(ctx, files)
+	}
+	if err != nil {
+		_ = db.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return db, nil
+}
+
 // Migrate brings the tables to the newest version. migrations holds the folders
 // sqlite and postgres with goose files. Several instances may start together:
 // one migrates, the others wait for it.

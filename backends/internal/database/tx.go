@@ -36,7 +36,7 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	}
 }
 
-func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) (err error) {
+func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	if db.writer != nil {
 		// SQLite has one writer. Queueing here is fair and cheap; its own busy
 		// handler would poll, and is left for other processes on the file.
@@ -51,11 +51,9 @@ func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = tx.Rollback() // the first error is the one to tell
-		}
-	}()
+	// After a commit this does nothing. After an error that error is the one to
+	// tell, and after a panic in fn the lock must not stay behind.
+	defer func() { _ = tx.Rollback() }()
 	if err := fn(tx); err != nil {
 		return err
 	}

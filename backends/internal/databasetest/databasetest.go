@@ -2,9 +2,11 @@
 package databasetest
 
 import (
+	"io/fs"
 	"path/filepath"
 	"testing"
 
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
@@ -19,4 +21,16 @@ func ForEach(t *testing.T, test func(t *testing.T, dsn string)) {
 		t.Parallel()
 		test(t, testenv.Postgres(t))
 	})
+}
+
+// Open opens a component's migrated database for as long as the test runs.
+// component is what holds its folder "migrations".
+func Open(t *testing.T, dsn, name string, component fs.FS) *database.DB {
+	t.Helper()
+	db, err := database.OpenMigrated(t.Context(), dsn, name, component)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }

@@ -75,17 +75,9 @@ func (c *clock) now() time.Time { return time.UnixMicro(c.Load()) }
 func forEach(t *testing.T, test func(t *testing.T, db *database.DB, c *clock)) {
 	t.Helper()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "payments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := db.Migrate(t.Context(), os.DirFS("../../payments/migrations")); err != nil {
-			t.Fatal(err)
-		}
 		c := &clock{}
 		c.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
-		test(t, db, c)
+		test(t, databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), c)
 	})
 }
 

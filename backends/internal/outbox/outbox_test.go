@@ -35,19 +35,11 @@ type post struct {
 func forEach(t *testing.T, test func(*post)) {
 	t.Helper()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "payments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := db.Migrate(t.Context(), os.DirFS("../../payments/migrations")); err != nil {
-			t.Fatal(err)
-		}
 		v, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &post{t: t, db: db, vault: v}
+		p := &post{t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v}
 		p.clock.Store(time.Now().UnixMicro())
 		test(p)
 	})
@@ -316,22 +308,29 @@ func TestWhatADeadWorkerHeldIsSentAgain(t *testing.T) {
 		defer server.Close()
 		e := p.endpoint("shop", server.URL)
 		p.publish("shop", 1)
-		dead := &queue{db: p.db, now: p.now}
-		held, err := dead.claim(t.Context(), e.ID, 1)
-		if err != nil || len(held) != 1 {
-			t.Fatalf("%d jobs, %v", len(held), err)
+		q := &queue{db: p.db, now: p.now}
+		claim := func(want int) (j job) {
+			t.Helper()
+			jobs, err := q.claim(t.Context(), e.ID, 1)
+			if err != nil || len(jobs) != want {
+				t.Fatalf("%d jobs, want %d: %v", len(jobs), want, err)
+			}
+			if want > 0 {
+				j = jobs[0]
+			}
+			return j
 		}
-		d, _ := p.start()
-		if jobs, err := d.queue.claim(t.Context(), e.ID, 1); err != nil || len(jobs) != 0 {
-			t.Fatalf("a leased delivery was taken: %d, %v", len(jobs), err)
-		}
+		slow := claim(1)
+		claim(0) // leased
 		p.advance(lease)
-		d.Wake()
-		p.await(1, delivered)
-		// The first worker was only slow: what it notes now changes nothing.
-		if err := dead.note(t.Context(), e.ID, held[0], result{state: "failed", due: p.now()}); err != nil {
+		claim(1)
+		// The first worker was only slow: what it notes now is not for it to say.
+		if err := q.note(t.Context(), e.ID, slow, result{state: "failed", due: p.now()}); err != nil {
 			t.Fatal(err)
 		}
+		p.await(0, failed)
+		p.advance(lease)
+		p.start()
 		p.await(1, delivered)
 	})
 }

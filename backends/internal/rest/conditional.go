@@ -9,24 +9,37 @@ import (
 // VersionTag is the entity tag of a row's version.
 func VersionTag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// NotModified sets the headers that let the caller, and only the caller, keep the
-// answer, and answers 304 when the caller has this version already.
+// SetValidators sets the headers that let the caller keep the answer, and only
+// the caller, who has to ask each time whether it is still good.
+func SetValidators(h http.Header, tag string) {
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "private, no-cache")
+}
+
+// NotModified sets the validators, and answers 304 when the caller has this
+// version already. If-None-Match compares weakly (RFC 9110 section 13.1.2): what
+// compresses on the way may have added W/.
 func NotModified(w http.ResponseWriter, r *http.Request, tag string) bool {
-	w.Header().Set("ETag", tag)
-	w.Header().Set("Cache-Control", "private, no-cache")
-	if !matches(r.Header.Values("If-None-Match"), tag) {
+	SetValidators(w.Header(), tag)
+	weakly := func(candidate string) string { return strings.TrimPrefix(candidate, "W/") }
+	if !matches(r, "If-None-Match", tag, weakly) {
 		return false
 	}
 	w.WriteHeader(http.StatusNotModified)
 	return true
 }
 
-// matches compares weakly, as If-None-Match wants (RFC 9110 section 13.1.2): what
-// compresses on the way may have added W/. Our tags hold no comma.
-func matches(fields []string, tag string) bool {
-	for candidate := range strings.SplitSeq(strings.Join(fields, ","), ",") {
+// IfMatch tells whether the caller's If-Match names this version. It compares
+// strongly (RFC 9110 section 13.1.1): no tag with W/ does.
+func IfMatch(r *http.Request, tag string) bool {
+	return matches(r, "If-Match", tag, func(candidate string) string { return candidate })
+}
+
+// matches looks for the tag, or *, in a header field. Our tags hold no comma.
+func matches(r *http.Request, field, tag string, compared func(string) string) bool {
+	for candidate := range strings.SplitSeq(strings.Join(r.Header.Values(field), ","), ",") {
 		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {
+		if candidate == "*" || compared(candidate) == tag {
 			return true
 		}
 	}

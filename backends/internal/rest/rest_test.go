@@ -19,7 +19,7 @@ func open(next http.Handler) http.Handler { return next }
 
 func TestRouter(t *testing.T) {
 	t.Parallel()
-	rt := NewRouter(slog.New(slog.DiscardHandler))
+	rt := NewRouter(slog.New(slog.DiscardHandler), "Nothing was done.")
 	failures := map[string]error{
 		"fine": nil, "problem": problem.New(409, "conflict", "No."), "broken": errors.New("secret inside"), "late": context.DeadlineExceeded,
 	}
@@ -35,6 +35,7 @@ func TestRouter(t *testing.T) {
 		{"POST", "/things/fine", 200, ""},
 		{"GET", "/things/problem", 409, "conflict"},
 		{"GET", "/things/broken", 500, "internal_error"},
+		{"GET", "/things/broken", 500, "Something went wrong here. Nothing was done."},
 		{"GET", "/things/late", 503, "busy"},
 		{"DELETE", "/things/fine", 405, "method_not_allowed"},
 		{"GET", "/elsewhere", 404, "not_found"},
@@ -65,6 +66,36 @@ func TestNotModified(t *testing.T) {
 		if rec.Header().Get("ETag") != `"7"` || rec.Header().Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("%s: header %v", header, rec.Header())
 		}
+	}
+}
+
+func TestIfMatch(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"": false, `"6"`: false, `7`: false, `"7"`: true, `W/"7"`: false, `"6", "7"`: true, "*": true,
+	} {
+		r := httptest.NewRequest("PATCH", "/", nil)
+		if header != "" {
+			r.Header.Set("If-Match", header)
+		}
+		if got := IfMatch(r, VersionTag(7)); got != want {
+			t.Errorf("%s: %v", header, got)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	var wrong Faults
+	wrong.Add("/name", "")
+	if err := wrong.Err(); err != nil {
+		t.Errorf("nothing is wrong: got %v", err)
+	}
+	wrong.Add("/name", "is too long")
+	wrong.Add("/email", "is no address")
+	var refusal *problem.Problem
+	if !errors.As(wrong.Err(), &refusal) || refusal.Status != 422 || len(refusal.Errors) != 2 {
+		t.Errorf("got %+v", refusal)
 	}
 }
 

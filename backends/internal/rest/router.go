@@ -20,14 +20,16 @@ type Endpoint func(w http.ResponseWriter, r *http.Request) error
 // Router is a ServeMux that also refuses unknown paths and methods as problems.
 // Routes are added before it serves.
 type Router struct {
-	mux     *http.ServeMux
-	log     *slog.Logger
-	methods map[string][]string // by path
+	mux        *http.ServeMux
+	log        *slog.Logger
+	afterFault string
+	methods    map[string][]string // by path
 }
 
-// NewRouter makes a router without routes.
-func NewRouter(log *slog.Logger) *Router {
-	rt := &Router{mux: http.NewServeMux(), log: log, methods: make(map[string][]string)}
+// NewRouter makes a router without routes. afterFault is what callers are told
+// when something goes wrong here: one sentence on what that means for them.
+func NewRouter(log *slog.Logger, afterFault string) *Router {
+	rt := &Router{mux: http.NewServeMux(), log: log, afterFault: afterFault, methods: make(map[string][]string)}
 	rt.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.New(http.StatusNotFound, "not_found", "There is nothing at this path.").Write(w)
 	})
@@ -65,14 +67,19 @@ func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &refusal):
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		refusal = problem.New(http.StatusServiceUnavailable, "busy", "The service is busy. Try again in a moment.").
-			WithRetryAfter(time.Second).WithCause(err)
+		refusal = Busy().WithCause(err)
 	default:
 		refusal = problem.New(http.StatusInternalServerError, "internal_error",
-			"Something went wrong here. It is safe to try again with the same Idempotency-Key.").WithCause(err)
+			"Something went wrong here. "+rt.afterFault).WithCause(err)
 	}
 	if refusal.Status >= http.StatusInternalServerError {
 		rt.log.Error("request failed", "route", r.Pattern, "error", refusal, "request_id", w.Header().Get("X-Request-Id"))
 	}
 	refusal.Write(w)
+}
+
+// Busy refuses a request that would have to wait for too long.
+func Busy() *problem.Problem {
+	return problem.New(http.StatusServiceUnavailable, "busy", "The service is busy. Try again in a moment.").
+		WithRetryAfter(time.Second)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/dpop"
@@ -60,7 +61,8 @@ func newProofs(origin string) (*dpop.Verifier, error) {
 	if origin == "" {
 		return nil, nil
 	}
-	return dpop.New(dpop.Config{Origins: []string{origin}})
+	// A little older than the edge takes: the same proof arrives here later.
+	return dpop.New(dpop.Config{Origins: []string{origin}, Past: 70 * time.Second})
 }
 
 // Start fetches the issuer's keys and keeps them fresh until ctx ends.

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,15 +27,7 @@ type books struct {
 func forEach(t *testing.T, test func(*books)) {
 	t.Helper()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "payments")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := db.Migrate(t.Context(), os.DirFS("../migrations")); err != nil {
-			t.Fatal(err)
-		}
-		b := &books{DB: db, t: t}
+		b := &books{DB: databasetest.Open(t, dsn, "payments", os.DirFS("..")), t: t}
 		b.wallet = b.open(Account{Kind: Wallet, Owner: "ada", Name: "Everyday", Currency: "EUR"})
 		b.merchant = b.open(Account{Kind: Merchant, Owner: "shop", Name: "Corner Shop", Currency: "EUR"})
 		b.external = b.open(Account{Kind: External, Name: "Funding", Currency: "EUR"})
@@ -165,6 +158,26 @@ func TestSchemaRefuses(t *testing.T) {
 		} {
 			if _, err := attempt(); err == nil {
 				b.t.Errorf("the schema let %s pass", name)
+			}
+		}
+		b.must(Verify(b.t.Context(), b.DB.DB))
+	})
+}
+
+// A statement that inserts can also take the place of a row that is there.
+func TestNoInsertReplacesATransfer(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(b *books) {
+		b.must(b.move(b.external, b.wallet, 10))
+		const columns = ` INTO transfers (id, kind, debit_account, credit_account, amount, currency, purpose, created_at)
+			SELECT id, kind, debit_account, credit_account, amount + 1, currency, purpose, created_at FROM transfers WHERE true`
+		statements := []string{`INSERT` + columns + ` ON CONFLICT (id) DO UPDATE SET amount = excluded.amount`}
+		if b.Dialect == database.SQLite {
+			statements = append(statements, `REPLACE`+columns, `INSERT OR REPLACE`+columns)
+		}
+		for _, statement := range statements {
+			if _, err := b.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+				b.t.Errorf("%s: got %v", statement, err)
 			}
 		}
 		b.must(Verify(b.t.Context(), b.DB.DB))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
@@ -36,22 +37,22 @@ func (s *Store) SaveSession(ctx context.Context, as *goidc.AuthnSession) error {
 	}
 	text, loaded := as.Store[revision].(string)
 	if !loaded {
+		lifetime := time.Duration(as.ExpiresAt-as.CreatedAt) * time.Second
 		_, err := s.write(ctx, `INSERT INTO authorization_sessions
 			(id, request_hash, client_id, status, rev, created_at, expires_at, data) VALUES ($1, $2, $3, $4, 1, $5, $6, $7)`,
-			as.ID, s.requestHash(as.PushedAuthReqID), as.ClientID, string(as.Status), s.now().UnixMicro(), micros(as.ExpiresAt), data)
+			as.ID, s.requestHash(as.PushedAuthReqID), as.ClientID, string(as.Status), s.now().UnixMicro(), s.now().Add(lifetime).UnixMicro(), data)
 		return unavailable(err)
 	}
 	rev, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return fmt.Errorf("authorization session: revision: %w", err)
 	}
-	// Opening the request again would put its end off each time: the end is
-	// counted from the push.
+	// The library would put the end off each time that the request is opened: it
+	// is counted from the push.
 	changed, err := s.write(ctx, `UPDATE authorization_sessions
-		SET status = $1, rev = rev + 1, data = $2,
-			expires_at = CASE WHEN created_at + $3 < $4 THEN created_at + $3 ELSE $4 END
-		WHERE id = $5 AND rev = $6 AND status = 'pending'`,
-		string(as.Status), data, s.life.Session.Microseconds(), micros(as.ExpiresAt), as.ID, rev)
+		SET status = $1, rev = rev + 1, data = $2, expires_at = created_at + $3
+		WHERE id = $4 AND rev = $5 AND status = 'pending'`,
+		string(as.Status), data, s.life.Session.Microseconds(), as.ID, rev)
 	if err != nil {
 		return unavailable(err)
 	}

@@ -3,9 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -282,80 +279,6 @@ func dumpContains(t *testing.T, s *Store, table, secret string) bool {
 	return false
 }
 
-func newSession(id string) *goidc.AuthnSession {
-	return &goidc.AuthnSession{
-		ID: id, Status: goidc.StatusPending, ClientID: "shop", PushedAuthReqID: "pushed-" + id,
-		ExpiresAt: int(time.Now().Add(time.Minute).Unix()), Store: map[string]any{},
-	}
-}
-
-func TestParallelConsentsLeaveOneAnswer(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		must(t, s.SaveSession(t.Context(), newSession("a")))
-		var won atomic.Int64
-		var group sync.WaitGroup
-		var loaded []*goidc.AuthnSession
-		for range 20 {
-			as, err := s.Session(t.Context(), "a")
-			must(t, err)
-			as.Status = goidc.StatusSuccess
-			loaded = append(loaded, as)
-		}
-		for _, as := range loaded {
-			group.Go(func() {
-				if s.SaveSession(t.Context(), as) == nil {
-					won.Add(1)
-				}
-			})
-		}
-		group.Wait()
-		if won.Load() != 1 {
-			t.Fatalf("%d consents were kept, want 1", won.Load())
-		}
-	})
-}
-
-func TestAnAnswerIsFinal(t *testing.T) {
-	for _, status := range []goidc.Status{goidc.StatusFailure, goidc.StatusSuccess} {
-		t.Run(string(status), func(t *testing.T) {
-			forEach(t, func(t *testing.T, s *fixture) {
-				must(t, s.SaveSession(t.Context(), newSession("a")))
-				early, err := s.Session(t.Context(), "a")
-				must(t, err)
-				as, err := s.SessionByPushedAuthReqID(t.Context(), "pushed-a")
-				must(t, err)
-				as.Status = status
-				must(t, s.SaveSession(t.Context(), as))
-				if _, err := s.Session(t.Context(), "a"); !errors.Is(err, goidc.ErrNotFound) {
-					t.Errorf("it can be loaded again: %v", err)
-				}
-				early.Status = goidc.StatusSuccess
-				if _, own := refusal.Own(s.SaveSession(t.Context(), early)); !own {
-					t.Error("it was answered again by somebody who had loaded it before")
-				}
-			})
-		})
-	}
-}
-
-func TestSessionEndsAndCannotBeProlonged(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		must(t, s.SaveSession(t.Context(), newSession("a")))
-		for range 3 { // opened again and again, as the library does it
-			as, err := s.Session(t.Context(), "a")
-			must(t, err)
-			as.ExpiresAt = int(s.now().Add(time.Hour).Unix())
-			as.Store = KeepRevision(as)
-			must(t, s.SaveSession(t.Context(), as))
-			s.advance(3 * time.Minute)
-		}
-		s.advance(2 * time.Minute)
-		if _, err := s.Session(t.Context(), "a"); !errors.Is(err, goidc.ErrNotFound) {
-			t.Fatalf("it lives on after 11 minutes: %v", err)
-		}
-	})
-}
-
 func TestConsumeJTI(t *testing.T) {
 	forEach(t, func(t *testing.T, s *fixture) {
 		var won atomic.Int64
@@ -410,95 +333,6 @@ func TestDeleteExpired(t *testing.T) {
 		s.advance(24 * time.Hour)
 		if n, err := s.DeleteExpired(t.Context()); err != nil || n != 10 {
 			t.Fatalf("deleted %d rows, want 10, %v", n, err)
-		}
-	})
-}
-
-func TestLogin(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		at := time.Now().Truncate(time.Microsecond)
-		value, err := s.CreateLogin(t.Context(), Login{UserID: "u", Username: "alice", Name: "Alice", AuthTime: at})
-		must(t, err)
-		for range 3 { // use keeps it from going idle
-			s.advance(20 * time.Minute)
-			l, err := s.Login(t.Context(), value)
-			must(t, err)
-			if l.UserID != "u" || !l.AuthTime.Equal(at) {
-				t.Fatalf("got %+v", l)
-			}
-		}
-		s.advance(31 * time.Minute)
-		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {
-			t.Fatalf("idle for 31 minutes: %v", err)
-		}
-		value, err = s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: s.now()})
-		must(t, err)
-		must(t, s.DeleteLogin(t.Context(), value))
-		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {
-			t.Fatalf("signed out: %v", err)
-		}
-	})
-}
-
-func TestClients(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		c := Client{ID: "shop", Name: "Corner Shop", Kind: Standard, SecretHash: []byte{1},
-			RedirectURIs: []string{"https://a.example/cb"}, Scopes: []string{"payments:read"},
-			GrantTypes: []string{"authorization_code"}, CreatedAt: time.Now()}
-		must(t, s.SaveClient(t.Context(), c, false))
-		if err := s.SaveClient(t.Context(), c, false); !errors.Is(err, ErrClientExists) {
-			t.Fatalf("a second registration: %v", err)
-		}
-		c.Kind, c.SecretHash, c.JWKS = FAPI2, nil, `{"keys":[]}`
-		must(t, s.SaveClient(t.Context(), c, true))
-		got, err := s.Client(t.Context(), "shop")
-		must(t, err)
-		if got.Kind != FAPI2 || got.SecretHash != nil || got.JWKS != c.JWKS || got.Name != c.Name || len(got.RedirectURIs) != 1 {
-			t.Fatalf("got %+v", got)
-		}
-		all, err := s.Clients(t.Context())
-		if err != nil || len(all) != 1 {
-			t.Fatalf("%v, %v", all, err)
-		}
-		if _, err := s.Client(t.Context(), "nobody"); !errors.Is(err, goidc.ErrNotFound) {
-			t.Fatalf("an unknown client: %v", err)
-		}
-	})
-}
-
-func TestTheSchemaKeepsTheKindsApart(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		for name, c := range map[string]Client{
-			"fapi2 with a secret":          {ID: "c", Kind: FAPI2, SecretHash: []byte{1}, JWKS: "{}"},
-			"fapi2 with nothing":           {ID: "c", Kind: FAPI2},
-			"standard with keys":           {ID: "c", Kind: Standard, SecretHash: []byte{1}, JWKS: "{}"},
-			"standard without a secret":    {ID: "c", Kind: Standard},
-			"a kind that nobody has heard": {ID: "c", Kind: "public", SecretHash: []byte{1}},
-		} {
-			if err := s.SaveClient(t.Context(), c, false); !database.IsCheck(err) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	})
-}
-
-func TestSigningKeys(t *testing.T) {
-	forEach(t, func(t *testing.T, s *fixture) {
-		at := time.Now()
-		for i, id := range []string{"old", "new"} {
-			private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-			must(t, err)
-			must(t, s.AddSigningKey(t.Context(), SigningKey{ID: id, Private: private, ActiveFrom: at.Add(time.Duration(i) * time.Hour)}))
-		}
-		keys, err := s.SigningKeys(t.Context())
-		if err != nil || len(keys) != 2 || keys[0].ID != "new" || keys[1].ID != "old" {
-			t.Fatalf("got %v, %v", keys, err)
-		}
-		must(t, s.DeleteSigningKey(t.Context(), "old"))
-		s.vault, err = vault.New(bytes.Repeat([]byte{8}, vault.KeySize))
-		must(t, err)
-		if _, err := s.SigningKeys(t.Context()); err == nil {
-			t.Fatal("a key opened with another master key")
 		}
 	})
 }

@@ -1,0 +1,39 @@
+package tollgate
+
+import (
+	"sync/atomic"
+
+	"github.com/open-tollgate/tollgate/internal/access"
+)
+
+// After a reload, connections that are open go on talking to the handlers of the old
+// configuration until they are drained. What the new one no longer allows must be
+// refused there too, so an old handler asks the newest app that runs for its checker.
+var (
+	newest      atomic.Pointer[App]
+	generations atomic.Uint64
+)
+
+// takeOver makes this app the one that decides.
+func (a *App) takeOver() { newest.Store(a) }
+
+// handBack leaves nobody to decide for others, if this app still does: the process
+// is about to end, or a reload has failed half way.
+func (a *App) handBack() { newest.CompareAndSwap(a, nil) }
+
+// Current gives the checker to use for an API of this app's configuration. The own
+// one is used unless a newer configuration runs and has another for that API. It is
+// nil when the API is gone.
+func (a *App) Current(api string, own *access.Checker) *access.Checker {
+	now := newest.Load()
+	if now == nil || now == a || now.generation < a.generation {
+		return own
+	}
+	if checker, ok := now.checkers[api]; ok {
+		return checker
+	}
+	if _, public := now.apis[api]; public {
+		return own
+	}
+	return nil
+}

@@ -1,0 +1,13 @@
+// Package tollgate plugs Tollgate's modules into a Caddy build:
+//
+//	xcaddy build --with github.com/open-tollgate/tollgate
+package tollgate
+
+import (
+	_ "github.com/open-tollgate/tollgate/caddymodules/accesstoken" // who calls
+	_ "github.com/open-tollgate/tollgate/caddymodules/api"         // the API that all of it is about
+	_ "github.com/open-tollgate/tollgate/caddymodules/ratelimit"   // how much
+	_ "github.com/open-tollgate/tollgate/caddymodules/require"     // what they may do
+	_ "github.com/open-tollgate/tollgate/caddymodules/seamless"    // listeners that a reload does not interrupt
+	_ "github.com/open-tollgate/tollgate/caddymodules/tollgate"    // what these share
+)
