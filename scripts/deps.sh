@@ -23,6 +23,7 @@ need postgresql initdb '/usr/lib/postgresql/*/bin/initdb'
 need chromium chromium chromium-browser
 need nodejs node
 need npm npm
+need procps pgrep
 
 [ -n "$missing" ] || exit 0
 

@@ -51,6 +51,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("access_token: %w", err)
 	}
+	if err := api.ClaimToken(); err != nil {
+		return err
+	}
 	h.api = api.APIName()
 	if h.app, err = tollgate.FromContext(ctx); err != nil {
 		return err

@@ -22,7 +22,7 @@ func init() {
 // needs a token.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
-	if err := tollgate.RequireProtectedBlock(h); err != nil {
+	if err := tollgate.ClaimTokenInBlock(h); err != nil {
 		return nil, err
 	}
 	app, err := tollgate.FromOptions(h)

@@ -49,10 +49,15 @@ type Handler struct {
 	// WebSocket lets a request turn its connection into one. What is sent over it is the
 	// service's alone to judge.
 	WebSocket bool `json:"websocket,omitempty"`
+	// Strip names further header fields that a caller cannot send, beside those that this
+	// edge knows to speak of identity; with a * at the end, all that begin so.
+	Strip []string `json:"strip,omitempty"`
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
+	hasToken         bool
 	chain            caddyhttp.Handler
+	reserved         *identity.List
 	methodNotAllowed *problem.Problem
 	logger           *zap.Logger
 }
@@ -68,6 +73,15 @@ func (h *Handler) APIName() string { return h.Name }
 // IsPublic says whether requests without a token get in.
 func (h *Handler) IsPublic() bool { return h.Public }
 
+// ClaimToken refuses a second access_token.
+func (h *Handler) ClaimToken() error {
+	if h.hasToken {
+		return fmt.Errorf("api %s has access_token twice", h.Name)
+	}
+	h.hasToken = true
+	return nil
+}
+
 // Provision claims the name and sets the routes up.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
@@ -76,6 +90,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if err := h.claimName(ctx); err != nil {
 		return err
+	}
+	var err error
+	if h.reserved, err = identity.New(h.Strip...); err != nil {
+		return fmt.Errorf("api %s: strip %w", h.Name, err)
 	}
 	if err := tollgate.Register(ctx, requests, durations); err != nil {
 		return err
@@ -151,7 +169,7 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 	if p := h.admit(r); p != nil {
 		return p
 	}
-	identity.Strip(r.Header)
+	h.reserved.Strip(r.Header)
 	identity.SealConnection(r.Header, h.WebSocket && r.Method == http.MethodGet)
 	// Trailers arrive after everything here has judged. A backend may read one as a
 	// header field, whatever its name is, and of the names only some are announced.

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 func init() {
@@ -25,6 +26,7 @@ const namesKey = "tollgate.api_names"
 //		public
 //		methods <method>...
 //		websocket
+//		strip <header>...
 //		<directives...>
 //	}
 //
@@ -117,10 +119,11 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfi
 			if err := parseMethods(h, handler); err != nil {
 				return nil, err
 			}
-		default:
-			if _, twice := directives[name]; twice && name == "access_token" {
-				return nil, h.Errf("api %s has access_token twice", handler.Name)
+		case "strip":
+			if err := parseStrip(h, handler); err != nil {
+				return nil, err
 			}
+		default:
 			directives[name] = h.Token()
 			h.NextSegment()
 		}
@@ -166,6 +169,19 @@ func parseMethods(h httpcaddyfile.Helper, handler *Handler) error {
 		return h.ArgErr()
 	}
 	h.DeleteN(count)
+	return nil
+}
+
+func parseStrip(h httpcaddyfile.Helper, handler *Handler) error {
+	names := h.RemainingArgs()
+	if len(names) == 0 {
+		return h.ArgErr()
+	}
+	if _, err := identity.New(names...); err != nil {
+		return h.Errf("strip %w", err)
+	}
+	handler.Strip = append(handler.Strip, names...)
+	h.DeleteN(len(names) + 1)
 	return nil
 }
 

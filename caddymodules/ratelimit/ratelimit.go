@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/limit"
@@ -37,6 +38,9 @@ type Handler struct {
 	policy string  // of all of them
 	store  limit.Store
 	shared bool // the store is the one of memoryPool
+	logger *zap.Logger
+
+	enclosed bool // in an api, which answers what is refused
 }
 
 // CaddyModule returns the Caddy module information.
@@ -64,6 +68,7 @@ func (h *Handler) UnmarshalJSON(text []byte) error {
 
 // Provision sets the zones up. It does not dial.
 func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
 	app, err := tollgate.FromContext(ctx)
 	if err != nil {
 		return err
@@ -88,7 +93,7 @@ func (h *Handler) provisionZones(ctx caddy.Context) error {
 	}
 	scope := ""
 	if api, ok := tollgate.EnclosingAPI(ctx); ok {
-		scope = api.APIName()
+		scope, h.enclosed = api.APIName(), true
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.RateLimits)) {
 		zone := h.RateLimits[name]
@@ -115,10 +120,10 @@ func (h *Handler) Cleanup() error {
 }
 
 // ServeHTTP lets the request pass or returns the problem that it is refused with.
-// Outside an api, the problem goes through the server's handle_errors.
+// Outside an api, the problem goes to the site's handle_errors, if it has one for it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if refusal := h.decide(w, r); refusal != nil {
-		return caddyhttp.HandlerError{Err: refusal, StatusCode: refusal.Status}
+		return h.refuse(w, r, refusal)
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -260,6 +260,7 @@ func TestInsideAnAPI(t *testing.T) {
 			respond 204
 		}
 	}`)
+	s.server = new(caddyhttp.Server)
 	s.mustPass(t, "/one", "")
 	s.mustPass(t, "/two", "")
 	rec, err := s.do(t, "/one", "")
@@ -273,6 +274,38 @@ func TestInsideAnAPI(t *testing.T) {
 	}
 	if !strings.Contains(rec.Body.String(), `"violated-policies":["inside"]`) {
 		t.Errorf("body %s", rec.Body)
+	}
+}
+
+// TestOutsideAnAPI: without a handle_errors for it, the refusal writes itself.
+func TestOutsideAnAPI(t *testing.T) {
+	other := handlesErrors()
+	other.Errors.Routes[0].MatcherSets = caddyhttp.MatcherSets{{caddyhttp.MatchHost{"other.example"}}}
+	for name, server := range map[string]*caddyhttp.Server{
+		"no handle_errors": new(caddyhttp.Server), "that of another site": other,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := load(t, zoneFile(t, "key {http.request.header.User}\nevents 1\nwindow 1h"))
+			s.server = server
+			s.mustPass(t, "/", "alice")
+			for user, want := range map[string]struct {
+				status int
+				code   string
+			}{"alice": {http.StatusTooManyRequests, "quota_exceeded"}, "": {http.StatusForbidden, "rate_limit_key_missing"}} {
+				rec, err := s.do(t, "/", user)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rec.Code != want.status || rec.Header().Get("Content-Type") != problem.ContentType ||
+					!strings.Contains(rec.Body.String(), `"code":"`+want.code+`"`) {
+					t.Errorf("status %d, header %v, body %s", rec.Code, rec.Header(), rec.Body)
+				}
+				limited := want.status == http.StatusTooManyRequests
+				if n := len(rec.Header().Values("Retry-After")); limited != (n == 1) || limited != (rec.Header().Get("RateLimit") != "") {
+					t.Errorf("header %v", rec.Header())
+				}
+			}
+		})
 	}
 }
 

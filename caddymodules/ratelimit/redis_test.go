@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/open-tollgate/tollgate/internal/testenv"
@@ -35,6 +36,10 @@ func TestRedis(t *testing.T) {
 	}
 	if got := one.decisions(t, t.Name(), "error"); got != 1 {
 		t.Errorf("%v errors, want 1", got)
+	}
+	one.server = new(caddyhttp.Server)
+	if rec, err := one.do(t, "/", ""); err != nil || !strings.Contains(rec.Body.String(), `"code":"rate_limit_unavailable"`) {
+		t.Errorf("without a handle_errors: %v, body %s", err, rec.Body)
 	}
 	server.Restart()
 	one.mustPass(t, "/", "")

@@ -22,6 +22,14 @@ type site struct {
 	ctx     caddy.Context
 	handler caddyhttp.MiddlewareHandler
 	stop    context.CancelFunc
+	server  *caddyhttp.Server
+}
+
+// handlesErrors is a server with a handle_errors for everything: what is refused
+// comes back as an error.
+func handlesErrors() *caddyhttp.Server {
+	anything := caddyhttp.RouteList{{Handlers: []caddyhttp.MiddlewareHandler{new(caddyhttp.StaticResponse)}}}
+	return &caddyhttp.Server{Errors: &caddyhttp.HTTPErrorConfig{Routes: anything}}
 }
 
 // load provisions a Caddyfile as Caddy does, without listening.
@@ -77,7 +85,7 @@ func provision(apps caddy.ModuleMap, module, config string) (*site, error) {
 		}
 		stopped = true
 	}
-	return &site{ctx: ctx, handler: handler.(caddyhttp.MiddlewareHandler), stop: stop}, nil
+	return &site{ctx: ctx, handler: handler.(caddyhttp.MiddlewareHandler), stop: stop, server: handlesErrors()}, nil
 }
 
 // do serves a request. The error is what the routes return to the server.
@@ -92,7 +100,7 @@ func (s *site) do(t testing.TB, path, user string) (*httptest.ResponseRecorder, 
 
 func (s *site) serve(r *http.Request) (*httptest.ResponseRecorder, error) {
 	rec := httptest.NewRecorder()
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, new(caddyhttp.Server))
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, s.server)
 	err := s.handler.ServeHTTP(rec, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil

@@ -14,6 +14,9 @@ import (
 type API interface {
 	APIName() string
 	IsPublic() bool
+	// ClaimToken is for the access_token of the API, of which there is one: with a
+	// second one further in, it would be by chance whose issuers a reload asks for.
+	ClaimToken() error
 }
 
 // EnclosingAPI gives the `api` that the module being provisioned is in.
@@ -46,6 +49,8 @@ const blockKey = "tollgate.api"
 type Block struct {
 	Name   string
 	Public bool
+
+	accessToken *caddyfile.Token // the first one in here; nil: none yet
 }
 
 // Enter gives a helper for what is inside the block. The state of the blocks around
@@ -55,13 +60,13 @@ func (b Block) Enter(h httpcaddyfile.Helper) httpcaddyfile.Helper {
 	if h.BlockState == nil {
 		h.BlockState = make(map[string]any, 1)
 	}
-	h.BlockState[blockKey] = b
+	h.BlockState[blockKey] = &b
 	return h
 }
 
 // EnclosingBlock gives the `api` block that the directive is in.
-func EnclosingBlock(h httpcaddyfile.Helper) (block Block, ok bool) {
-	block, ok = h.BlockState[blockKey].(Block)
+func EnclosingBlock(h httpcaddyfile.Helper) (block *Block, ok bool) {
+	block, ok = h.BlockState[blockKey].(*Block)
 	return block, ok
 }
 
@@ -77,6 +82,21 @@ func RequireProtectedBlock(h httpcaddyfile.Helper) error {
 	default:
 		return nil
 	}
+}
+
+// ClaimTokenInBlock gives an error with file and line where an access_token is not the
+// only one of its API.
+func ClaimTokenInBlock(h httpcaddyfile.Helper) error {
+	if err := RequireProtectedBlock(h); err != nil {
+		return err
+	}
+	block, _ := EnclosingBlock(h)
+	if first := block.accessToken; first != nil {
+		return h.Errf("api %s has access_token twice, first at %s:%d", block.Name, first.File, first.Line)
+	}
+	token := h.Token()
+	block.accessToken = &token
+	return nil
 }
 
 // ErrorAt makes a configuration error that names the file and line of the token.

@@ -3,13 +3,15 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
 // manifest is DIR/demo.json: what a script or test needs to attach to a running
-// demo. It is written when everything is ready, and holds secrets: mode 0600.
+// demo. It is there while the demo is ready, and holds secrets: mode 0600.
 type manifest struct {
 	BaseURL    string   `json:"base_url"`
 	Issuer     string   `json:"issuer"`
@@ -50,6 +52,15 @@ func (m *manifest) client(id string) client {
 
 func manifestPath(dir string) string { return filepath.Join(dir, "demo.json") }
 
+// removeManifest says that no demo is ready here.
+func removeManifest(dir string) error {
+	err := os.Remove(manifestPath(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 func (m *manifest) write(dir string) error {
 	content, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -58,22 +69,30 @@ func (m *manifest) write(dir string) error {
 	return replaceFile(manifestPath(dir), append(content, '\n'))
 }
 
-// oldPasswords gives the passwords of an earlier run on this data folder, by
-// username, so that what somebody wrote down goes on working. The file is
-// removed: while it is there, the demo is ready.
-func oldPasswords(dir string) map[string]string {
-	passwords := make(map[string]string)
-	content, err := os.ReadFile(manifestPath(dir))
-	if err != nil {
-		return passwords // the first run
+// passwords are those of the users, by name. They stay the same for a data
+// folder, so that what somebody wrote down goes on working.
+type passwords map[string]string
+
+// loadPasswords reads what an earlier run on this folder chose, and adds what is missing.
+func loadPasswords(dir string, usernames ...string) (passwords, error) {
+	path := filepath.Join(dir, "passwords.json")
+	known := make(passwords)
+	content, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(content, &known)
 	}
-	var m manifest
-	if json.Unmarshal(content, &m) == nil {
-		for _, u := range m.Users {
-			passwords[u.Username] = u.Password
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("data folder: %s: %w", path, err)
+	}
+	for _, name := range usernames {
+		if known[name] == "" {
+			known[name] = newPassword()
 		}
 	}
-	return passwords
+	if content, err = json.Marshal(known); err != nil {
+		return nil, err
+	}
+	return known, replaceFile(path, content)
 }
 
 // newPassword is easy to type and hard to guess: 100 bits in five groups.

@@ -18,7 +18,7 @@ const (
 	stopTimeout = 15 * time.Second // then SIGKILL
 	restartGap  = 200 * time.Millisecond
 	// A process that dies this often within the span is broken, not unlucky.
-	maxDeaths  = 5
+	maxDeaths  = 10
 	deathsSpan = 10 * time.Second
 )
 
@@ -88,8 +88,9 @@ func lastLines(path string) string {
 }
 
 // oneShot runs a program to its end and gives its standard output.
-func oneShot(ctx context.Context, stdin string, path string, args ...string) ([]byte, error) {
+func oneShot(ctx context.Context, stdin string, env []string, path string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdin = bytes.NewBufferString(stdin)
 	cmd.SysProcAttr = childAttributes()
 	var stderr bytes.Buffer

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -21,6 +22,14 @@ func report(out io.Writer, o options, m *manifest) {
 	fmt.Fprintf(w, "  Logs\t%s\t\n", filepath.Join(o.data, "logs"))
 	_ = w.Flush() // the terminal is gone: nobody to tell
 	fmt.Fprintf(out, "\n  Try:  curl --cacert %s -u %s:%s -d grant_type=client_credentials -d scope=payments:read %s/oauth/token\n",
-		m.CACert, serviceClient, m.client(serviceClient).ClientSecret, m.BaseURL)
+		shellQuote(m.CACert), serviceClient, m.client(serviceClient).ClientSecret, m.BaseURL)
 	fmt.Fprintf(out, "\nTollgate is ready. Press Ctrl-C to stop.\n")
+}
+
+// shellQuote makes a word for the shell of a path, which may hold spaces.
+func shellQuote(s string) string {
+	if !strings.ContainsAny(s, " '\"$`\\&;|<>()*?[]{}!#~\t\n") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,11 +28,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	passwords := oldPasswords(o.data)
-	if err := os.Remove(manifestPath(o.data)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeManifest(o.data); err != nil { // of a demo that was killed
 		return fmt.Errorf("data folder: %w", err)
 	}
-	m, webhookSecret, err := prepare(ctx, o, p, passwords)
+	m, webhookSecret, err := prepare(ctx, o, p)
 	if err != nil {
 		return ignoreStop(ctx, err)
 	}
@@ -49,7 +47,7 @@ func ignoreStop(ctx context.Context, err error) error {
 }
 
 // prepare fills the stores and describes what will run.
-func prepare(ctx context.Context, o options, p ports, passwords map[string]string) (*manifest, string, error) {
+func prepare(ctx context.Context, o options, p ports) (*manifest, string, error) {
 	base := fmt.Sprintf("https://localhost:%d", p.edge)
 	m := &manifest{
 		BaseURL: base, Issuer: base,
@@ -60,7 +58,7 @@ func prepare(ctx context.Context, o options, p ports, passwords map[string]strin
 	}
 	s := seeder{opts: o, ports: p}
 	var err error
-	if m.Users, err = s.seedUsers(ctx, passwords); err != nil {
+	if m.Users, err = s.seedUsers(ctx); err != nil {
 		return nil, "", err
 	}
 	if m.Clients, err = s.seedClients(ctx); err != nil {
@@ -101,6 +99,7 @@ func serve(ctx context.Context, o options, p ports, m *manifest, webhookSecret s
 	if err := m.write(o.data); err != nil {
 		return err
 	}
+	defer func() { _ = removeManifest(o.data) }() // if it stays, the next start removes it
 	report(out, o, m)
 	<-groupCtx.Done()
 	if ctx.Err() == nil {

@@ -22,16 +22,19 @@ func (o options) database(service string) string {
 	return filepath.Join(o.data, service+".db")
 }
 
-func (o options) secretFile(service string) string {
-	return filepath.Join(o.data, service+".key")
+// serviceEnv tells a service where its state is. A DSN may hold a password, and
+// the arguments of a process are there for all users of a machine to read.
+func (o options) serviceEnv(service string) []string {
+	prefix := strings.ToUpper(service)
+	env := []string{prefix + "_DATABASE=" + o.database(service)}
+	if service != "users" { // which has nothing to seal
+		env = append(env, prefix+"_SECRET_FILE="+filepath.Join(o.data, service+".key"))
+	}
+	return env
 }
 
 func (s seeder) run(ctx context.Context, stdin, program string, result any, args ...string) error {
-	args = append(args, "--database", s.opts.database(program))
-	if program != "users" {
-		args = append(args, "--secret-file", s.opts.secretFile(program))
-	}
-	out, err := oneShot(ctx, stdin, filepath.Join(s.opts.bin, program), args...)
+	out, err := oneShot(ctx, stdin, s.opts.serviceEnv(program), filepath.Join(s.opts.bin, program), args...)
 	if err != nil {
 		return err
 	}
@@ -42,15 +45,16 @@ func (s seeder) run(ctx context.Context, stdin, program string, result any, args
 }
 
 // seedUsers makes two users with a euro wallet each.
-func (s seeder) seedUsers(ctx context.Context, passwords map[string]string) ([]user, error) {
+func (s seeder) seedUsers(ctx context.Context) ([]user, error) {
+	chosen, err := loadPasswords(s.opts.data, "alice", "bob")
+	if err != nil {
+		return nil, err
+	}
 	var users []user
 	for _, name := range []string{"Alice Archer", "Bob Baker"} {
 		first, _, _ := strings.Cut(name, " ")
 		username := strings.ToLower(first)
-		u := user{Username: username, Password: passwords[username]}
-		if u.Password == "" {
-			u.Password = newPassword()
-		}
+		u := user{Username: username, Password: chosen[username]}
 		err := s.run(ctx, u.Password, "users", &u, "add", "--replace", "--username", username,
 			"--name", name, "--email", username+"@example.com", "--password-file", "-")
 		if err != nil {

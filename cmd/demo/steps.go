@@ -16,15 +16,15 @@ func steps(o options, p ports, m *manifest, webhookSecret string) []step {
 	ready := func(port int, path string) string { return "http://" + loopback(port) + path }
 
 	return []step{
-		{ready: ready(p.auth, "/readyz"), process: proc("auth", nil, "serve",
-			"--listen", loopback(p.auth), "--database", o.database("auth"), "--secret-file", o.secretFile("auth"),
+		{ready: ready(p.auth, "/readyz"), process: proc("auth", o.serviceEnv("auth"), "serve",
+			"--listen", loopback(p.auth),
 			"--issuer", m.Issuer, "--audience", audience,
 			"--users-url", "http://"+loopback(p.users), "--payments-url", "http://"+loopback(p.payments))},
-		{ready: ready(p.users, "/readyz"), process: proc("users", nil, "serve",
-			"--listen", loopback(p.users), "--database", o.database("users"),
+		{ready: ready(p.users, "/readyz"), process: proc("users", o.serviceEnv("users"), "serve",
+			"--listen", loopback(p.users),
 			"--issuer", m.Issuer, "--jwks-url", jwksURL, "--audience", audience)},
-		{ready: ready(p.payments, "/readyz"), process: proc("payments", nil, "serve",
-			"--listen", loopback(p.payments), "--database", o.database("payments"), "--secret-file", o.secretFile("payments"),
+		{ready: ready(p.payments, "/readyz"), process: proc("payments", o.serviceEnv("payments"), "serve",
+			"--listen", loopback(p.payments),
 			"--issuer", m.Issuer, "--jwks-url", jwksURL, "--audience", audience,
 			"--webhook-allow-private")}, // the shop is on loopback
 		{ready: m.BaseURL + "/.well-known/oauth-authorization-server", caCert: m.CACert,
@@ -58,5 +58,6 @@ func edgeEnv(o options, p ports, m *manifest, jwksURL string) []string {
 		// Certificates, their authority and the autosaved configuration stay in the data folder.
 		"XDG_DATA_HOME=" + o.data,
 		"XDG_CONFIG_HOME=" + o.data,
+		"TOLLGATE_BIND=127.0.0.1", // whatever the shell says: a demo's passwords are no protection
 	}
 }

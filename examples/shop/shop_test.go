@@ -352,13 +352,15 @@ func TestTroubleIsToldKindly(t *testing.T) {
 		words  string // "": the second try works
 		pauses []time.Duration
 	}{
-		"a moment of limit":  {path: "/api/payments", times: 1, status: 429, header: short, pauses: []time.Duration{3 * time.Second}},
-		"a long limit":       {path: "/api/payments", times: 9, status: 429, header: long, words: "try again in 120 seconds"},
-		"limit at the token": {path: "/oauth/token", times: 9, status: 429, header: long, words: "try again in 120 seconds"},
-		"still running":      {path: "/api/payments", times: 1, status: 409, header: short, pauses: []time.Duration{3 * time.Second}},
-		"down":               {path: "/oauth/par", times: 9, status: 503, words: "busy", pauses: []time.Duration{firstPause, 2 * firstPause}},
-		"no discovery":       {path: "/.well-known/oauth-authorization-server", times: 1, status: 502, pauses: []time.Duration{firstPause}},
-		"refused":            {path: "/api/payments", times: 9, status: 422, words: "did not accept"},
+		"a moment of limit":   {path: "/api/payments", times: 1, status: 429, header: short, pauses: []time.Duration{3 * time.Second}},
+		"a long limit":        {path: "/api/payments", times: 9, status: 429, header: long, words: "try again in 120 seconds"},
+		"limit at the token":  {path: "/oauth/token", times: 9, status: 429, header: long, words: "try again in 120 seconds"},
+		"still running":       {path: "/api/payments", times: 1, status: 409, header: short, pauses: []time.Duration{3 * time.Second}},
+		"down":                {path: "/oauth/par", times: 9, status: 503, words: "busy", pauses: []time.Duration{firstPause, 2 * firstPause}},
+		"nobody knows":        {path: "/api/payments", times: 9, status: 500, words: "do not know yet", pauses: []time.Duration{firstPause, 2 * firstPause}},
+		"a moment of trouble": {path: "/api/payments", times: 1, status: 500, pauses: []time.Duration{firstPause}},
+		"no discovery":        {path: "/.well-known/oauth-authorization-server", times: 1, status: 502, pauses: []time.Duration{firstPause}},
+		"refused":             {path: "/api/payments", times: 9, status: 422, words: "did not accept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -48,10 +48,12 @@ func (e *APIError) Error() string {
 }
 
 // worthRepeating says whether the same request may succeed a moment later. 409
-// with Retry-After is a first copy of the request that is still running.
+// with Retry-After is a first copy of the request that is still running. After a
+// 500 nobody knows whether the request took effect; its Idempotency-Key makes the
+// repetition safe, and tells.
 func (e *APIError) worthRepeating() bool {
 	switch e.Status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusConflict:
 		return e.RetryAfter > 0
@@ -146,6 +148,8 @@ func friendly(err error) string {
 		return "We could not reach Tollgate just now. You have not been charged twice and never will be: please try again."
 	case refused.Status == http.StatusTooManyRequests && refused.RetryAfter > 0:
 		return fmt.Sprintf("Many people are paying at the moment. Please try again in %d seconds.", refused.RetryAfter/time.Second)
+	case refused.Status == http.StatusInternalServerError:
+		return "We do not know yet whether this payment went through. You will not be charged twice: please try again in a minute."
 	case refused.worthRepeating():
 		return "Tollgate is busy at the moment. Please try again in a minute."
 	default:

@@ -4,87 +4,98 @@
 package identity
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 )
 
-// exact are whole names, prefixes the beginnings of names; both in lower case with
-// hyphens, which is how a name is folded before it is looked up.
+// longest is more than the longest name in names.go, and the most that New takes.
+const longest = 64
+
+// A List says which fields a caller cannot send. Names are in lower case with hyphens,
+// which is how a name is folded before it is looked up.
+type List struct {
+	exact    map[string]struct{}
+	prefixes map[[start]byte][]string // by how they begin, for most names begin like none of them
+}
+
+// start is how many bytes of each prefix are looked up at once: no prefix has less.
+const start = 4
+
+// New gives the list of this package, and these names with it. A name that ends in *
+// stands for all that begin so.
+func New(more ...string) (*List, error) {
+	l := &List{exact: maps.Clone(exact), prefixes: make(map[[start]byte][]string)}
+	for _, prefix := range prefixes {
+		l.addPrefix(prefix)
+	}
+	for _, name := range more {
+		if err := l.add(name); err != nil {
+			return nil, fmt.Errorf("%q: %w", name, err)
+		}
+	}
+	return l, nil
+}
+
 var (
-	exact = map[string]struct{}{
-		"forwarded":              {}, // RFC 7239; Caddy speaks X-Forwarded-For, -Host and -Proto
-		"remote-user":            {},
-		"remote-email":           {},
-		"remote-groups":          {},
-		"remote-name":            {},
-		"x-email":                {},
-		"x-groups":               {},
-		"x-http-method":          {},
-		"x-http-method-override": {},
-		"x-method-override":      {},
-		"x-original-host":        {},
-		"x-original-method":      {},
-		"x-original-uri":         {},
-		"x-original-url":         {},
-		"x-real-ip":              {},
-		"x-rewrite-url":          {},
-		"x-roles":                {},
-		"x-scope":                {},
-		"x-scopes":               {},
-		"x-sub":                  {},
-		"x-subject":              {},
-	}
-	prefixes = []string{
-		"client-cert", // RFC 9440: Client-Cert and Client-Cert-Chain
-		"ssl-client-",
-		"x-amzn-oidc-",
-		"x-auth", // X-Auth-*, X-Authenticated-*, X-Authorization
-		"x-client-",
-		"x-consumer-",
-		"x-credential-",
-		"x-forwarded-",
-		"x-goog-authenticated-",
-		"x-jwt-",
-		"x-ms-client-principal",
-		"x-remote-",
-		"x-ssl-",
-		"x-token-",
-		"x-tollgate-",
-		"x-user", // X-User, X-User-*, X-UserId, X-Username
-		"x-webauth-",
-	}
-	// proxied are set by reverse_proxy itself, from the connection or from a trusted proxy.
-	proxied = map[string]struct{}{
-		"x-forwarded-for":   {},
-		"x-forwarded-host":  {},
-		"x-forwarded-proto": {},
-	}
+	errName   = errors.New("not the name of a header field: up to 64 letters, digits, '-', '_' and '.'")
+	errPrefix = errors.New("at least four characters have to stand in front of a *")
 )
 
-// longest is more than the longest name in exact.
-const longest = 32
+func (l *List) add(name string) error {
+	plain, isPrefix := strings.CutSuffix(name, "*")
+	if plain == "" || len(plain) > longest || strings.ContainsFunc(plain, func(r rune) bool { return !isNameRune(r) }) {
+		return errName
+	}
+	folded := string(fold(nil, plain))
+	switch {
+	case !isPrefix:
+		l.exact[folded] = struct{}{}
+	case len(folded) < start:
+		return errPrefix
+	default:
+		l.addPrefix(folded)
+	}
+	return nil
+}
+
+func isNameRune(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r)
+}
+
+func (l *List) addPrefix(prefix string) {
+	key := [start]byte([]byte(prefix))
+	l.prefixes[key] = append(l.prefixes[key], prefix)
+}
 
 // Strip removes the fields, however they are spelt. A backend that follows CGI reads
 // "X_User.Id" as "X-User-Id", so those spellings go too.
-func Strip(h http.Header) {
+func (l *List) Strip(h http.Header) {
 	for name := range h {
-		if isReserved(name) {
+		if l.has(name) {
 			delete(h, name)
 		}
 	}
 }
 
-func isReserved(name string) bool {
+func (l *List) has(name string) bool {
 	var buffer [longest]byte
 	folded := fold(buffer[:0], name)
-	if _, ok := proxied[string(folded)]; ok && len(name) == len(folded) {
-		return !isProxied(name)
+	if len(name) == len(folded) {
+		if _, ok := l.exact[string(folded)]; ok {
+			return true
+		}
+		if _, ok := proxied[string(folded)]; ok {
+			return !isProxied(name)
+		}
 	}
-	if _, ok := exact[string(folded)]; ok && len(name) == len(folded) {
-		return true
+	if len(folded) < start {
+		return false
 	}
-	return slices.ContainsFunc(prefixes, func(prefix string) bool {
+	return slices.ContainsFunc(l.prefixes[[start]byte(folded)], func(prefix string) bool {
 		return len(folded) >= len(prefix) && string(folded[:len(prefix)]) == prefix
 	})
 }

@@ -19,6 +19,8 @@ type fetcher struct {
 	Config
 	// discovered is the key set's URL from metadata; forgotten when it fails.
 	discovered string
+	// looked is when it was discovered; zero when it is to be looked up again.
+	looked time.Time
 }
 
 // fetch gets the key set and says how long it may be kept.
@@ -41,26 +43,46 @@ func (f *fetcher) fetch(ctx context.Context) (*snapshot, time.Duration, error) {
 	return s, lifetime(header), nil
 }
 
-// address gives the URL of the key set, discovering it when it is not known.
+// doubt has the next fetch look the metadata up again: an issuer that moves its keys
+// may leave the old set where it was.
+func (f *fetcher) doubt() { f.looked = time.Time{} }
+
+// address gives the URL of the key set. One that was discovered is looked up again
+// now and then, and goes on serving while that fails.
 func (f *fetcher) address(ctx context.Context) (string, error) {
 	if f.JWKSURL != "" {
 		return f.JWKSURL, nil
 	}
-	if f.discovered != "" {
+	if f.discovered != "" && f.Now().Sub(f.looked) < maxRefresh {
 		return f.discovered, nil
 	}
+	found, err := f.discover(ctx)
+	switch {
+	case err == nil:
+		f.discovered, f.looked = found, f.Now()
+	case f.discovered == "":
+		return "", err
+	case ctx.Err() == nil:
+		f.Logger.Warn("cannot look up where the keys of an issuer are; using what is known", "issuer", f.Issuer, "error", err)
+	}
+	return f.discovered, nil
+}
+
+// discover gives the URL of the key set that the issuer's metadata names.
+func (f *fetcher) discover(ctx context.Context) (string, error) {
 	var failures []error
 	for _, place := range wellKnown(f.Issuer) {
 		document, _, err := f.get(ctx, place)
-		if err == nil {
-			f.discovered, err = parseMetadata(document, f.Issuer)
+		if err != nil {
+			failures = append(failures, err)
+			continue
 		}
+		found, err := parseMetadata(document, f.Issuer)
 		if err == nil {
-			return f.discovered, nil
+			return found, nil
 		}
 		failures = append(failures, err)
 	}
-	f.discovered = ""
 	return "", errors.Join(failures...)
 }
 

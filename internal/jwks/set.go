@@ -118,6 +118,7 @@ func (s *Set) fly(ctx context.Context, f *flight) {
 	s.fetches++
 	if err == nil && f.asked != "" && fresh.keys[f.asked] == nil {
 		s.misses.note(f.asked, s.config.Now())
+		s.fetcher.doubt()
 	}
 	f.pause, f.failed = pause, err != nil
 	close(f.landed)

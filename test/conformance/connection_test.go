@@ -61,6 +61,7 @@ const tunnelConfig = `{
 http://{$ADDRESS} {
 	api plain /plain {
 		public
+		strip X-Tenant
 		reverse_proxy {$SERVICE}
 	}
 	api socket /socket {
@@ -85,6 +86,7 @@ func TestUpgradeOpensNoTunnel(t *testing.T) {
 		tunnel                     bool
 	}{
 		{"h2c", "GET", "/plain", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n", false},
+		{"a name of the operator's", "GET", "/plain", "X-Tenant: mallory\r\n", false},
 		{"anything", "GET", "/plain", "Connection: Upgrade\r\nUpgrade: mallory\r\n", false},
 		{"websocket, not allowed", "GET", "/plain", "Connection: Upgrade\r\nUpgrade: websocket\r\n", false},
 		{"websocket", "GET", "/socket", "Connection: Upgrade\r\nUpgrade: websocket\r\n", true},
@@ -137,7 +139,7 @@ func echo(t *testing.T, conn net.Conn, reader *bufio.Reader) string {
 func changeProtocol(w http.ResponseWriter, r *http.Request) {
 	protocol := r.Header.Get("Upgrade")
 	if protocol == "" && r.Header.Get("Http2-Settings") == "" {
-		_, _ = io.WriteString(w, "no upgrade")
+		_, _ = io.WriteString(w, "no upgrade"+r.Header.Get("X-Tenant"))
 		return
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()

@@ -51,6 +51,9 @@ http://{$PAGES} {
 	}
 }
 http://{$FIRST}, http://{$SECOND} {
+	api twice_token /token {
+		access_token
+	}
 	api twice {
 		public
 		respond "ok"

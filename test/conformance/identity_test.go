@@ -18,6 +18,7 @@ var spoofed = []string{
 	"X-Tollgate-Identity", "X-SSL-Client-Cert", "X-Client-Cert", "Client-Cert", "X-Original-Url", "X-Original-Uri",
 	"X-Original-Method", "X-Rewrite-Url", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "Forwarded",
 	"X-Forwarded-For", "X_Forwarded_For", "X-Forwarded-Host", "X-Request-Id", "X_Request_Id",
+	"True-Client-IP", "CF-Connecting-IP", "X-Forwarded", "X-Role", "X-Group", "X-Principal", "X-Id-Token", "X-Envoy-Original-Path",
 }
 
 // TestNobodySpeaksForTheEdge covers a protected and a public route, HTTP/1.1 and HTTP/2.

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -234,8 +233,8 @@ func (d *demo) http(t *testing.T) *http.Client {
 	}
 }
 
-// kill ends one of the demo's processes at once, as a crash would.
-func (d *demo) kill(t *testing.T, name string) {
+// pid finds one of the demo's processes.
+func (d *demo) pid(t *testing.T, name string) int {
 	t.Helper()
 	out, err := exec.Command("pgrep", "-P", strconv.Itoa(d.cmd.Process.Pid), "-x", name).Output()
 	if err != nil {
@@ -245,9 +244,7 @@ func (d *demo) kill(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	return pid
 }
 
 func freePort(t *testing.T) int {

@@ -2,13 +2,15 @@ package e2e
 
 import (
 	"database/sql"
+	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ func TestDemoSaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
+		"not a PostgreSQL": {[]string{"--postgres", "mysql://x"}, "--postgres"},
 		"twice":            {[]string{"--data", d.dir, "--port", strconv.Itoa(freePort(t))}, "already running"},
 		"taken port":       {[]string{"--data", t.TempDir(), "--port", takenPort}, "port " + takenPort + " is taken"},
 		"data is a file":   {[]string{"--data", file, "--port", strconv.Itoa(freePort(t))}, "data folder"},
@@ -68,6 +71,9 @@ func TestDemoStartsAgain(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Fatalf("stopping: %v\n%s", err, first.out)
 	}
+	if _, err := os.Stat(filepath.Join(dir, "demo.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("demo.json is there while no demo is: %v", err)
+	}
 	start := time.Now()
 	second := startDemoIn(t, dir)
 	t.Logf("the second start took %s", time.Since(start))
@@ -77,8 +83,9 @@ func TestDemoStartsAgain(t *testing.T) {
 	buy(t, second)
 }
 
-// TestKilledPayments kills the payments service with -9 while confirms are under
-// way, again and again; confirming with the same key in the end pays exactly once.
+// TestKilledPayments kills the payments service with -9 while a payment is being
+// confirmed, at another moment each time, and confirms again with the same key
+// until it is told how it ended: paid, exactly once.
 func TestKilledPayments(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
@@ -93,53 +100,56 @@ func TestKilledPayments(t *testing.T) {
 	})
 }
 
+// killRounds and killSpan: a confirm takes some milliseconds, and one of the kills
+// should fall before its commit, one behind it.
+const (
+	killRounds = 6
+	killSpan   = 15 * time.Millisecond
+)
+
 func killAndConfirm(t *testing.T, d *demo, dsn string) {
 	c := d.http(t)
 	shop := d.client(t, "shop")
 	app := d.clientToken(t, c, shop, "payments:create payments:read")
-	payment := d.createPayment(t, c, app, 4200)
-	token := d.userToken(t, c, shop, payment)
-
-	key := uuid.NewString()
-	stop := make(chan struct{})
-	var confirms sync.WaitGroup
-	for range 3 {
-		confirms.Go(func() {
-			own := d.http(t)
-			pace := time.NewTicker(20 * time.Millisecond) // stays below the shipped limit for a user
-			defer pace.Stop()
-			for {
-				select {
-				case <-stop:
-					return
-				case <-pace.C:
-					d.confirm(t, own, payment, token, key) // any answer is fine here
-				}
-			}
-		})
-	}
-	for range 3 {
-		time.Sleep(300 * time.Millisecond) // somewhere in the middle of a confirm: chance is the point
-		d.kill(t, "payments")
-	}
-	close(stop)
-	confirms.Wait()
-
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		a := d.confirm(t, c, payment, token, key)
-		if a.status == 200 && a.text(t, "status") == "succeeded" {
-			break
+	// The service has just started and connected; a first payment warms it up.
+	confirmUntilTold(t, d, d.createPayment(t, c, app, 100), shop, 0)
+	for range killRounds {
+		payment := d.createPayment(t, c, app, 4200)
+		confirmUntilTold(t, d, payment, shop, rand.N(killSpan)+1)
+		if moved := moves(t, dsn, payment.text(t, "id")); len(moved) != 1 || moved[0] != 4200 {
+			t.Errorf("the payment of 4200 moved money %d times: %v", len(moved), moved)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not confirmed after the crashes: %d %s", a.status, a.body)
-		}
-	}
-	if moved := moves(t, dsn, payment.text(t, "id")); len(moved) != 1 || moved[0] != 4200 {
-		t.Errorf("the payment of 4200 moved money %d times: %v", len(moved), moved)
 	}
 	out, err := exec.Command(filepath.Join(bin, "payments"), "ledger", "verify", "--database", dsn).CombinedOutput()
 	if err != nil {
 		t.Errorf("ledger verify: %v\n%s", err, out)
+	}
+}
+
+// confirmUntilTold confirms, kills the service after a while (never, when that is
+// zero), and confirms again.
+func confirmUntilTold(t *testing.T, d *demo, payment answer, shop client, kill time.Duration) {
+	t.Helper()
+	c := d.http(t)
+	token := d.userToken(t, c, shop, payment)
+	key := uuid.NewString()
+	if kill > 0 {
+		pid, first := d.pid(t, "payments"), make(chan int, 1)
+		go func() { first <- d.confirm(t, c, payment, token, key).status }()
+		time.Sleep(kill) // the point is not to know where it is by then
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("killed after %s: the caller got %d", kill, <-first)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		a := d.confirm(t, c, payment, token, key)
+		if a.status == 200 && a.text(t, "status") == "succeeded" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not confirmed after the crash: %d %s", a.status, a.body)
+		}
 	}
 }
 
