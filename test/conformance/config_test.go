@@ -53,6 +53,14 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"unknown option of require", head + ":80 {\n api pay {\n access_token\n require {\n scopes a #!\n }\n }\n}", []string{"require", "scopes"}},
 		{"claim without value", head + ":80 {\n api pay {\n access_token\n require {\n claim acr #!\n }\n }\n}", nil},
 		{"bad scope", head + ":80 {\n api pay {\n access_token\n require {\n scope \"a b\" #!\n }\n }\n}", []string{"a b"}},
+		{"bad acr", head + ":80 {\n api pay {\n access_token\n require {\n acr \"a b\" #!\n }\n }\n}", []string{"a b"}},
+		{"acr twice", head + ":80 {\n api pay {\n access_token\n require {\n acr a\n acr b #!\n }\n }\n}", []string{"acr", "twice"}},
+		{"acr of nothing", head + ":80 {\n api pay {\n access_token\n require {\n acr #!\n }\n }\n}", nil},
+		{"max_age of no duration", head + ":80 {\n api pay {\n access_token\n require {\n max_age soon #!\n }\n }\n}", []string{"max_age", "soon"}},
+		{"max_age of half a second", head + ":80 {\n api pay {\n access_token\n require {\n max_age 500ms #!\n }\n }\n}", []string{"max_age", "500ms"}},
+		{"max_age twice", head + ":80 {\n api pay {\n access_token\n require {\n max_age 1m\n max_age 2m #!\n }\n }\n}", []string{"max_age", "twice"}},
+		{"bad type of details", head + ":80 {\n api pay {\n access_token\n require {\n authorization_details \"a b\" #!\n }\n }\n}", []string{"a b"}},
+		{"argument of dpop", head + ":80 {\n api pay {\n access_token\n require {\n dpop yes #!\n }\n }\n}", nil},
 		{"nested api", head + ":80 {\n api pay {\n public\n handle {\n api inner { #!\n public\n }\n }\n }\n}", []string{"inside another", "pay"}},
 		{"name in use", head + ":80 {\n api pay /a {\n public\n }\n api pay /b { #!\n public\n }\n}", []string{"pay", "in use"}},
 		{"name in use on another site", head + ":80 {\n api pay {\n public\n }\n}\n:81 {\n api pay { #!\n public\n }\n}", []string{"in use"}},
@@ -80,6 +88,7 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"bad redis", "{\n tollgate {\n redis http://user:canary@host #!\n }\n}", []string{"redis"}},
 		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
+		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,6 +133,9 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 		{"token outside", token, "inside an api"},
 		{"unknown issuer", `{"handler":"api","name":"pay","routes":[{"handle":[{"handler":"access_token","issuers":["https://other.test"]}]}]}`, "unknown issuer"},
 		{"empty require", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require"}]}]}`, "empty"},
+		{"half a second of max_age", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","max_age":1500000000}]}]}`, "max_age"},
+		{"dpop without origin", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","dpop":true}]}]}`, "origin"},
+		{"bad acr", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","acr":["a b"]}]}]}`, "acr"},
 		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
 	}
 	for _, test := range tests {
