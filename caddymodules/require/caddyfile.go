@@ -25,6 +25,7 @@ func init() {
 //		max_age <duration>
 //		sender_constrained
 //		dpop
+//		mtls
 //	}
 //
 // All that is listed has to hold: every scope, every type of authorization_details, of
@@ -72,6 +73,12 @@ func (h *Handler) parseOption(d httpcaddyfile.Helper) error {
 		return parseConstraint(d, values, &h.SenderConstrained)
 	case "dpop":
 		return parseConstraint(d, values, &h.DPoP)
+	case "mtls":
+		if len(values) > 0 {
+			return d.ArgErr()
+		}
+		h.MTLS = true
+		return nil
 	default:
 		return d.Errf("require: unknown option %q", option)
 	}

@@ -43,6 +43,9 @@ func (h *Handler) constraints() (all []access.Constraint) {
 	if h.DPoP {
 		all = append(all, access.DPoPConstraint)
 	}
+	if h.MTLS {
+		all = append(all, access.MutualConstraint)
+	}
 	return all
 }
 

@@ -21,7 +21,7 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-var errNoOrigin = errors.New("require: sender_constrained and dpop need an origin in the tollgate global option: without it there is no DPoP")
+var errNoOrigin = errors.New("require: sender_constrained and dpop need an origin in the tollgate global option: without it there is no DPoP. Where certificates alone will do, say mtls")
 
 var errMaxAge = errors.New("require: max_age is in whole seconds, at least one")
 
@@ -32,10 +32,13 @@ type Handler struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Claims must each be, or contain, one of the values, compared exactly.
 	Claims map[string][]string `json:"claims,omitempty"`
-	// SenderConstrained wants a token that is of use only to whom it was issued (RFC 9449).
+	// SenderConstrained wants a token that is of use only to whom it was issued,
+	// by whichever of the two ways that follow.
 	SenderConstrained bool `json:"sender_constrained,omitempty"`
 	// DPoP wants a token that is bound to a key of the caller's by DPoP (RFC 9449).
 	DPoP bool `json:"dpop,omitempty"`
+	// MTLS wants a token that is bound to the caller's certificate (RFC 8705).
+	MTLS bool `json:"mtls,omitempty"`
 	// ACR lists the authentication context classes of which the token has to name one (RFC 9470).
 	ACR []string `json:"acr,omitempty"`
 	// MaxAge is how long ago the user may have authenticated, in whole seconds (RFC 9470).

@@ -22,6 +22,7 @@ func TestJudge(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	strong := &token.Token{ACR: "gold", AuthTime: now.Add(-time.Minute), Scopes: []string{"a"}, Details: []token.Detail{{Type: "payment"}, {Type: "account"}}}
 	bound := &token.Token{Confirmation: token.Confirmation{JKT: "k"}, Scopes: []string{"a"}}
+	certified := &token.Token{Confirmation: token.Confirmation{X5TS256: "t"}}
 	claim := func(name string, values ...string) Handler {
 		return Handler{Claims: map[string][]string{name: values}}
 	}
@@ -52,6 +53,9 @@ func TestJudge(t *testing.T) {
 		{"bound without scope", Handler{SenderConstrained: true, Scopes: []string{"z"}}, bound, 403, "insufficient_scope"},
 		{"bound by DPoP", Handler{DPoP: true}, bound, 0, ""},
 		{"not bound by DPoP", Handler{DPoP: true}, plain, 401, "not_sender_constrained"},
+		{"bound by DPoP, not by a certificate", Handler{MTLS: true}, bound, 401, "not_sender_constrained"},
+		{"bound by a certificate", Handler{MTLS: true, SenderConstrained: true}, certified, 0, ""},
+		{"bound by a certificate, not by DPoP", Handler{MTLS: true, DPoP: true}, certified, 401, "not_sender_constrained"},
 		{"both details", Handler{AuthorizationDetails: []string{"account", "payment"}}, strong, 0, ""},
 		{"one of the details", Handler{AuthorizationDetails: []string{"payment", "card"}}, strong, 403, "insufficient_details"},
 		{"no details", Handler{AuthorizationDetails: []string{"payment"}}, plain, 403, "insufficient_details"},

@@ -34,11 +34,15 @@ type App struct {
 	Origins []string `json:"origins,omitempty"`
 	// Issuers are those whose tokens are accepted.
 	Issuers []*Issuer `json:"issuers,omitempty"`
+	// ClientCertificate is how trusted proxies hand client certificates on. Left out, there
+	// are none but those of TLS with this edge.
+	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
 
-	redis  redis.UniversalClient
-	proofs *dpop.Verifier // nil: no origin, no DPoP
-	logger *zap.Logger
-	cancel context.CancelFunc
+	redis        redis.UniversalClient
+	proofs       *dpop.Verifier // nil: no origin, no DPoP
+	logger       *zap.Logger
+	certificates access.ClientCertificates
+	cancel       context.CancelFunc
 
 	releases []func()
 	apis     map[string]string // definition by name
@@ -81,6 +85,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
+	var err error
+	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
+		return err
+	}
 	if err := a.provisionRedis(); err != nil {
 		return err
 	}

@@ -53,11 +53,13 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			jwks_uri   <url>
 //			leeway     <duration>
 //		}
+//		client_certificate header <name> rfc9440|pem from <cidr>...
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
 // default, is this process's memory. origin is where callers reach this edge: what a
 // DPoP proof has to name. issuer can be there several times.
+// client_certificate is for proxies in front that end the clients' TLS.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -72,6 +74,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseOrigins(d)
 		case "issuer":
 			err = a.parseIssuer(d)
+		case "client_certificate":
+			err = a.parseCertificate(d)
 		default:
 			err = d.Errf("tollgate: unknown option %q", d.Val())
 		}
