@@ -37,11 +37,14 @@ type App struct {
 	// ClientCertificate is how trusted proxies hand client certificates on. Left out, there
 	// are none but those of TLS with this edge.
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
+	// Failures limit bad tokens by client address; left out, with the defaults.
+	Failures *Failures `json:"failures,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
 	logger       *zap.Logger
 	certificates access.ClientCertificates
+	failures     *access.Failures // nil: not limited
 	cancel       context.CancelFunc
 
 	releases []func()
@@ -96,6 +99,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.provisionProofs(); err != nil {
+		return err
+	}
+	if err := a.provisionFailures(ctx); err != nil {
 		return err
 	}
 	return Register(ctx, keysetCollector{a})
