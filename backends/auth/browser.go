@@ -43,6 +43,7 @@ func cookie(r *http.Request, name string) string {
 // Notes that an authorization session keeps between two requests, in its Store.
 const (
 	noteBrowser = "browser" // hash of the cookie of the browser that opened it
+	noteLogin   = "login"   // hash of the cookie that the user signed in with
 	noteName    = "name"    // of the user, for the page
 )
 
@@ -67,6 +68,10 @@ func (s *Server) browserHash(value string) string {
 	return base64.RawURLEncoding.EncodeToString(s.vault.Hash(vault.BrowserCookie, value))
 }
 
+func (s *Server) loginHash(value string) string {
+	return base64.RawURLEncoding.EncodeToString(s.vault.Hash(vault.LoginSession, value))
+}
+
 // csrf is the token of the session's forms, in this browser.
 func (s *Server) csrf(r *http.Request, as *goidc.AuthnSession) string {
 	return base64.RawURLEncoding.EncodeToString(s.vault.Hash(vault.CSRFToken, cookie(r, browserCookie), as.ID))
@@ -85,15 +90,11 @@ func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []by
 // signedIn gives who is signed in with this browser, if that is good enough for
 // the request: prompt=login and max_age may want the password again.
 func (s *Server) signedIn(r *http.Request, as *goidc.AuthnSession) (store.Login, bool, error) {
-	value := cookie(r, loginCookie)
-	if value == "" || slices.Contains(strings.Fields(string(as.Prompt)), string(goidc.PromptTypeLogin)) {
+	if promptsLogin(as) {
 		return store.Login{}, false, nil
 	}
-	login, err := s.store.Login(r.Context(), value)
-	if errors.Is(err, goidc.ErrNotFound) {
-		return store.Login{}, false, nil
-	}
-	if err != nil {
+	login, ok, err := s.login(r)
+	if err != nil || !ok {
 		return store.Login{}, false, err
 	}
 	if max := as.MaxAuthnAgeSecs; max != nil && s.now().Sub(login.AuthTime) > time.Duration(*max)*time.Second {
@@ -102,20 +103,53 @@ func (s *Server) signedIn(r *http.Request, as *goidc.AuthnSession) (store.Login,
 	return login, true, nil
 }
 
+func promptsLogin(as *goidc.AuthnSession) bool {
+	return slices.Contains(strings.Fields(string(as.Prompt)), string(goidc.PromptTypeLogin))
+}
+
+// login gives the login of this browser's cookie, if there is one that still lives.
+func (s *Server) login(r *http.Request) (store.Login, bool, error) {
+	value := cookie(r, loginCookie)
+	if value == "" {
+		return store.Login{}, false, nil
+	}
+	login, err := s.store.Login(r.Context(), value)
+	if errors.Is(err, goidc.ErrNotFound) {
+		return store.Login{}, false, nil
+	}
+	return login, err == nil, err
+}
+
+// present tells whether the session's user is still signed in with this browser:
+// another tab may have signed out, or in as somebody else, since the session noted
+// who it is. Where the request wanted the password, it has to be the very login
+// that the password was given for.
+func (s *Server) present(r *http.Request, as *goidc.AuthnSession) (bool, error) {
+	if as.Subject == "" {
+		return false, nil
+	}
+	login, ok, err := s.login(r)
+	if err != nil || !ok || login.UserID != as.Subject {
+		return false, err
+	}
+	noted, _ := as.Store[noteLogin].(string)
+	anyLogin := !promptsLogin(as) && as.MaxAuthnAgeSecs == nil
+	return anyLogin || equal(noted, s.loginHash(cookie(r, loginCookie))), nil
+}
+
 // signIn starts a login session under a new cookie: the value that was there
 // before sign-in, which somebody else may have planted, is worth nothing after it.
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login store.Login) error {
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login store.Login) (value string, err error) {
 	if old := cookie(r, loginCookie); old != "" {
 		if err := s.store.DeleteLogin(r.Context(), old); err != nil {
-			return err
+			return "", err
 		}
 	}
-	value, err := s.store.CreateLogin(r.Context(), login)
-	if err != nil {
-		return err
+	if value, err = s.store.CreateLogin(r.Context(), login); err != nil {
+		return "", err
 	}
 	setCookie(w, loginCookie, value, 0)
-	return nil
+	return value, nil
 }
 
 // signOut ends the login session.
@@ -128,9 +162,10 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 	return s.store.DeleteLogin(r.Context(), value)
 }
 
-// setUser notes in the session who the user is and since when.
-func setUser(as *goidc.AuthnSession, login store.Login) {
+// setUser notes in the session who the user is, since when, and by which cookie.
+func (s *Server) setUser(as *goidc.AuthnSession, login store.Login, cookie string) {
 	as.Subject, as.Username = login.UserID, login.Username
+	as.Store[noteLogin] = s.loginHash(cookie)
 	as.Store[noteName] = login.Name
 	as.Store[keyAuthTime] = strconv.FormatInt(login.AuthTime.Unix(), 10)
 	as.Store[keyACR] = acrPassword
@@ -139,7 +174,7 @@ func setUser(as *goidc.AuthnSession, login store.Login) {
 // clearUser forgets the user, and whatever was granted.
 func clearUser(as *goidc.AuthnSession) {
 	as.Subject, as.Username, as.GrantedScopes, as.GrantedAuthDetails = "", "", "", nil
-	for _, note := range []string{noteName, keyAuthTime, keyACR} {
+	for _, note := range []string{noteLogin, noteName, keyAuthTime, keyACR} {
 		delete(as.Store, note)
 	}
 }

@@ -150,8 +150,13 @@ func (i interaction) answer() (goidc.Status, error) {
 	default:
 		return i.refuse(http.StatusBadRequest, "No answer", "The form said neither yes nor no.")
 	}
-	if i.as.Subject == "" {
-		return i.next() // not signed in: there is nobody who could approve
+	present, err := i.s.present(i.r, i.as)
+	if err != nil {
+		return i.unavailable(err)
+	}
+	if !present {
+		clearUser(i.as)
+		return i.next() // nobody is signed in who could approve
 	}
 	a, err := i.load()
 	if err != nil {

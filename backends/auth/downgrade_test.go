@@ -96,7 +96,7 @@ func TestUnboundRefreshTokenOfAClientThatBecameFAPI2(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	refresh := w.standard().tokens().text("refresh_token")
-	fapi := w.app(Registration{ID: "shop", Kind: "fapi2", GenerateKey: true, Replace: true})
+	fapi := w.app(Registration{ID: "shop", Kind: "fapi2", GenerateKey: true, Replace: true, ChangeKind: true})
 	fapi.post(tokenPath, refreshForm(refresh)).wants(t, http.StatusBadRequest, "invalid_dpop_proof")
 	fapi.proof = nil
 	fapi.post(tokenPath, refreshForm(refresh)).wants(t, http.StatusBadRequest, "invalid_dpop_proof")

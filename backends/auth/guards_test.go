@@ -56,6 +56,8 @@ var guards = []struct {
 	{"no enumeration, and a lockout that is said", TestWrongPasswords},
 	{"prompt, max_age, auth_time", TestPromptAndMaxAge},
 	{"nobody approves without signing in", TestDenyWithoutSigningIn},
+	{"a consent page ends with the login it was shown to", TestAConsentPageEndsWithTheLogin},
+	{"and is not shown again after it", TestAConsentPageIsNotShownAfterSignOut},
 	{"the login goes idle", TestASecondConsentNeedsNoSecondPassword},
 
 	// Consent.
@@ -79,6 +81,7 @@ var guards = []struct {
 	// Keys and clients.
 	{"publish second, move to first, retire", TestKeyRotation},
 	{"registrations", TestRegistrations},
+	{"a new registration keeps the kind", TestReplacingAClientKeepsItsKind},
 	{"dynamic registration is closed", TestPathsThatAreNotRouted},
 	{"the services' audience is not to be had", TestNoClientGetsTheInternalAudience},
 

@@ -92,16 +92,22 @@ func (i interaction) next() (goidc.Status, error) {
 
 // show renders the page of the current step.
 func (i interaction) show() (goidc.Status, error) {
-	if i.as.Subject == "" {
-		login, ok, err := i.s.signedIn(i.r, i.as)
-		if err != nil {
-			return i.unavailable(err)
-		}
-		if !ok {
-			return i.showSignIn(http.StatusOK, i.as.LoginHint, "")
-		}
-		setUser(i.as, login)
+	present, err := i.s.present(i.r, i.as)
+	if err != nil {
+		return i.unavailable(err)
 	}
+	if present {
+		return i.showConsent("")
+	}
+	clearUser(i.as)
+	login, ok, err := i.s.signedIn(i.r, i.as)
+	switch {
+	case err != nil:
+		return i.unavailable(err)
+	case !ok:
+		return i.showSignIn(http.StatusOK, i.as.LoginHint, "")
+	}
+	i.s.setUser(i.as, login, cookie(i.r, loginCookie))
 	return i.showConsent("")
 }
 
@@ -149,10 +155,11 @@ func (i interaction) logIn() (goidc.Status, error) {
 		return i.showSignIn(http.StatusForbidden, username, "The username or the password is not right.")
 	}
 	login := store.Login{UserID: result.User.ID, Username: result.User.Username, Name: result.User.Name, AuthTime: i.s.now()}
-	if err := i.s.signIn(i.w, i.r, login); err != nil {
+	value, err := i.s.signIn(i.w, i.r, login)
+	if err != nil {
 		return i.unavailable(err)
 	}
-	setUser(i.as, login)
+	i.s.setUser(i.as, login, value)
 	return i.next()
 }
 

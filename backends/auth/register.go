@@ -31,7 +31,8 @@ type Registration struct {
 	GrantTypes   []string
 	JWKS         []byte // fapi2: its public keys; or
 	GenerateKey  bool   // fapi2: a key pair is made here
-	Replace      bool   // a client of the same id makes way
+	Replace      bool   // a client of the same id and kind makes way
+	ChangeKind   bool   // and one of the other kind as well
 }
 
 // Registered is what the operator hands to the client's developer. The secret or
@@ -78,7 +79,20 @@ func (r Registration) check() error {
 			return fmt.Errorf("redirect-uri %q: %w", uri, err)
 		}
 	}
+	if r.ChangeKind && !r.Replace {
+		return errors.New("change-kind: goes with replace")
+	}
 	return r.checkKeys()
+}
+
+func (r Registration) replacement() store.Replacement {
+	switch {
+	case r.Replace && r.ChangeKind:
+		return store.ReplaceAnyKind
+	case r.Replace:
+		return store.ReplaceSameKind
+	}
+	return store.ReplaceNothing
 }
 
 func (r Registration) has(grant goidc.GrantType) bool {

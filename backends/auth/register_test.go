@@ -92,6 +92,18 @@ func TestRegistrations(t *testing.T) {
 	}
 }
 
+func TestReplacingAClientKeepsItsKind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	fapi := w.fapi2()
+	_, err := w.server.registry.AddClient(t.Context(), Registration{ID: fapi.ClientID, Name: "x", Kind: "standard",
+		Scopes: []string{"payments:create"}, GrantTypes: []string{"client_credentials"}, Replace: true})
+	if err == nil || !strings.Contains(err.Error(), "--change-kind") {
+		t.Errorf("got %v", err)
+	}
+	fapi.post(tokenPath, ownForm("payments:create")).ok(t)
+}
+
 func TestRegistryListsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -56,7 +56,11 @@ func (r *Registry) AddClient(ctx context.Context, reg Registration) (Registered,
 	if err != nil {
 		return Registered{}, err
 	}
-	if err := r.store.SaveClient(ctx, client, reg.Replace); err != nil {
+	err = r.store.SaveClient(ctx, client, reg.replacement())
+	if errors.Is(err, store.ErrOtherKind) {
+		return Registered{}, fmt.Errorf("%s: %w: to make it %s, say --change-kind as well", reg.ID, err, reg.Kind)
+	}
+	if err != nil {
 		return Registered{}, fmt.Errorf("%s: %w", reg.ID, err)
 	}
 	return shown, nil

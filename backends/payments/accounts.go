@@ -75,8 +75,12 @@ func holder(t *token.Token) (ledger.Kind, string) {
 
 // account gives the account that the path names, if the token may see it.
 func (s *Server) account(r *http.Request) (ledger.Account, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return ledger.Account{}, err
+	}
 	kind, owner := holder(tokencheck.From(r.Context()))
-	a, err := ledger.Get(r.Context(), s.db, kind, owner, r.PathValue("id"))
+	a, err := ledger.Get(r.Context(), s.db, kind, owner, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return ledger.Account{}, errNotFound
 	}

@@ -206,11 +206,11 @@ func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, stre
 	if err := flags.ParseAll(args); err != nil {
 		return err
 	}
-	db, err := stored.open(ctx)
+	db, err := OpenDatabaseToRead(ctx, *stored.dsn)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
+	defer func() { _ = db.Close() }() // it only read
 	if err := VerifyLedger(ctx, db); err != nil {
 		return err
 	}

@@ -54,6 +54,32 @@ func TestOperatorsCommands(t *testing.T) {
 	}
 }
 
+// An auditor's check is of the books that are there, by a program that knows them.
+func TestLedgerVerifyMakesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	code, out, errOut := runProgram("ledger", "verify", "--database", filepath.Join(dir, "mistyped.db"))
+	if code != exitFailed || out != "" || errOut == "" {
+		t.Errorf("of a database that is not there: exit code %d, %s%s", code, out, errOut)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("it made %v, %v", files, err)
+	}
+
+	forEach(t, func(p *platform) {
+		if code, _, errOut := runProgram("ledger", "verify", "--database", p.dsn); code != 0 {
+			t.Errorf("exit code %d, %s", code, errOut)
+		}
+		if _, err := p.db.Exec(`UPDATE goose_db_version SET version_id = version_id + 1 WHERE version_id > 2`); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errOut := runProgram("ledger", "verify", "--database", p.dsn)
+		if code != exitFailed || out != "" || !strings.Contains(errOut, "version") {
+			t.Errorf("of another version: exit code %d, %s%s", code, out, errOut)
+		}
+	})
+}
+
 func TestBadCommandLines(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "books.db")

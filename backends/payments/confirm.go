@@ -22,6 +22,10 @@ import (
 // confirmPayment carries out what the token's user consented to. The body is an
 // empty object, or nothing.
 func (s *Server) confirmPayment(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
 	if r.ContentLength != 0 {
 		if _, err := readBody(r, &struct{}{}); err != nil {
 			return err
@@ -30,7 +34,7 @@ func (s *Server) confirmPayment(w http.ResponseWriter, r *http.Request) error {
 	var confirmed payment
 	// What the body could say is nothing, however it is written.
 	replayed, err := s.once(w, r, nil, func(tx *sql.Tx) (idempotency.Response, error) {
-		p, err := s.confirm(r.Context(), tx, tokencheck.From(r.Context()), r.PathValue("id"))
+		p, err := s.confirm(r.Context(), tx, tokencheck.From(r.Context()), id)
 		if err != nil {
 			return idempotency.Response{}, err
 		}
@@ -66,7 +70,7 @@ func (s *Server) confirm(ctx context.Context, tx *sql.Tx, t *token.Token, id str
 	if err := useConsent(ctx, tx, t, p, debtor, now); err != nil {
 		return payment{}, err
 	}
-	return settle(ctx, tx, p, debtor, now)
+	return settle(ctx, tx, s.db.Dialect, p, debtor, now)
 }
 
 // consentedWallet gives the account to pay from: the one that the user chose,
@@ -121,7 +125,7 @@ func useConsent(ctx context.Context, tx *sql.Tx, t *token.Token, p payment, debt
 // settle decides what becomes of a consented payment and carries it out. Every
 // outcome is a state of the payment, too little money included. This is where a
 // review or a hold would end in another state than succeeded.
-func settle(ctx context.Context, tx *sql.Tx, p payment, debtor ledger.Account, now time.Time) (payment, error) {
+func settle(ctx context.Context, tx *sql.Tx, dialect database.Dialect, p payment, debtor ledger.Account, now time.Time) (payment, error) {
 	creditor, err := ledger.Get(ctx, tx, ledger.Merchant, p.ClientID, p.CreditorAccount)
 	if err != nil {
 		return payment{}, err
@@ -141,5 +145,5 @@ func settle(ctx context.Context, tx *sql.Tx, p payment, debtor ledger.Account, n
 	if err := update(ctx, tx, &p, now); err != nil {
 		return payment{}, err
 	}
-	return p, outbox.Publish(ctx, tx, p.event(), now)
+	return p, outbox.Publish(ctx, tx, dialect, p.event(), now)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"reflect"
 
+	"github.com/google/uuid"
+
 	"github.com/open-tollgate/tollgate/internal/token"
 )
 
@@ -70,7 +72,7 @@ func consentedAccount(t *token.Token, p payment) (account string, err error) {
 	var chosen struct {
 		DebtorAccount accountRef `json:"debtorAccount"`
 	}
-	if err := json.Unmarshal(consent.Raw, &chosen); err != nil || chosen.DebtorAccount.ID == "" {
+	if err := json.Unmarshal(consent.Raw, &chosen); err != nil || uuid.Validate(chosen.DebtorAccount.ID) != nil {
 		return "", errConsent
 	}
 	wanted := p.details()

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/open-tollgate/tollgate/backends/internal/cardnumber"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 )
@@ -45,7 +46,7 @@ func (f *faults) text(pointer, value string, maxLength int) {
 		f.Add(pointer, fmt.Sprintf("must have at most %d characters", maxLength))
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, unprintable):
 		f.Add(pointer, "must be printable text")
-	case holdsCardNumber(value):
+	case cardnumber.In(value):
 		f.Add(pointer, "must not hold a card number")
 	}
 }
@@ -67,7 +68,7 @@ func (f *faults) metadata(pointer string, metadata map[string]string) {
 			f.Add(pointer, fmt.Sprintf("must have names of 1 to %d characters", maxMetaKey))
 			continue
 		}
-		if holdsCardNumber(key) || strings.ContainsFunc(key, unprintable) {
+		if cardnumber.In(key) || strings.ContainsFunc(key, unprintable) {
 			f.Add(pointer, "must have names of printable text that hold no card number")
 			continue
 		}

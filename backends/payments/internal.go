@@ -2,6 +2,7 @@ package payments
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/money"
@@ -24,7 +25,7 @@ type consentRequest struct {
 }
 
 func (s *Server) paymentForConsent(w http.ResponseWriter, r *http.Request) error {
-	p, err := scanPayment(s.db.QueryRowContext(r.Context(), paymentColumns+`WHERE id = $1`, r.PathValue("id")))
+	p, err := s.paymentOf(r)
 	if err != nil {
 		return err
 	}
@@ -51,8 +52,8 @@ type payable struct {
 // accountsForConsent lists a user's accounts in one currency, or in all.
 func (s *Server) accountsForConsent(w http.ResponseWriter, r *http.Request) error {
 	owner, currency := r.URL.Query().Get("owner"), r.URL.Query().Get("currency")
-	if owner == "" {
-		return problem.New(http.StatusBadRequest, "invalid_parameter", "A query parameter is missing.").
+	if owner == "" || strings.ContainsFunc(owner, unprintable) {
+		return problem.New(http.StatusBadRequest, "invalid_parameter", "A query parameter is missing or not valid.").
 			WithErrors(problem.FieldError{Pointer: "owner", Detail: "must name a user"})
 	}
 	accounts, err := ledger.ByOwner(r.Context(), s.db, ledger.Wallet, owner, "", maxWallets)

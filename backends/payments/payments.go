@@ -117,6 +117,12 @@ func OpenDatabase(ctx context.Context, dsn string) (*database.DB, error) {
 	return database.OpenMigrated(ctx, dsn, "payments", migrations)
 }
 
+// OpenDatabaseToRead opens the database for a check. It makes and changes nothing,
+// and wants the tables to be of this program's version.
+func OpenDatabaseToRead(ctx context.Context, dsn string) (*database.DB, error) {
+	return database.OpenToRead(ctx, dsn, "payments", migrations)
+}
+
 // OpenVault opens what seals the secrets of webhooks, with the master key in the
 // file; the file is made when it is missing.
 func OpenVault(path string) (*vault.Vault, error) { return vault.Load(path, "payments webhooks") }

@@ -31,6 +31,7 @@ type platform struct {
 	db       *database.DB
 	server   *Server
 	issuer   *tokentest.Issuer
+	logs     logBuffer
 	clock    atomic.Int64
 	wallet   Account // of the user ada: 1000.00 EUR
 	merchant Account // of the client shop
@@ -76,7 +77,8 @@ func (p *platform) newServer(keysURL string) *Server {
 	}
 	return New(Config{
 		DB: p.db, Gates: gates, Vault: secrets,
-		WebhookAllowPrivate: true, Logger: slog.New(slog.DiscardHandler), Now: p.now,
+		WebhookAllowPrivate: true, Now: p.now,
+		Logger: slog.New(slog.NewJSONHandler(&p.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 }
 
@@ -97,6 +99,12 @@ func (p *platform) userToken(user, scope string, details ...any) string {
 		options = append(options, tokentest.Claim("authorization_details", details))
 	}
 	return p.issuer.Token(options...)
+}
+
+// internalToken is one as the authorization server makes it for itself.
+func (p *platform) internalToken() string {
+	return p.issuer.Token(tokentest.Claim("aud", tokencheck.InternalAudience), tokentest.Claim("sub", "tollgate-auth"),
+		tokentest.Claim("client_id", "tollgate-auth"), tokentest.Claim("scope", "internal:payments"))
 }
 
 func (p *platform) shopToken() string { return p.clientToken("shop", "payments:create payments:read") }

@@ -17,8 +17,17 @@ func (p payment) visible(t *token.Token) bool {
 	return p.ClientID == t.ClientID && (byClient(t) || p.Payer == t.Subject)
 }
 
+// paymentOf gives the payment that the path names, whoever may see it.
+func (s *Server) paymentOf(r *http.Request) (payment, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return payment{}, err
+	}
+	return scanPayment(s.db.QueryRowContext(r.Context(), paymentColumns+`WHERE id = $1`, id))
+}
+
 func (s *Server) readPayment(w http.ResponseWriter, r *http.Request) error {
-	p, err := scanPayment(s.db.QueryRowContext(r.Context(), paymentColumns+`WHERE id = $1`, r.PathValue("id")))
+	p, err := s.paymentOf(r)
 	if err != nil {
 		return err
 	}

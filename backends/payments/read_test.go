@@ -71,6 +71,27 @@ func TestWhoSeesAPayment(t *testing.T) {
 	})
 }
 
+// An id that is not ours is not found, whatever it would mean to the database.
+func TestStrangeIDsAreNotFound(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *platform) {
+		internal := p.internalToken()
+		user := p.userToken("ada", "payments:confirm accounts:read")
+		for _, id := range []string{"x", "%00", "a%00b", "%ff", "%F0%28%8C%28", "'", strings.Repeat("0", 5000)} {
+			for _, q := range []request{
+				{method: "GET", path: "/api/payments/" + id, token: p.shopToken()},
+				{method: "POST", path: "/api/payments/" + id + "/confirm", token: user},
+				{method: "GET", path: "/api/accounts/" + id, token: user},
+				{method: "GET", path: "/api/accounts/" + id + "/entries", token: user},
+				{method: "GET", path: "/internal/payments/" + id, token: internal},
+			} {
+				p.call(q).expect(404, "not_found")
+			}
+		}
+		p.call(request{method: "GET", path: "/internal/accounts?owner=a%00b", token: internal}).expect(400, "invalid_parameter")
+	})
+}
+
 func TestListPayments(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(p *platform) {
@@ -210,8 +231,7 @@ func TestInternal(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(p *platform) {
 		v := p.create(12350)
-		internal := p.issuer.Token(tokentest.Claim("aud", "urn:tollgate:internal"), tokentest.Claim("sub", "tollgate-auth"),
-			tokentest.Claim("client_id", "tollgate-auth"), tokentest.Claim("scope", "internal:payments"))
+		internal := p.internalToken()
 		payment := request{method: "GET", path: "/internal/payments/" + v.ID, token: internal}
 		var got consentRequest
 		p.call(payment).expect(200, "").decode(&got)

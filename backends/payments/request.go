@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/open-tollgate/tollgate/backends/internal/idempotency"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/internal/problem"
@@ -20,6 +22,16 @@ var errClientOnly = problem.New(http.StatusForbidden, "client_token_required",
 
 var errUserOnly = problem.New(http.StatusForbidden, "user_token_required",
 	"This operation takes a user's token, not a client's own.")
+
+// pathID gives the id that the path names. One that is not of our making is not
+// found, and never reaches the database: PostgreSQL takes no NUL in a text.
+func pathID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if uuid.Validate(id) != nil {
+		return "", errNotFound
+	}
+	return id, nil
+}
 
 // once does the work of a POST under its Idempotency-Key and answers. A retry is
 // answered with the bytes of the first time. The caller's token has been checked

@@ -67,7 +67,7 @@ func (s *Server) expireOne(ctx context.Context, id string) error {
 			return err
 		}
 		ended = true
-		return outbox.Publish(ctx, tx, p.event(), s.now())
+		return outbox.Publish(ctx, tx, s.db.Dialect, p.event(), s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("expiring %s: %w", id, err)

@@ -64,16 +64,11 @@ func (s *Service) judge(ctx context.Context, username, password string) (verdict
 		return verdict{}, err
 	}
 	defer done()
-	u, err := s.store.byUsername(ctx, username)
-	known := err == nil
-	if err != nil && !errors.Is(err, errNotFound) {
+	c, err := s.claimantOf(ctx, username)
+	if err != nil {
 		return verdict{}, err
 	}
-	subject, hash := u.ID, u.passwordHash
-	if !known {
-		subject, hash = unknownSubject(username), s.passwords.decoy()
-	}
-	wait, err := s.store.beginAttempt(ctx, subject, s.now())
+	wait, err := s.store.beginAttempt(ctx, c.subject, s.now())
 	if err != nil {
 		return verdict{}, err
 	}
@@ -83,22 +78,40 @@ func (s *Service) judge(ctx context.Context, username, password string) (verdict
 	if len(password) > maxPassword {
 		password = "" // no user has one as long; hashing it would be work for nothing
 	}
-	matches, current, err := verifyPassword(hash, password)
+	matches, current, err := verifyPassword(c.hash, password)
 	if err != nil {
 		return verdict{}, err
 	}
-	if !known || !matches {
+	if !c.known || !matches {
 		return verdict{Result: resultRefused}, nil
 	}
 	if !current {
-		if err := s.store.setPasswordHash(ctx, u.ID, hash, hashPassword(password)); err != nil {
+		if err := s.store.setPasswordHash(ctx, c.user.ID, c.hash, hashPassword(password)); err != nil {
 			return verdict{}, err
 		}
 	}
-	if err := s.store.clearAttempts(ctx, subject); err != nil {
+	if err := s.store.clearAttempts(ctx, c.subject); err != nil {
 		return verdict{}, err
 	}
-	return verdict{Result: resultOK, User: personOf(u)}, nil
+	return verdict{Result: resultOK, User: personOf(c.user)}, nil
+}
+
+// claimant is who somebody at the sign-in page says to be.
+type claimant struct {
+	known   bool
+	user    User   // if known
+	subject string // whom attempts are counted for
+	hash    string // what the password is compared with
+}
+
+// claimantOf looks a name up. For one that nobody has, the hash is of a password
+// that nobody knows, and as much work as any user's.
+func (s *Service) claimantOf(ctx context.Context, username string) (claimant, error) {
+	u, err := s.store.byUsername(ctx, username)
+	if errors.Is(err, errNotFound) {
+		return claimant{subject: unknownSubject(username), hash: s.passwords.decoy()}, nil
+	}
+	return claimant{known: true, user: u, subject: u.ID, hash: u.passwordHash}, err
 }
 
 // readForServices answers GET /internal/users/{id}.

@@ -50,6 +50,24 @@ func TestCheckPassword(t *testing.T) {
 	})
 }
 
+// A stranger's name is compared with a hash that costs what a user's does.
+func TestAnUnknownNameCostsAsMuch(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		h := newHarness(t, dsn)
+		h.addUser("ada")
+		for username, known := range map[string]bool{"ada": true, "nobody": false, "no name!": false} {
+			c, err := h.svc.claimantOf(t.Context(), username)
+			if err != nil || c.known != known || c.subject == "" {
+				t.Errorf("%s: %+v, %v", username, c, err)
+			}
+			if made, salt, key, err := decodeHash(c.hash); err != nil || made != currentCost || len(salt) != saltBytes || len(key) != keyBytes {
+				t.Errorf("%s: a hash of cost %+v, %v", username, made, err)
+			}
+		}
+	})
+}
+
 func TestLockout(t *testing.T) {
 	t.Parallel()
 	for _, username := range []string{"ada", "nobody"} {

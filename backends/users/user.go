@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/open-tollgate/tollgate/backends/internal/cardnumber"
 )
 
 // User is a person with an account.
@@ -76,6 +78,9 @@ func checkName(name string) string {
 	}
 	if strings.ContainsFunc(name, unprintable) {
 		return "must not contain control characters"
+	}
+	if cardnumber.In(name) {
+		return "must not hold a card number"
 	}
 	return ""
 }

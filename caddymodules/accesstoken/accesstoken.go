@@ -64,6 +64,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := tollgate.Register(ctx, tollgate.Decisions); err != nil {
 		return err
 	}
+	tollgate.PrepareDecisions(h.api)
 	h.accepted = tollgate.Decisions.WithLabelValues(h.api, tollgate.Accepted, access.Accepted)
 	return nil
 }

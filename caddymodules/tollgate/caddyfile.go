@@ -105,7 +105,7 @@ func (a *App) parseRedis(d *caddyfile.Dispenser) error {
 		return d.Err("redis is there twice")
 	}
 	if !d.AllArgs(&a.RedisURL) {
-		return d.ArgErr()
+		return d.Err("redis takes one URL, or off") // d.ArgErr repeats a word, which may hold a password
 	}
 	if a.RedisURL == redisOff {
 		return nil
@@ -174,7 +174,7 @@ func (i *Issuer) parseOption(d *caddyfile.Dispenser) error {
 			return d.Err("jwks_uri is there twice")
 		}
 		if !d.AllArgs(&i.JWKSURI) {
-			return d.ArgErr()
+			return d.Err("jwks_uri takes one URL")
 		}
 		return nil
 	case "leeway":

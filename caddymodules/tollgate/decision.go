@@ -2,10 +2,12 @@ package tollgate
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
 
@@ -22,6 +24,23 @@ var Decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "tollgate_token_decisions_total",
 	Help: "Decisions about access tokens, by API, result and reason.",
 }, []string{"api", "result", "reason"})
+
+// denials are what a require can say.
+var denials = []string{access.Unconstrained, access.ScopeMissing, access.DetailsMissing, access.ClaimRefused, access.StepUpWanted}
+
+// PrepareDecisions makes all series of an API, so that each starts at zero: a rate does
+// not see the first of a series that appears with it.
+func PrepareDecisions(api string) {
+	Decisions.WithLabelValues(api, Accepted, access.Accepted)
+	for _, reason := range access.Reasons() {
+		if reason != access.Accepted && !slices.Contains(denials, reason) {
+			Decisions.WithLabelValues(api, Refused, reason)
+		}
+	}
+	for _, reason := range denials {
+		Decisions.WithLabelValues(api, Denied, reason)
+	}
+}
 
 // tokenVar is the request variable that holds the verified token.
 const tokenVar = "tollgate.token"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -101,6 +102,8 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"revocations too old", "{\n tollgate {\n revocations {\n max_age 1h #!\n }\n }\n}", []string{"revocations", "five minutes"}},
 		{"unknown option of revocations", "{\n tollgate {\n revocations {\n age 1m #!\n }\n }\n}", []string{"revocations", "age"}},
 		{"revocations twice", "{\n tollgate {\n revocations {\n }\n revocations { #!\n }\n }\n}", []string{"twice"}},
+		{"redis with a blank", "{\n tollgate {\n redis redis://user:canary canary@host #!\n }\n}", []string{"redis takes one URL"}},
+		{"key set with a blank", "{\n tollgate {\n issuer https://i.test {\n audience a\n jwks_uri https://user:canary canary@i.test/k #!\n }\n }\n}", []string{"jwks_uri takes one URL"}},
 		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
 		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
@@ -167,6 +170,25 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 				t.Errorf("nothing of %q in\n%s", test.want, output)
 			}
 		})
+	}
+}
+
+// TestShippedLimitsKnowTheIssuer: user ids and client ids are an issuer's own, and
+// those of two issuers can be the same.
+func TestShippedLimitsKnowTheIssuer(t *testing.T) {
+	t.Parallel()
+	adapted, err := exec.Command(binary, "adapt", "--config", filepath.Join(root, "Caddyfile"), "--adapter", "caddyfile").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := regexp.MustCompile(`"key":"([^"]*)"`).FindAllSubmatch(adapted, -1)
+	if len(keys) == 0 {
+		t.Fatal("no limit is found")
+	}
+	for _, key := range keys {
+		if key := string(key[1]); strings.Contains(key, "http.auth.") && !strings.Contains(key, "{http.auth.token.iss}") {
+			t.Errorf("a limit counts by %s", key)
+		}
 	}
 }
 

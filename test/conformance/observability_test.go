@@ -66,14 +66,32 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsKept plants secrets wherever a caller can put one, in requests that
-// pass, are refused and fail, and looks for them in everything the edge writes.
+// TestSeriesStartAtZero: an alert on a rate has to see the very first refusal.
+func TestSeriesStartAtZero(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	all := p.metrics()
+	for _, labels := range []string{
+		`reason="accepted",result="accepted"`, `reason="bad_signature",result="refused"`, `reason="proof_replayed",result="refused"`,
+		`reason="keys_unavailable",result="refused"`, `reason="insufficient_scope",result="denied"`, `reason="claim_mismatch",result="denied"`,
+		`reason="not_sender_constrained",result="denied"`,
+	} {
+		if series := `tollgate_token_decisions_total{api="payments",` + labels + `} 0`; !strings.Contains(all, series) {
+			t.Errorf("no %s", series)
+		}
+	}
+}
+
+// TestNoSecretIsKept plants secrets wherever a caller can put one, and who the user is,
+// in requests that pass, are refused and fail, and looks for them in everything the
+// edge writes.
 func TestNoSecretIsKept(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, "TOLLGATE_USERS="+freeAddress(t))
 	key := tokentest.NewKey(t, "ES256", "")
-	bound := p.issuer.Token(tokentest.BoundTo(key))
-	plain := p.everything()
+	user := tokentest.Claim("sub", "canary-user")
+	bound := p.issuer.Token(tokentest.BoundTo(key), user)
+	plain := p.everything(user)
 	forged := tokentest.NewIssuer(t, p.origin).Token()
 	secrets := []string{"canary"}
 	remember := func(token string) string {

@@ -4,9 +4,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -145,4 +148,53 @@ func TestReloadRefusesAtOnce(t *testing.T) {
 	expect("issuer gone", http.StatusUnauthorized)
 	p.reload()
 	expect("issuer back", http.StatusOK)
+}
+
+// seamlessConfig has Caddy's own protocols, HTTP/3 among them, and a second site that
+// may not be able to listen.
+const seamlessConfig = `{
+	admin {$TOLLGATE_ADMIN}
+	default_bind seamless/127.0.0.1
+	auto_https disable_redirects
+	skip_install_trust
+}
+https://localhost:{$FIRST} {
+	tls internal
+	respond {$WORD}
+}
+http://localhost:{$SECOND} {
+	respond {$WORD}
+}
+`
+
+// TestSeamlessSurvivesAFailedReload: what could not start has no part of the socket.
+func TestSeamlessSurvivesAFailedReload(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	_, occupied, _ := net.SplitHostPort(taken.Addr().String())
+	_, first, _ := net.SplitHostPort(freeAddress(t))
+	_, second, _ := net.SplitHostPort(freeAddress(t))
+	e := startEdge(t, writeConfig(t, "Caddyfile", seamlessConfig), "TOLLGATE_ADMIN="+freeAddress(t), "FIRST="+first, "SECOND="+second, "WORD=old")
+
+	for range 4 { // Caddy starts its servers in any order
+		command := exec.Command(binary, "reload", "--force", "--config", e.config, "--adapter", "caddyfile", "--address", e.admin)
+		command.Env = append(e.env, "SECOND="+occupied, "WORD=new")
+		if output, err := command.CombinedOutput(); err == nil || !strings.Contains(string(output), "address already in use") {
+			t.Fatalf("reload: %v\n%s", err, output)
+		}
+	}
+	for range 20 {
+		fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := fresh.Get("http://localhost:" + second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read(t, response); string(got.body) != "old" {
+			t.Fatalf("the configuration that failed answers: %d %s", got.status, got.body)
+		}
+	}
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // everything is a token that all APIs accept.
-func (p *platform) everything() string {
-	return p.issuer.Token(tokentest.Claim("scope",
-		"profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create"))
+func (p *platform) everything(options ...tokentest.Option) string {
+	return p.issuer.Token(append(options, tokentest.Claim("scope",
+		"profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create"))...)
 }
 
 func TestListedOperationsReachTheService(t *testing.T) {

@@ -47,7 +47,7 @@ func (o operator) printed(into any, args ...string) {
 func TestClientCommands(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)
-	add := []string{"client", "add", "--id", "shop", "--name", "Corner Shop", "--redirect-uri", "http://localhost:8090/callback",
+	add := []string{"client", "add", "--kind", "standard", "--id", "shop", "--name", "Corner Shop", "--redirect-uri", "http://localhost:8090/callback",
 		"--grant", "authorization_code,client_credentials", "--scope", "payments:create", "--scope", "payments:confirm"}
 	var first, second map[string]any
 	o.printed(&first, add...)
@@ -97,6 +97,37 @@ func TestClientCommands(t *testing.T) {
 	}
 }
 
+// A forgotten --kind must not turn a client that has to prove its key into one
+// with a secret, and neither must a wrong one.
+func TestReplacingKeepsTheKind(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t)
+	add := func(more ...string) []string {
+		return append([]string{"client", "add", "--id", "finance", "--name", "Finance", "--grant", "client_credentials",
+			"--scope", "payments:create"}, more...)
+	}
+	var got map[string]any
+	o.printed(&got, add("--kind", "fapi2", "--generate-key")...)
+	for name, args := range map[string][]string{
+		"no kind": add("--replace"), "another kind": add("--replace", "--kind", "standard"),
+		"change-kind alone": add("--kind", "standard", "--change-kind"),
+	} {
+		if _, _, err := o.run(args...); err == nil || !strings.Contains(err.Error(), "kind") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var list []map[string]any
+	o.printed(&list, "client", "list")
+	if len(list) != 1 || list[0]["kind"] != "fapi2" {
+		t.Errorf("listed %v", list)
+	}
+	o.printed(&got, add("--replace", "--kind", "fapi2", "--generate-key")...)
+	o.printed(&got, add("--replace", "--change-kind", "--kind", "standard")...)
+	if got["kind"] != "standard" || got["client_secret"] == nil {
+		t.Errorf("printed %v", got)
+	}
+}
+
 func TestBadCommandLines(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)
@@ -104,7 +135,8 @@ func TestBadCommandLines(t *testing.T) {
 		args  []string
 		wants string
 	}{
-		"internal scope": {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
+		"internal scope": {[]string{"client", "add", "--kind", "standard", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
+		"no kind":        {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "payments:create"}, "kind:"},
 		"no such file":   {[]string{"client", "add", "--id", "x", "--name", "X", "--kind", "fapi2", "--jwks", "/nowhere.json"}, "nowhere.json"},
 		"bad issuer":     {[]string{"serve", "--issuer", "https://a.example/b"}, "issuer"},
 		"no lifetime":    {[]string{"serve", "--access-token-lifetime", "0s"}, "access-token-lifetime"},

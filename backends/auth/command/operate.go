@@ -70,19 +70,20 @@ Lists are given by repeating the flag, or with commas.`)
 	state := f.state()
 	id := f.String("id", "", "client_id")
 	name := f.String("name", "", "name, as users see it when they are asked to consent")
-	kind := f.String("kind", "standard", "standard or fapi2")
+	kind := f.String("kind", "", "standard or fapi2; has no default, for it decides how safe the client is")
 	redirects := f.list("redirect-uri", "where answers are sent: https, or http on loopback; compared exactly")
 	scopes := f.list("scope", "scope that the client may have")
 	grants := f.list("grant", "authorization_code, refresh_token or client_credentials")
 	jwks := f.String("jwks", "", "file with the client's public keys as a JWK set (fapi2)")
 	generate := f.Bool("generate-key", false, "make a key pair and print the private key (fapi2)")
-	replace := f.Bool("replace", false, "replace a client of the same id; it gets new credentials")
+	replace := f.Bool("replace", false, "replace a client of the same id and kind; it gets new credentials")
+	changeKind := f.Bool("change-kind", false, "with --replace: replace a client of the other kind as well")
 	if err := f.parse(args); err != nil {
 		return err
 	}
 	registration := auth.Registration{
 		ID: *id, Name: *name, Kind: *kind, RedirectURIs: *redirects, Scopes: *scopes, GrantTypes: *grants,
-		GenerateKey: *generate, Replace: *replace,
+		GenerateKey: *generate, Replace: *replace, ChangeKind: *changeKind,
 	}
 	if *jwks != "" {
 		keys, err := os.ReadFile(*jwks)

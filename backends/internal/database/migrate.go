@@ -3,9 +3,12 @@ package database
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -28,10 +31,15 @@ func OpenMigrated(ctx context.Context, dsn, component string, embedded fs.FS) (*
 	return db, nil
 }
 
+var errReadOnly = errors.New("migrations: the database was opened to read")
+
 // Migrate brings the tables to the newest version. migrations holds the folders
 // sqlite and postgres with goose files. Several instances may start together:
 // one migrates, the others wait for it.
 func (db *DB) Migrate(ctx context.Context, migrations fs.FS) error {
+	if db.readOnly {
+		return errReadOnly
+	}
 	sub, err := fs.Sub(migrations, string(db.Dialect))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
@@ -41,7 +49,9 @@ func (db *DB) Migrate(ctx context.Context, migrations fs.FS) error {
 		if err != nil {
 			return fmt.Errorf("migrations: %w", err)
 		}
-		return up(ctx, goose.DialectPostgres, db.DB, sub, goose.WithSessionLocker(locker))
+		pool := stdlib.OpenDB(*db.migrating)
+		defer func() { _ = pool.Close() }() // what was migrated is committed
+		return up(ctx, goose.DialectPostgres, pool, sub, goose.WithSessionLocker(locker))
 	}
 	unlock, err := lockFile(ctx, db.path+".migrate")
 	if err != nil {
@@ -66,7 +76,10 @@ func up(ctx context.Context, dialect goose.Dialect, db *sql.DB, files fs.FS, opt
 // transaction of an SQLite file of its own. Goose has no such lock for SQLite,
 // and without one two instances would both run the first migration.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=exclusive&_pragma=busy_timeout(60000)")
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(path, url.Values{"_txlock": {"exclusive"}, "_pragma": {"busy_timeout(60000)"}}))
 	if err != nil {
 		return nil, err
 	}

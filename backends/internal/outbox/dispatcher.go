@@ -25,6 +25,8 @@ const (
 	inAll       = 128
 	// minPause is how long an endpoint that said 429 or 503 is left alone at least.
 	minPause = 30 * time.Second
+	// keyPause is how long an endpoint is left alone whose secret does not open.
+	keyPause = 15 * time.Second
 )
 
 // Schedule is the published schedule: the time from each try to the next. When
@@ -45,7 +47,8 @@ type Config struct {
 	// Now is the clock of the machine when nil.
 	Now func() time.Time
 	// Tried is called after each try with delivered, refused, gone, busy or
-	// unreachable. Nil is nothing.
+	// unreachable, and with unsigned where there was none because the endpoint's
+	// secret does not open. Nil is nothing.
 	Tried func(result string)
 }
 
@@ -56,6 +59,9 @@ type Dispatcher struct {
 	queue *queue
 	wake  chan struct{}
 	tries sync.WaitGroup
+	// sealed is when to look again at endpoints whose secret did not open. It
+	// belongs to the goroutine of Run.
+	sealed map[string]time.Time
 
 	mu    sync.Mutex
 	busy  map[string]int // tries under way, by endpoint
@@ -77,6 +83,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 		Config: cfg,
 		queue:  &queue{db: cfg.DB, now: cfg.Now},
 		wake:   make(chan struct{}, 1),
+		sealed: make(map[string]time.Time),
 		busy:   make(map[string]int),
 	}
 }
@@ -121,15 +128,38 @@ func (d *Dispatcher) dispatch(ctx context.Context) error {
 		if free == 0 {
 			continue
 		}
+		// Before anything is claimed: a claim counts as a try, and with the wrong
+		// key file every delivery would use up its tries without being sent.
+		secret, ok := d.secretOf(t)
+		if !ok {
+			continue
+		}
 		jobs, err := d.queue.claim(ctx, t.id, free)
 		if err != nil {
 			return err
 		}
 		for _, j := range jobs {
-			d.start(ctx, t, j)
+			d.start(ctx, t, secret, j)
 		}
 	}
 	return nil
+}
+
+// secretOf opens an endpoint's secret. One that does not open is tried again after
+// a pause, or whoever wakes the dispatcher would fill the log.
+func (d *Dispatcher) secretOf(t target) (secret []byte, ok bool) {
+	if d.Now().Before(d.sealed[t.id]) {
+		return nil, false
+	}
+	secret, err := d.Vault.Open(t.id, t.secret)
+	if err != nil {
+		d.sealed[t.id] = d.Now().Add(keyPause)
+		d.Tried("unsigned")
+		d.Logger.Error("webhooks: cannot sign: is this the right key file?", "endpoint", t.id, "error", err)
+		return nil, false
+	}
+	delete(d.sealed, t.id)
+	return secret, true
 }
 
 // free gives how many more tries an endpoint may have under way.
@@ -139,12 +169,12 @@ func (d *Dispatcher) free(endpoint string) int {
 	return max(0, min(perEndpoint-d.busy[endpoint], inAll-d.total))
 }
 
-func (d *Dispatcher) start(ctx context.Context, t target, j job) {
+func (d *Dispatcher) start(ctx context.Context, t target, secret []byte, j job) {
 	d.count(t.id, 1)
 	d.tries.Go(func() {
 		// What was begun is finished and noted, also while the service stops: the
 		// sender's own timeout bounds it.
-		d.try(context.WithoutCancel(ctx), t, j)
+		d.try(context.WithoutCancel(ctx), t, secret, j)
 		d.count(t.id, -1)
 		d.Wake()
 	})
@@ -159,14 +189,8 @@ func (d *Dispatcher) count(endpoint string, by int) {
 	}
 }
 
-func (d *Dispatcher) try(ctx context.Context, t target, j job) {
+func (d *Dispatcher) try(ctx context.Context, t target, secret []byte, j job) {
 	log := d.Logger.With("event", j.event, "endpoint", t.id, "attempt", j.attempt)
-	secret, err := d.Vault.Open(t.id, t.secret)
-	if err != nil {
-		// Left to its lease: with the right key in place it goes on by itself.
-		log.Error("webhooks: cannot sign", "error", err)
-		return
-	}
 	outcome := d.Sender.Send(ctx, webhook.Message{URL: t.url, ID: j.event, Secrets: [][]byte{secret}, Body: j.payload})
 	if outcome.Delivered() {
 		fault.At(fault.AfterSend)

@@ -28,8 +28,9 @@ type Endpoint struct {
 }
 
 // AddEndpoint adds an endpoint with a new secret. With replace it becomes the
-// client's only one: others are disabled, and the one with this URL keeps what is
-// on its way to it and gets a new secret.
+// client's only one: others are disabled, and what was on its way to them goes to
+// this one from now on. An endpoint that has this URL keeps its id, gets a new
+// secret, and is turned on again if it was off.
 func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, url string, replace bool, now time.Time) (Endpoint, error) {
 	if err := webhook.CheckURL(url); err != nil {
 		return Endpoint{}, fmt.Errorf("the endpoint's URL is refused: %w", err)
@@ -37,6 +38,9 @@ func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, u
 	secret := webhook.NewSecret()
 	endpoint := Endpoint{Client: client, URL: url, Secret: webhook.FormatSecret(secret)}
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := holdEndpoints(ctx, tx, db.Dialect, client, changed); err != nil {
+			return err
+		}
 		id, found, err := endpointID(ctx, tx, client, url)
 		if err != nil {
 			return err
@@ -55,12 +59,35 @@ func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, u
 			ON CONFLICT (client_id, url) DO UPDATE
 			SET secret = excluded.secret, disabled_at = NULL, disabled_reason = '', paused_until = 0`,
 			id, client, url, v.Seal(id, secret), now.UnixMicro())
-		return err
+		if err != nil || !replace {
+			return err
+		}
+		return redirect(ctx, tx, client, id, now)
 	})
 	if err != nil {
 		return Endpoint{}, fmt.Errorf("adding an endpoint: %w", err)
 	}
 	return endpoint, nil
+}
+
+// What a transaction does with a client's endpoints, as PostgreSQL's function for it.
+const (
+	published = "pg_advisory_xact_lock_shared"
+	changed   = "pg_advisory_xact_lock"
+)
+
+// holdEndpoints keeps publishing for a client and changing its endpoints apart,
+// until the transaction ends. Without, an event could commit for an endpoint that
+// has just been replaced, behind the back of what redirects its deliveries. SQLite
+// needs nothing: its transactions run one after another.
+func holdEndpoints(ctx context.Context, tx *sql.Tx, dialect database.Dialect, client, lock string) error {
+	if dialect != database.Postgres {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT `+lock+`(hashtextextended($1, 0))`, "webhook endpoints of "+client); err != nil {
+		return fmt.Errorf("outbox: holding endpoints: %w", err)
+	}
+	return nil
 }
 
 // endpointID gives the id of the client's endpoint with this URL, or a new one.
@@ -77,6 +104,22 @@ func disableOthers(ctx context.Context, tx *sql.Tx, client, url string, now time
 	_, err := tx.ExecContext(ctx,
 		`UPDATE webhook_endpoints SET disabled_at = $1, disabled_reason = 'replaced'
 		WHERE client_id = $2 AND url <> $3 AND disabled_at IS NULL`, now.UnixMicro(), client, url)
+	return err
+}
+
+// redirect brings what still waits for the client's other endpoints, all of which
+// are off, to this one, with all its tries. An event that is on its way here
+// already, or has been here, does not come again: of one that waited for several
+// others, the first delivery moves.
+func redirect(ctx context.Context, tx *sql.Tx, client, endpoint string, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE webhook_deliveries SET endpoint_id = $1, due_at = $2, attempts = 0
+		WHERE id IN (
+			SELECT MIN(d.id) FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
+			WHERE e.client_id = $3 AND e.id <> $1 AND d.state = 'pending' AND NOT EXISTS (
+				SELECT 1 FROM webhook_deliveries h WHERE h.event_id = d.event_id AND h.endpoint_id = $1)
+			GROUP BY d.event_id)`,
+		endpoint, now.UnixMicro(), client)
 	return err
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 )
 
 // Event is something that happened.
@@ -31,9 +33,9 @@ type payload struct {
 	Data      any       `json:"data"`
 }
 
-// Publish writes the event and its deliveries in the caller's transaction. After
-// the commit the caller wakes the Dispatcher.
-func Publish(ctx context.Context, tx *sql.Tx, e Event, now time.Time) error {
+// Publish writes the event and its deliveries in the caller's transaction, one of
+// a database of this dialect. After the commit the caller wakes the Dispatcher.
+func Publish(ctx context.Context, tx *sql.Tx, dialect database.Dialect, e Event, now time.Time) error {
 	body, err := json.Marshal(payload{Type: e.Type, Timestamp: now.UTC(), Data: e.Data})
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
@@ -47,6 +49,9 @@ func Publish(ctx context.Context, tx *sql.Tx, e Event, now time.Time) error {
 		id.String(), e.Client, e.Type, e.Subject, body, now.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
+	}
+	if err := holdEndpoints(ctx, tx, dialect, e.Client, published); err != nil {
+		return err
 	}
 	endpoints, err := enabledEndpoints(ctx, tx, e.Client)
 	if err != nil {

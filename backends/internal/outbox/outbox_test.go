@@ -61,7 +61,7 @@ func (p *post) publish(client string, n int) {
 	p.t.Helper()
 	for range n {
 		err := p.db.InTx(p.t.Context(), func(tx *sql.Tx) error {
-			return Publish(p.t.Context(), tx, Event{Client: client, Type: "payment.succeeded", Subject: "s", Data: map[string]int{"n": 1}}, p.now())
+			return Publish(p.t.Context(), tx, p.db.Dialect, Event{Client: client, Type: "payment.succeeded", Subject: "s", Data: map[string]int{"n": 1}}, p.now())
 		})
 		if err != nil {
 			p.t.Fatal(err)
@@ -72,8 +72,13 @@ func (p *post) publish(client string, n int) {
 // start runs a dispatcher until the test, or the returned function, ends it.
 func (p *post) start() (d *Dispatcher, stop func()) {
 	p.t.Helper()
+	return p.startWith(p.vault, nil)
+}
+
+func (p *post) startWith(v *vault.Vault, tried func(string)) (d *Dispatcher, stop func()) {
+	p.t.Helper()
 	d = NewDispatcher(Config{
-		DB: p.db, Vault: p.vault, Sender: webhook.NewSender(true, p.now), Now: p.now,
+		DB: p.db, Vault: v, Sender: webhook.NewSender(true, p.now), Now: p.now, Tried: tried,
 		Logger: slog.New(slog.DiscardHandler), Schedule: []time.Duration{5 * time.Second, time.Minute},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -90,6 +95,18 @@ func (p *post) start() (d *Dispatcher, stop func()) {
 	}
 	p.t.Cleanup(stop)
 	return d, stop
+}
+
+// next waits for the result of a try. A try is noted by then.
+func (p *post) next(results <-chan string) string {
+	p.t.Helper()
+	select {
+	case result := <-results:
+		return result
+	case <-time.After(15 * time.Second):
+		p.t.Fatal("nothing was tried")
+		return ""
+	}
 }
 
 // await waits until the query gives want.
@@ -173,11 +190,14 @@ func TestRetriesFollowTheScheduleUnderOneID(t *testing.T) {
 		defer server.Close()
 		p.endpoint("shop", server.URL)
 		p.publish("shop", 1)
-		d, _ := p.start()
+		results := make(chan string, 3)
+		d, _ := p.startWith(p.vault, func(result string) { results <- result })
 		for attempt, wait := range []time.Duration{0, 6 * time.Second, 70 * time.Second} {
 			p.advance(wait)
 			d.Wake()
-			p.await(1, tried, attempt+1)
+			if result := p.next(results); result != "refused" {
+				t.Errorf("try %d: %s", attempt+1, result)
+			}
 		}
 		p.await(1, failed)
 		count := 0
@@ -356,6 +376,34 @@ func TestStoppingFinishesWhatIsUnderWay(t *testing.T) {
 		close(release)
 		<-stopped
 		p.await(1, delivered)
+	})
+}
+
+// Without the right key nothing is sent, and nothing counts as a try.
+func TestTheWrongKeyUsesUpNoTries(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *post) {
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		defer server.Close()
+		p.endpoint("shop", server.URL)
+		p.publish("shop", 3)
+		wrong, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
+		if err != nil {
+			t.Fatal(err)
+		}
+		results := make(chan string, 8)
+		d, stop := p.startWith(wrong, func(result string) { results <- result })
+		for range len(Schedule) / 2 {
+			if result := p.next(results); result != "unsigned" {
+				t.Errorf("counted as %s", result)
+			}
+			p.advance(2 * lease)
+			d.Wake()
+		}
+		stop()
+		p.await(3, `SELECT count(*) FROM webhook_deliveries WHERE attempts = 0 AND state = 'pending'`)
+		p.start()
+		p.await(3, delivered)
 	})
 }
 

@@ -98,7 +98,7 @@ type result struct {
 }
 
 // note writes down what became of a try, unless the lease ran out and somebody
-// else has made another one since.
+// else has made another one since, or the delivery now goes to another endpoint.
 func (q *queue) note(ctx context.Context, endpoint string, j job, r result) error {
 	now := q.now()
 	var finished sql.NullInt64
@@ -108,8 +108,8 @@ func (q *queue) note(ctx context.Context, endpoint string, j job, r result) erro
 	err := q.db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			UPDATE webhook_deliveries SET state = $1, due_at = $2, last_status = $3, last_error = $4, finished_at = $5
-			WHERE id = $6 AND attempts = $7 AND state = 'pending'`,
-			r.state, r.due.UnixMicro(), r.status, r.err, finished, j.id, j.attempt)
+			WHERE id = $6 AND attempts = $7 AND endpoint_id = $8 AND state = 'pending'`,
+			r.state, r.due.UnixMicro(), r.status, r.err, finished, j.id, j.attempt, endpoint)
 		if err != nil {
 			return err
 		}

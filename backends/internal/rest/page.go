@@ -2,6 +2,7 @@ package rest
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -28,7 +29,7 @@ func ReadPage(r *http.Request) (Page, error) {
 	page := Page{Limit: defaultLimit}
 	if text := query.Get("limit"); text != "" {
 		limit, err := strconv.Atoi(text)
-		if err != nil || limit < 0 {
+		if err != nil && !errors.Is(err, strconv.ErrRange) || limit < 0 {
 			return Page{}, badParameter("limit", "must be a whole number of at least 0")
 		}
 		if limit > 0 {

@@ -103,7 +103,7 @@ func TestReadPage(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]int{ // zero: refused
 		"": 20, "limit=0": 20, "limit=1": 1, "limit=100": 100, "limit=101": 100, "limit=9999999": 100,
-		"limit=-1": 0, "limit=x": 0, "limit=1.5": 0, "limit=99999999999999999999": 0, "cursor=x": 0, "cursor=!!": 0,
+		"limit=-1": 0, "limit=x": 0, "limit=1.5": 0, "limit=99999999999999999999": 100, "limit=-99999999999999999999": 0, "cursor=x": 0, "cursor=!!": 0,
 	} {
 		page, err := ReadPage(httptest.NewRequest("GET", "/?"+query, nil))
 		if page.Limit != want || (err == nil) != (want != 0) {

@@ -35,19 +35,30 @@ type Client struct {
 // ErrClientExists is the answer to a second registration under the same id.
 var ErrClientExists = errors.New("a client with this id is registered already")
 
+// ErrOtherKind is the answer to a replacement that would change what the client must do.
+var ErrOtherKind = errors.New("the client is registered as another kind")
+
+// Replacement says whether a registered client makes way for one of the same id.
+type Replacement int
+
+// What may be replaced.
+const (
+	ReplaceNothing Replacement = iota
+	ReplaceSameKind
+	ReplaceAnyKind
+)
+
 const clientColumns = `id, name, kind, secret_hash, jwks, redirect_uris, scopes, grant_types, created_at`
 
-// SaveClient registers a client; with replace, one of the same id makes way for it.
-func (s *Store) SaveClient(ctx context.Context, c Client, replace bool) error {
+// SaveClient registers a client, in place of another one if that may be replaced.
+func (s *Store) SaveClient(ctx context.Context, c Client, replace Replacement) error {
 	var jwks any
 	if c.JWKS != "" {
 		jwks = c.JWKS
 	}
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		if replace {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM clients WHERE id = $1`, c.ID); err != nil {
-				return err
-			}
+		if err := makeWay(ctx, tx, c, replace); err != nil {
+			return err
 		}
 		// The lists hold no spaces: scopes, grant types and URIs cannot.
 		_, err := tx.ExecContext(ctx, `INSERT INTO clients (`+clientColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
@@ -55,10 +66,31 @@ func (s *Store) SaveClient(ctx context.Context, c Client, replace bool) error {
 			strings.Join(c.Scopes, " "), strings.Join(c.GrantTypes, " "), c.CreatedAt.UnixMicro())
 		return err
 	})
-	if database.IsUnique(err) {
+	switch {
+	case database.IsUnique(err):
 		return ErrClientExists
+	case errors.Is(err, ErrOtherKind):
+		return err
 	}
 	return unavailable(err)
+}
+
+// makeWay removes what the client may replace.
+func makeWay(ctx context.Context, tx *sql.Tx, c Client, replace Replacement) error {
+	if replace == ReplaceNothing {
+		return nil
+	}
+	var kind string
+	err := tx.QueryRowContext(ctx, `DELETE FROM clients WHERE id = $1 RETURNING kind`, c.ID).Scan(&kind)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case replace == ReplaceSameKind && Kind(kind) != c.Kind:
+		return ErrOtherKind // the transaction is rolled back
+	}
+	return nil
 }
 
 // Client gives a client by its id; an unknown one is goidc.ErrNotFound.

@@ -46,12 +46,19 @@ func TestClients(t *testing.T) {
 		c := Client{ID: "shop", Name: "Corner Shop", Kind: Standard, SecretHash: []byte{1},
 			RedirectURIs: []string{"https://a.example/cb"}, Scopes: []string{"payments:read"},
 			GrantTypes: []string{"authorization_code"}, CreatedAt: time.Now()}
-		must(t, s.SaveClient(t.Context(), c, false))
-		if err := s.SaveClient(t.Context(), c, false); !errors.Is(err, ErrClientExists) {
+		must(t, s.SaveClient(t.Context(), c, ReplaceNothing))
+		if err := s.SaveClient(t.Context(), c, ReplaceNothing); !errors.Is(err, ErrClientExists) {
 			t.Fatalf("a second registration: %v", err)
 		}
 		c.Kind, c.SecretHash, c.JWKS = FAPI2, nil, `{"keys":[]}`
-		must(t, s.SaveClient(t.Context(), c, true))
+		if err := s.SaveClient(t.Context(), c, ReplaceSameKind); !errors.Is(err, ErrOtherKind) {
+			t.Fatalf("the kind changed by the way: %v", err)
+		}
+		if kept, err := s.Client(t.Context(), "shop"); err != nil || kept.Kind != Standard {
+			t.Fatalf("what was refused has changed the client: %v, %v", kept.Kind, err)
+		}
+		must(t, s.SaveClient(t.Context(), c, ReplaceAnyKind))
+		must(t, s.SaveClient(t.Context(), c, ReplaceSameKind))
 		got, err := s.Client(t.Context(), "shop")
 		must(t, err)
 		if got.Kind != FAPI2 || got.SecretHash != nil || got.JWKS != c.JWKS || got.Name != c.Name || len(got.RedirectURIs) != 1 {
@@ -76,7 +83,7 @@ func TestTheSchemaKeepsTheKindsApart(t *testing.T) {
 			"standard without a secret":    {ID: "c", Kind: Standard},
 			"a kind that nobody has heard": {ID: "c", Kind: "public", SecretHash: []byte{1}},
 		} {
-			if err := s.SaveClient(t.Context(), c, false); !database.IsCheck(err) {
+			if err := s.SaveClient(t.Context(), c, ReplaceNothing); !database.IsCheck(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
