@@ -20,7 +20,7 @@ type Registry struct {
 }
 
 // OpenRegistry opens the database, brings it up to date, and loads the master
-// key, which is made when the file is missing.
+// key. A new database gets a new one, if its file is missing, and a signing key.
 func OpenRegistry(ctx context.Context, dsn, secretFile string) (*Registry, error) {
 	return openRegistry(ctx, Config{
 		Database: dsn, SecretFile: secretFile, Now: time.Now, AccessTokenLifetime: DefaultAccessTokenLifetime,
@@ -28,19 +28,46 @@ func OpenRegistry(ctx context.Context, dsn, secretFile string) (*Registry, error
 }
 
 func openRegistry(ctx context.Context, cfg Config) (*Registry, error) {
-	v, err := vault.Load(cfg.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("secret-file: %w", err)
-	}
 	db, err := database.Open(ctx, cfg.Database, "auth")
 	if err != nil {
 		return nil, err
 	}
-	if err := store.Migrate(ctx, db); err != nil {
+	r, err := newRegistry(ctx, db, cfg)
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	life := storeLifetimes(cfg.AccessTokenLifetime)
-	return &Registry{db: db, store: store.New(db, v, life, cfg.Now), vault: v, now: cfg.Now}, nil
+	return r, nil
+}
+
+func newRegistry(ctx context.Context, db *database.DB, cfg Config) (*Registry, error) {
+	if err := store.Migrate(ctx, db); err != nil {
+		return nil, err
+	}
+	v, err := loadVault(ctx, db, cfg.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("secret-file: %w", err)
+	}
+	r := &Registry{db: db, store: store.New(db, v, storeLifetimes(cfg.AccessTokenLifetime), cfg.Now), vault: v, now: cfg.Now}
+	// Opens the signing keys, or makes the first. From then on the database takes
+	// this master key only: with another one, a client that is registered here
+	// could never authenticate.
+	if err := ensureKey(ctx, r.store, r.now()); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// loadVault makes a master key for a new database only: for one with signing keys
+// it would be the wrong one, and hide that the right one is missing.
+func loadVault(ctx context.Context, db *database.DB, path string) (*vault.Vault, error) {
+	used, err := store.HasSigningKeys(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if used {
+		return vault.Load(path)
+	}
+	return vault.LoadOrMake(path)
 }
 
 // Close closes the database.
@@ -88,9 +115,6 @@ type Rotation struct {
 // RotateKeys publishes a new signing key at once, which begins to sign after the
 // delay; the key before it stays published until what it signed has expired.
 func (r *Registry) RotateKeys(ctx context.Context, delay time.Duration) (Rotation, error) {
-	if err := ensureKey(ctx, r.store, r.now()); err != nil {
-		return Rotation{}, err
-	}
 	key, err := addKey(ctx, r.store, r.now().Add(delay))
 	return Rotation{KeyID: key.ID, ActiveFrom: key.ActiveFrom.UTC()}, err
 }

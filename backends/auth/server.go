@@ -30,8 +30,7 @@ type Server struct {
 	handler  http.Handler
 }
 
-// New opens the database, makes the first signing key if there is none, and
-// gives the server.
+// New opens the database, as OpenRegistry does, and gives the server.
 func New(ctx context.Context, cfg Config) (*Server, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -63,9 +62,6 @@ func (s *Server) peer(cfg Config, url, scope string) peer {
 }
 
 func (s *Server) start(ctx context.Context) error {
-	if err := ensureKey(ctx, s.store, s.now()); err != nil {
-		return err
-	}
 	library, err := s.newProvider()
 	if err != nil {
 		return err

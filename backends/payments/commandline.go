@@ -211,7 +211,7 @@ func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, stre
 		return err
 	}
 	defer func() { _ = db.Close() }() // it only read
-	if err := VerifyLedger(ctx, db); err != nil {
+	if err := VerifyLedger(ctx, db, time.Now()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(streams.Out, "the books are right")

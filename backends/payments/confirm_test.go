@@ -217,6 +217,44 @@ func TestAPaidPaymentDoesNotExpire(t *testing.T) {
 	})
 }
 
+// Events and expired payments go when their time is over; what moved money stays,
+// and the books are right without the event that told of it.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *platform) {
+		paid, expired := p.create(100), p.create(100)
+		p.call(p.confirmation(paid)).expect(200, "")
+		p.advance(consentTime)
+		purge := func(events, payments int) {
+			t.Helper()
+			if err := p.server.purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := p.count(`SELECT count(*) FROM events`); n != events {
+				t.Errorf("%d events, want %d", n, events)
+			}
+			if n := p.count(`SELECT count(*) FROM payments`); n != payments {
+				t.Errorf("%d payments, want %d", n, payments)
+			}
+			p.booksAreRight()
+		}
+		if err := p.server.expire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.advance(outbox.Retention - consentTime - time.Second)
+		purge(2, 2)
+		p.advance(time.Second)
+		purge(1, 2)
+		p.advance(consentTime)
+		purge(0, 1)
+		read := func(id string) answer {
+			return p.call(request{method: "GET", path: "/api/payments/" + id, token: p.shopToken()})
+		}
+		read(paid.ID).expect(200, "")
+		read(expired.ID).expect(404, "not_found")
+	})
+}
+
 func TestNoPaymentLeavesItsEndState(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(p *platform) {
@@ -393,6 +431,7 @@ func TestVerifyLedgerNamesThePlantedRow(t *testing.T) {
 		"money without a consent":     `DELETE FROM consents WHERE payment_id = $1`,
 		"a consent to another amount": `UPDATE consents SET amount = amount + 1 WHERE payment_id = $1`,
 		"nobody told":                 `DELETE FROM events WHERE subject = $1`,
+		"told twice":                  `INSERT INTO events SELECT 'x', client_id, type, subject, payload, created_at FROM events WHERE subject = $1`,
 		"another debtor":              `UPDATE payments SET debtor_account = creditor_account WHERE id = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -407,7 +446,7 @@ func TestVerifyLedgerNamesThePlantedRow(t *testing.T) {
 					t.Fatal(err)
 				}
 				var found *ledger.Violation
-				if err := VerifyLedger(t.Context(), p.db); !errors.As(err, &found) || found.ID == "" {
+				if err := VerifyLedger(t.Context(), p.db, p.now()); !errors.As(err, &found) || found.ID == "" {
 					t.Errorf("got %v", err)
 				}
 			})

@@ -232,7 +232,7 @@ func (p *platform) available(a Account) int64 {
 // booksAreRight fails the test when they are not.
 func (p *platform) booksAreRight() {
 	p.t.Helper()
-	if err := VerifyLedger(p.t.Context(), p.db); err != nil {
+	if err := VerifyLedger(p.t.Context(), p.db, p.now()); err != nil {
 		p.t.Error(err)
 	}
 }

@@ -2,8 +2,11 @@ package payments
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/outbox"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
 )
 
@@ -32,13 +35,22 @@ var rules = []ledger.Rule{
 			AND c.user_id = p.payer AND c.debtor_account = p.debtor_account AND c.creditor_account = p.creditor_account
 			AND c.amount = p.amount AND c.currency = p.currency
 		WHERE p.captured > 0 AND c.payment_id IS NULL`},
-	{Name: "a payment that succeeded was told of once", Table: "payments", Query: `
-		SELECT p.id FROM payments p WHERE p.status = 'succeeded' AND 1 <> (
-			SELECT count(*) FROM events e WHERE e.subject = p.id AND e.type = 'payment.succeeded')`},
 }
 
-// VerifyLedger checks that the books are right, from the transfers up. The first
-// row that breaks a rule is a *ledger.Violation.
-func VerifyLedger(ctx context.Context, db *database.DB) error {
-	return ledger.Verify(ctx, db.DB, rules...)
+// toldOnce is the rule that the client was told of each payment that succeeded. An
+// event past its retention may have been deleted. The day before is for clocks that
+// disagree: nobody is to be accused by one.
+func toldOnce(now time.Time) ledger.Rule {
+	kept := now.Add(24*time.Hour - outbox.Retention).UnixMicro()
+	return ledger.Rule{Name: "a payment that succeeded was told of once", Table: "payments", Query: fmt.Sprintf(`
+		SELECT p.id FROM payments p JOIN consents c ON c.payment_id = p.id
+		WHERE p.status = 'succeeded' AND (
+			SELECT count(*) FROM events e WHERE e.subject = p.id AND e.type = 'payment.succeeded')
+			NOT IN (1, CASE WHEN c.used_at > %d THEN 1 ELSE 0 END)`, kept)}
+}
+
+// VerifyLedger checks that the books are right at this time, from the transfers up.
+// The first row that breaks a rule is a *ledger.Violation.
+func VerifyLedger(ctx context.Context, db *database.DB, now time.Time) error {
+	return ledger.Verify(ctx, db.DB, append(rules[:len(rules):len(rules)], toldOnce(now))...)
 }

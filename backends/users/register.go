@@ -40,8 +40,10 @@ func (in registration) user() (User, error) {
 	return u, wrong.Err()
 }
 
-// register takes a registration. The answer, and the work for it, are the same
-// whether the address is known or not: nobody can ask here who has an account.
+// register takes a registration. The answer is the same whether the address is
+// known or not, and so are the steps to it, one hash and one write: nobody can ask
+// here who has an account. That the database needs as long for either write is more
+// than can be promised.
 // It is idempotent by nature, since an address is registered once.
 func (s *Service) register(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")

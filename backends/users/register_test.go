@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
@@ -60,6 +61,45 @@ func TestRegister(t *testing.T) {
 			if strings.Contains(h.logs.String(), secret) {
 				t.Errorf("%q is in the log", secret)
 			}
+		}
+	})
+}
+
+// A known address takes a write as well: it is the part that waits for the disk.
+func TestRegisterWritesForAKnownAddress(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		h := newHarness(t, dsn)
+		looking, err := h.config.DB.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = looking.Close() }()
+		// What changes when somebody else writes: the file's version as this one
+		// connection sees it, or who wrote the row.
+		look := "PRAGMA data_version"
+		if h.config.DB.Dialect == database.Postgres {
+			look = "SELECT string_agg(xmin::text, ' ') FROM users"
+		}
+		seen := func() (mark string) {
+			t.Helper()
+			if err := looking.QueryRowContext(t.Context(), look).Scan(&mark); err != nil {
+				t.Fatal(err)
+			}
+			return mark
+		}
+		token := h.token("shop", "users:create")
+		h.do(token, "POST", "/api/users", body(t))
+		u, err := h.svc.store.byUsername(t.Context(), "grace@navy.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := seen()
+		if h.do(token, "POST", "/api/users", body(t, "name", "Mallory")); seen() == before {
+			t.Error("nothing was written")
+		}
+		if now, err := h.svc.store.byUsername(t.Context(), "grace@navy.example"); err != nil || now != u {
+			t.Errorf("the user changed to %+v, %v", now, err)
 		}
 	})
 }

@@ -52,22 +52,22 @@ func (s store) byUsername(ctx context.Context, username string) (User, error) {
 	return scanUser(s.db.QueryRowContext(ctx, selectUser+"WHERE username = $1", username))
 }
 
-// create inserts the user with a new id, unless the username is taken.
+// create inserts the user with a new id, unless the username is taken; the id is
+// then that of whoever has it. It writes one row either way, and waits for the disk:
+// a registration must not be quicker for an address that is known. The update is of
+// a value by itself.
 func (s store) create(ctx context.Context, u User, now time.Time) (id string, created bool, err error) {
 	fresh, err := uuid.NewV7()
 	if err != nil {
 		return "", false, err
 	}
-	result, err := s.db.ExecContext(ctx, `
+	err = s.db.QueryRowContext(ctx, `
 		INSERT INTO users (id, username, name, email, phone, locale, password_hash, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
-		ON CONFLICT (username) DO NOTHING`,
-		fresh.String(), u.Username, u.Name, u.Email, orNull(u.Phone), u.Locale, u.passwordHash, now.UnixMicro())
-	if err != nil {
-		return "", false, err
-	}
-	rows, err := result.RowsAffected()
-	return fresh.String(), rows == 1, err
+		ON CONFLICT (username) DO UPDATE SET username = excluded.username
+		RETURNING id`,
+		fresh.String(), u.Username, u.Name, u.Email, orNull(u.Phone), u.Locale, u.passwordHash, now.UnixMicro()).Scan(&id)
+	return id, id == fresh.String(), err
 }
 
 // replace gives the user with this username new data and a clean slate of

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // operator runs commands on one database.
@@ -181,7 +184,9 @@ func TestKeyFile(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ dsn, flag, want string }{
 		{"auth.db", "", "auth.key"},
-		{"/var/lib/tollgate/a.db", "", "auth.key"},
+		{"/var/lib/tollgate/a.db", "", "/var/lib/tollgate/a.key"},
+		{"sqlite:/var/lib/a.db", "", "/var/lib/a.key"},
+		{"tokens", "", "tokens.key"},
 		{"auth.db", "/etc/k", "/etc/k"},
 		{"postgres://h/d", "/etc/k", "/etc/k"},
 		{"postgres://h/d", "", ""},
@@ -192,6 +197,41 @@ func TestKeyFile(t *testing.T) {
 			t.Errorf("%q, %q: got %q, %v", c.dsn, c.flag, got, err)
 		}
 	}
+}
+
+// A command with the wrong key file says so, and leaves nothing behind: neither a
+// client that nobody can be, nor a key file that hides what is missing.
+func TestAnotherKeyFileIsRefused(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		dir := t.TempDir()
+		run := func(key string, args ...string) (string, error) {
+			var out bytes.Buffer
+			args = append(args, "--database", dsn, "--secret-file", filepath.Join(dir, key))
+			err := Run(t.Context(), args, Streams{Out: &out, Err: io.Discard})
+			return out.String(), err
+		}
+		add := []string{"client", "add", "--id", "x", "--name", "X", "--kind", "standard", "--grant", "client_credentials", "--scope", "payments:create"}
+		if _, err := run("auth.key", "client", "list"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "other.key"), make([]byte, 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for key, wants := range map[string]string{"missing.key": "missing.key", "other.key": "another master key"} {
+			for _, args := range [][]string{add, {"client", "list"}, {"keys", "rotate"}, {"serve", "--listen", "127.0.0.1:0"}} {
+				if _, err := run(key, args...); err == nil || !strings.Contains(err.Error(), wants) {
+					t.Errorf("%v with %s: %v", args, key, err)
+				}
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "missing.key")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a key file was made: %v", err)
+		}
+		if list, err := run("auth.key", "client", "list"); err != nil || strings.Contains(list, `"x"`) {
+			t.Errorf("a client was registered: %s %v", list, err)
+		}
+	})
 }
 
 func TestHelp(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/open-tollgate/tollgate/backends/auth"
 	"github.com/open-tollgate/tollgate/backends/internal/database"
@@ -18,8 +19,8 @@ type state struct{ database, secretFile *string }
 func (f *flags) state() state {
 	return state{
 		database: f.text("database", "auth.db", "SQLite file, or postgres:// DSN"),
-		secretFile: f.text("secret-file", "", `file with the master key of 32 bytes; made (mode 0600) when missing.
-With SQLite it can be left out: it is then auth.key.
+		secretFile: f.text("secret-file", "", `file with the master key of 32 bytes; made (mode 0600) for a new database.
+With SQLite it can be left out: it is then beside the database, .key for .db.
 With PostgreSQL it has to be told: every instance needs the same file`),
 	}
 }
@@ -32,9 +33,9 @@ func (s state) keyFile() (string, error) {
 	}
 	if database.DialectOf(*s.database) == database.Postgres {
 		return "", errors.New("--secret-file (AUTH_SECRET_FILE) is missing: with PostgreSQL every instance needs the same master key; " +
-			"name its file (it is made when it is not there)")
+			"name its file (it is made for a new database)")
 	}
-	return "auth.key", nil
+	return strings.TrimSuffix(strings.TrimPrefix(*s.database, "sqlite:"), ".db") + ".key", nil
 }
 
 // with opens the registry for one command, whose result is printed as JSON.

@@ -66,17 +66,23 @@ func Publish(ctx context.Context, tx *sql.Tx, dialect database.Dialect, e Event,
 }
 
 func enabledEndpoints(ctx context.Context, tx *sql.Tx, client string) ([]string, error) {
-	rows, err := tx.QueryContext(ctx,
-		`SELECT id FROM webhook_endpoints WHERE client_id = $1 AND disabled_at IS NULL ORDER BY id`, client)
+	ids, err := queryIDs(ctx, tx, `SELECT id FROM webhook_endpoints WHERE client_id = $1 AND disabled_at IS NULL ORDER BY id`, client)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
+	return ids, nil
+}
+
+func queryIDs(ctx context.Context, tx *sql.Tx, query string, args ...any) (ids []string, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = rows.Close() }()
-	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("outbox: %w", err)
+			return nil, err
 		}
 		ids = append(ids, id)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 )
 
 // SigningKey is an ES256 key of the issuer.
@@ -15,6 +16,14 @@ type SigningKey struct {
 	ID         string
 	Private    *ecdsa.PrivateKey
 	ActiveFrom time.Time // when it starts to sign; it is published from the moment it exists
+}
+
+// HasSigningKeys tells whether there is a key in the database, which only the
+// master key that sealed it opens.
+func HasSigningKeys(ctx context.Context, db *database.DB) (bool, error) {
+	var n int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM signing_keys`).Scan(&n)
+	return n > 0, unavailable(err)
 }
 
 // AddSigningKey keeps a key, sealed.

@@ -47,14 +47,20 @@ func New(master []byte) (*Vault, error) {
 	return &Vault{master: append([]byte(nil), master...)}, nil
 }
 
-// Load reads the master key from a file, and makes the file with a new key (mode
-// 0600) when it is missing.
+// LoadOrMake is Load, but makes the file with a new key (mode 0600) when it is missing.
+func LoadOrMake(path string) (*Vault, error) {
+	if path != "" {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	return Load(path)
+}
+
+// Load reads the master key from a file.
 func Load(path string) (*Vault, error) {
 	if path == "" {
 		return nil, errors.New("no file for the master key given (--secret-file)")
-	}
-	if err := create(path); err != nil {
-		return nil, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {

@@ -68,7 +68,7 @@ func TestLoad(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range hashes {
 		group.Go(func() {
-			v, err := Load(path)
+			v, err := LoadOrMake(path)
 			if err != nil {
 				t.Error(err)
 				return
@@ -99,7 +99,7 @@ func TestLoadRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"", short, open, filepath.Join(dir, "none", "file")} {
-		if _, err := Load(path); err == nil {
+		if _, err := LoadOrMake(path); err == nil {
 			t.Errorf("%q was taken", path)
 		}
 	}

@@ -1,0 +1,56 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+)
+
+// Retention is how long an event is kept: ten times as long as it is tried to
+// deliver it, so that a client's questions can still be answered.
+const Retention = 30 * 24 * time.Hour
+
+// purgeBatch bounds one deletion, so that it holds no lock for long.
+const purgeBatch = 200
+
+// Purge deletes events that are past their time, with their deliveries, whatever
+// became of these. One that still waits for an endpoint that is on stays until it
+// has been tried to the end.
+func Purge(ctx context.Context, db *database.DB, now time.Time) error {
+	for {
+		deleted, err := purgeSome(ctx, db, now.Add(-Retention))
+		if err != nil {
+			return fmt.Errorf("outbox: purge: %w", err)
+		}
+		if deleted < purgeBatch {
+			return nil
+		}
+	}
+}
+
+func purgeSome(ctx context.Context, db *database.DB, before time.Time) (deleted int, err error) {
+	err = db.InTx(ctx, func(tx *sql.Tx) error {
+		ids, err := queryIDs(ctx, tx, `
+			SELECT e.id FROM events e WHERE e.created_at <= $1 AND NOT EXISTS (
+				SELECT 1 FROM webhook_deliveries d JOIN webhook_endpoints p ON p.id = d.endpoint_id
+				WHERE d.event_id = e.id AND d.state = 'pending' AND p.disabled_at IS NULL)
+			ORDER BY e.created_at LIMIT $2`, before.UnixMicro(), purgeBatch)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM webhook_deliveries WHERE event_id = $1`, id); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM events WHERE id = $1`, id); err != nil {
+				return err
+			}
+		}
+		deleted = len(ids)
+		return nil
+	})
+	return deleted, err
+}
