@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync"
@@ -36,6 +37,7 @@ type call struct {
 	mu    sync.Mutex
 	jtis  int
 	cause error // what the library refused for
+	away  bool  // the store failed while the caller waited
 }
 
 type callKey struct{}
@@ -60,6 +62,23 @@ func (c *call) refused(err error) {
 	if c.cause == nil {
 		c.cause = err
 	}
+}
+
+// noteStore remembers that the store failed, and passes its error on. A caller who
+// hung up has failed it himself: that does not count.
+func (c *call) noteStore(ctx context.Context, err error) error {
+	if errors.Is(err, store.ErrUnavailable) && ctx.Err() == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.away = true
+	}
+	return err
+}
+
+func (c *call) storeFailed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away
 }
 
 // nextJTI tells what the next consumed jti belongs to: the library says only the

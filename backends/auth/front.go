@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -78,8 +79,9 @@ func checkParameters(form url.Values) error {
 		if len(values) != 1 {
 			return refusal.New(goidc.ErrorCodeInvalidRequest, "A parameter is there more than once.")
 		}
-		if len(values[0]) > maxParameter || !utf8.ValidString(values[0]) || !utf8.ValidString(name) {
-			return refusal.New(goidc.ErrorCodeInvalidRequest, "A parameter is too long or not UTF-8.")
+		if len(values[0]) > maxParameter || !utf8.ValidString(values[0]) || !utf8.ValidString(name) ||
+			strings.ContainsRune(values[0], 0) {
+			return refusal.New(goidc.ErrorCodeInvalidRequest, "A parameter is too long, or not text in UTF-8.")
 		}
 	}
 	return nil

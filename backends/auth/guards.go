@@ -15,8 +15,9 @@ import (
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
 )
 
-// challengeS256 is a SHA-256 in base64url (RFC 7636 section 4.2).
-var challengeS256 = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
+// hashS256 is a SHA-256 in base64url: a code_challenge (RFC 7636 section 4.2) or
+// the thumbprint of a key (RFC 9449 section 10).
+var hashS256 = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // maxEcho bounds what comes back to the client as it sent it.
 const maxEcho = 1024
@@ -26,11 +27,13 @@ const maxEcho = 1024
 func (s *Server) guardPushed(ctx context.Context, as *goidc.AuthnSession, _ *goidc.Client) error {
 	invalid := func(description string) error { return refusal.New(goidc.ErrorCodeInvalidRequest, description) }
 	switch p := as.AuthorizationParameters; {
-	case p.CodeChallengeMethod != goidc.CodeChallengeMethodSHA256 || !challengeS256.MatchString(p.CodeChallenge):
+	case p.CodeChallengeMethod != goidc.CodeChallengeMethodSHA256 || !hashS256.MatchString(p.CodeChallenge):
 		// Without a method it would be plain (RFC 7636 section 4.3).
 		return invalid("PKCE is required: code_challenge_method S256 and its code_challenge.")
 	case p.ResponseMode != "" && p.ResponseMode != goidc.ResponseModeQuery:
 		return invalid("Only response_mode query is supported.")
+	case p.DPoPJKT != "" && !hashS256.MatchString(p.DPoPJKT):
+		return invalid("dpop_jkt is not the SHA-256 thumbprint of a key.")
 	case p.RequestObject != "":
 		return invalid("Request objects are not supported.")
 	case p.IDTokenHint != "":

@@ -33,6 +33,17 @@ func (m managers) GrantByRefreshToken(ctx context.Context, token string) (*goidc
 	return m.Store.GrantByRefreshToken(ctx, token)
 }
 
+// SaveGrant keeps a code that the store alone has failed: the library revokes its
+// grant on any error, and the client, which was told to try again, would find it
+// spent. A code that was consumed is revoked in any case.
+func (m managers) SaveGrant(ctx context.Context, g *goidc.Grant) error {
+	c := callOf(ctx)
+	if g.RevokedAt != 0 && g.AuthCode != "" && c.storeFailed() {
+		return m.RevokeConsumed(ctx, g)
+	}
+	return c.noteStore(ctx, m.Store.SaveGrant(ctx, g))
+}
+
 // Client gives a registered client. All that depends on the kind is decided
 // here, from the registration, and nothing of it can be asked for in a request.
 func (m managers) Client(ctx context.Context, id string) (*goidc.Client, error) {
@@ -87,7 +98,7 @@ func (m managers) verifySecret(_ context.Context, stored, presented string) erro
 // consumeJTI keeps assertions and proofs, and the clients, apart.
 func (m managers) consumeJTI(ctx context.Context, jti string) error {
 	c := callOf(ctx)
-	return m.ConsumeJTI(ctx, c.nextJTI(), c.clientID, jti, jtiKept)
+	return c.noteStore(ctx, m.ConsumeJTI(ctx, c.nextJTI(), c.clientID, jti, jtiKept))
 }
 
 var errNoRegistration = errors.New("clients are registered by the operator's command only")

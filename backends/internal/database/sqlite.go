@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 
 	_ "modernc.org/sqlite" // the "sqlite" driver, without cgo
 )
@@ -46,7 +48,9 @@ func connectSQLite(ctx context.Context, path string, options url.Values) (*sql.D
 	// WAL lets readers go on beside the one writer; a few connections serve them all.
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
-	if err := db.PingContext(ctx); err != nil {
+	// Where several connect to a new file, one puts the write-ahead log in place and
+	// the others can be told that it is busy, without the wait of busy_timeout.
+	if err := retry(ctx, func() error { return db.PingContext(ctx) }); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -59,10 +63,22 @@ func sqliteDSN(path string, options url.Values) string {
 	return file.String()
 }
 
+// creating keeps this process's connections away from a file that is being made.
+var creating sync.Mutex
+
 // createPrivate makes the file, if it is missing, for its owner alone: SQLite would
 // leave that to the umask. The write-ahead log beside it gets the file's mode.
+//
+// A file that is there is not opened, and nobody connects meanwhile to a new one:
+// to close a file takes away the locks that this process has on it (POSIX fcntl),
+// those of SQLite too.
 func createPrivate(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the operator names it
+	creating.Lock()
+	defer creating.Unlock()
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // #nosec G304 -- the operator names it
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// maxTries bounds how often InTx runs a transaction that the database asks to run again.
+// maxTries bounds how often something runs that the database asks to run again.
 const maxTries = 10
 
 // InTx runs fn in one transaction: committed when fn gives nil, rolled back
@@ -23,8 +23,12 @@ const maxTries = 10
 // An error of the commit itself leaves the outcome unknown (the connection may
 // have died behind it): callers that move money retry under an idempotency key.
 func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return retry(ctx, func() error { return db.inTxOnce(ctx, fn) })
+}
+
+func retry(ctx context.Context, fn func() error) error {
 	for try := 1; ; try++ {
-		err := db.inTxOnce(ctx, fn)
+		err := fn()
 		if err == nil || !retryable(err) || try == maxTries {
 			return err
 		}

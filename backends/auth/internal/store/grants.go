@@ -97,6 +97,13 @@ func (s *Store) revoke(ctx context.Context, g *goidc.Grant) error {
 	return unavailable(err)
 }
 
+// RevokeConsumed is revoke for a grant whose code was consumed; another one stays.
+func (s *Store) RevokeConsumed(ctx context.Context, g *goidc.Grant) error {
+	_, err := s.write(context.WithoutCancel(ctx), `UPDATE grants SET revoked_at = $1, refresh_sealed = NULL
+		WHERE id = $2 AND revoked_at = 0 AND code_consumed_at <> 0`, s.now().UnixMicro(), g.ID)
+	return unavailable(err)
+}
+
 // Grant gives a grant by its id.
 func (s *Store) Grant(ctx context.Context, id string) (*goidc.Grant, error) {
 	g, _, err := s.grant(ctx, "id = $1", id)

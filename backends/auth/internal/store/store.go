@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
@@ -86,7 +88,14 @@ func (s *Store) write(ctx context.Context, query string, args ...any) (changed i
 }
 
 // one reads a single row; no row is goidc.ErrNotFound.
+// So is what PostgreSQL takes for no text and reports as its own failure: nothing
+// that is stored has such a key.
 func (s *Store) one(ctx context.Context, dest []any, query string, args ...any) error {
+	for _, arg := range args {
+		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.ContainsRune(text, 0)) {
+			return goidc.ErrNotFound
+		}
+	}
 	err := s.db.QueryRowContext(ctx, query, args...).Scan(dest...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return goidc.ErrNotFound
