@@ -6,6 +6,7 @@ package tollgate
 import (
 	_ "github.com/open-tollgate/tollgate/caddymodules/accesstoken" // who calls
 	_ "github.com/open-tollgate/tollgate/caddymodules/api"         // the API that all of it is about
+	_ "github.com/open-tollgate/tollgate/caddymodules/command"     // what operators do from the command line
 	_ "github.com/open-tollgate/tollgate/caddymodules/ratelimit"   // how much
 	_ "github.com/open-tollgate/tollgate/caddymodules/require"     // what they may do
 	_ "github.com/open-tollgate/tollgate/caddymodules/seamless"    // listeners that a reload does not interrupt

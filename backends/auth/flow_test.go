@@ -79,6 +79,9 @@ func TestFAPI2ClientWalksTheWholeFlow(t *testing.T) {
 	if age := time.Since(time.Unix(int64(claims["auth_time"].(float64)), 0)); age < 0 || age > time.Minute {
 		t.Errorf("auth_time is %v ago", age)
 	}
+	if grant, _ := claims["grant_id"].(string); grant == "" {
+		t.Error("access token: no grant_id to revoke it by")
+	}
 	id := w.claimsOf(tokens.text("id_token"))
 	if id["sub"] != aliceID || id["aud"] != "finance" || id["nonce"] != "n-1" || id["acr"] != acrPassword || id["auth_time"] == nil {
 		t.Errorf("ID token: %v", id)
@@ -89,7 +92,7 @@ func TestFAPI2ClientWalksTheWholeFlow(t *testing.T) {
 		t.Error("the refresh token was rotated") // FAPI 2.0 section 5.3.2.1
 	}
 	again := w.claimsOf(fresh.text("access_token"))
-	if again["jti"] == claims["jti"] || !reflect.DeepEqual(again["cnf"], jkt) || again["auth_time"] != claims["auth_time"] {
+	if again["jti"] == claims["jti"] || again["grant_id"] != claims["grant_id"] || !reflect.DeepEqual(again["cnf"], jkt) || again["auth_time"] != claims["auth_time"] {
 		t.Errorf("refreshed token: %v", again)
 	}
 }

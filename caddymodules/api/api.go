@@ -55,6 +55,7 @@ type Handler struct {
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
+	app              *tollgate.App
 	hasToken         bool
 	chain            caddyhttp.Handler
 	reserved         *identity.List
@@ -92,7 +93,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if h.reserved, err = identity.New(h.Strip...); err != nil {
+	if h.reserved, err = identity.New(slices.Concat(h.Strip, h.app.CertificateHeaders())...); err != nil {
 		return fmt.Errorf("api %s: strip %w", h.Name, err)
 	}
 	if err := tollgate.Register(ctx, requests, durations); err != nil {
@@ -112,15 +113,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // claimName has to run before the routes are set up, which takes their JSON away.
 func (h *Handler) claimName(ctx caddy.Context) error {
-	app, err := tollgate.FromContext(ctx)
-	if err != nil {
+	var err error
+	if h.app, err = tollgate.FromContext(ctx); err != nil {
 		return err
 	}
 	definition, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	return app.ClaimAPI(h.Name, string(definition))
+	return h.app.ClaimAPI(h.Name, string(definition))
 }
 
 // Validate refuses an API that would let through what nobody meant to.
@@ -169,6 +170,7 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 	if p := h.admit(r); p != nil {
 		return p
 	}
+	h.app.TakeCertificate(r)
 	h.reserved.Strip(r.Header)
 	identity.SealConnection(r.Header, h.WebSocket && r.Method == http.MethodGet)
 	// Trailers arrive after everything here has judged. A backend may read one as a

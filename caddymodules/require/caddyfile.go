@@ -2,7 +2,9 @@ package require
 
 import (
 	"slices"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -18,10 +20,16 @@ func init() {
 //	require [<matcher>] {
 //		scope <scope>...
 //		claim <name> <value>...
+//		authorization_details <type>...
+//		acr <value>...
+//		max_age <duration>
 //		sender_constrained
+//		dpop
+//		mtls
 //	}
 //
-// All that is listed has to hold: every scope, and of each claim one of its values.
+// All that is listed has to hold: every scope, every type of authorization_details, of
+// each claim one of its values, and one of the acr values.
 // Where several require directives match a request, all of them apply.
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // the directive's name
@@ -49,27 +57,56 @@ func (h *Handler) parseOption(d httpcaddyfile.Helper) error {
 	values := d.RemainingArgs()
 	switch option {
 	case "scope":
-		return h.parseScopes(d, values)
+		return parseWords(d, values, &h.Scopes)
+	case "authorization_details":
+		return parseWords(d, values, &h.AuthorizationDetails)
+	case "acr":
+		if h.ACR != nil {
+			return d.Err("require: acr is there twice: it lists values of which one will do")
+		}
+		return parseWords(d, values, &h.ACR)
+	case "max_age":
+		return h.parseMaxAge(d, values)
 	case "claim":
 		return h.parseClaim(d, values)
 	case "sender_constrained":
+		return parseConstraint(d, values, &h.SenderConstrained)
+	case "dpop":
+		return parseConstraint(d, values, &h.DPoP)
+	case "mtls":
 		if len(values) > 0 {
 			return d.ArgErr()
 		}
-		return h.parseSenderConstrained(d)
+		h.MTLS = true
+		return nil
 	default:
 		return d.Errf("require: unknown option %q", option)
 	}
 }
 
-func (h *Handler) parseScopes(d httpcaddyfile.Helper, values []string) error {
+func parseWords(d httpcaddyfile.Helper, values []string, words *[]string) error {
 	if len(values) == 0 {
 		return d.ArgErr()
 	}
-	if bad := slices.IndexFunc(values, func(scope string) bool { return !validScope(scope) }); bad >= 0 {
-		return d.Errf("require: scope %q: %w", values[bad], errScope)
+	if bad := slices.IndexFunc(values, func(word string) bool { return !validWord(word) }); bad >= 0 {
+		return d.Errf("require: %q: %w", values[bad], errWord)
 	}
-	h.Scopes = append(h.Scopes, values...)
+	*words = append(*words, values...)
+	return nil
+}
+
+func (h *Handler) parseMaxAge(d httpcaddyfile.Helper, values []string) error {
+	if len(values) != 1 {
+		return d.ArgErr()
+	}
+	if h.MaxAge != 0 {
+		return d.Err("require: max_age is there twice")
+	}
+	age, err := caddy.ParseDuration(values[0])
+	if err != nil || age < time.Second || age%time.Second != 0 {
+		return d.Errf("%w, here %q", errMaxAge, values[0])
+	}
+	h.MaxAge = caddy.Duration(age)
 	return nil
 }
 
@@ -88,7 +125,11 @@ func (h *Handler) parseClaim(d httpcaddyfile.Helper, values []string) error {
 	return nil
 }
 
-func (h *Handler) parseSenderConstrained(d httpcaddyfile.Helper) error {
+// parseConstraint reads one of those that DPoP can meet.
+func parseConstraint(d httpcaddyfile.Helper, values []string, wanted *bool) error {
+	if len(values) > 0 {
+		return d.ArgErr()
+	}
 	app, err := tollgate.FromOptions(d)
 	if err != nil {
 		return err
@@ -96,6 +137,6 @@ func (h *Handler) parseSenderConstrained(d httpcaddyfile.Helper) error {
 	if len(app.Origins) == 0 {
 		return d.WrapErr(errNoOrigin)
 	}
-	h.SenderConstrained = true
+	*wanted = true
 	return nil
 }

@@ -1,29 +1,29 @@
-// Package require is the Caddy handler that decides what a caller may do: which
-// scopes and claims a request's access token must have.
+// Package require is the Caddy handler that decides what a caller may do: what
+// a request's access token must allow, how it must be bound to its sender, and how its
+// user must have authenticated.
 package require
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
-	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/problem"
-	"github.com/open-tollgate/tollgate/internal/token"
 )
 
 func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-var errNoOrigin = errors.New("require: sender_constrained needs an origin in the tollgate global option: without it no token could satisfy it")
+var errNoOrigin = errors.New("require: sender_constrained and dpop need an origin in the tollgate global option: without it there is no DPoP. Where certificates alone will do, say mtls")
+
+var errMaxAge = errors.New("require: max_age is in whole seconds, at least one")
 
 // Handler authorizes. All of its conditions have to hold, and those of every other
 // require that the request passes.
@@ -32,8 +32,20 @@ type Handler struct {
 	Scopes []string `json:"scopes,omitempty"`
 	// Claims must each be, or contain, one of the values, compared exactly.
 	Claims map[string][]string `json:"claims,omitempty"`
-	// SenderConstrained wants a token that is of use only to whom it was issued (RFC 9449).
+	// SenderConstrained wants a token that is of use only to whom it was issued,
+	// by whichever of the two ways that follow.
 	SenderConstrained bool `json:"sender_constrained,omitempty"`
+	// DPoP wants a token that is bound to a key of the caller's by DPoP (RFC 9449).
+	DPoP bool `json:"dpop,omitempty"`
+	// MTLS wants a token that is bound to the caller's certificate (RFC 8705).
+	MTLS bool `json:"mtls,omitempty"`
+	// ACR lists the authentication context classes of which the token has to name one (RFC 9470).
+	ACR []string `json:"acr,omitempty"`
+	// MaxAge is how long ago the user may have authenticated, in whole seconds (RFC 9470).
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+	// AuthorizationDetails are types, of each of which the token must have one (RFC 9396).
+	// What is in it is the service's to judge.
+	AuthorizationDetails []string `json:"authorization_details,omitempty"`
 
 	api        string
 	algorithms string // of DPoP proofs, for challenges
@@ -54,27 +66,37 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if h.algorithms = app.ProofAlgorithms(); h.SenderConstrained && h.algorithms == "" {
+	if h.algorithms = app.ProofAlgorithms(); (h.SenderConstrained || h.DPoP) && h.algorithms == "" {
 		return errNoOrigin
 	}
 	h.api = api.APIName()
 	return tollgate.Register(ctx, tollgate.Decisions)
 }
 
-// Validate refuses a require that requires nothing.
+// Validate refuses a require that requires nothing, or what no token could have.
 func (h *Handler) Validate() error {
-	if len(h.Scopes) == 0 && len(h.Claims) == 0 && !h.SenderConstrained {
+	if h.empty() {
 		return errors.New("require: empty, which would allow everything")
 	}
-	if slices.ContainsFunc(h.Scopes, func(scope string) bool { return !validScope(scope) }) {
-		return fmt.Errorf("require: scope: %w", errScope)
+	for option, words := range map[string][]string{"scope": h.Scopes, "acr": h.ACR, "authorization_details": h.AuthorizationDetails} {
+		if slices.ContainsFunc(words, func(word string) bool { return !validWord(word) }) {
+			return fmt.Errorf("require: %s: %w", option, errWord)
+		}
 	}
 	for name, values := range h.Claims {
 		if len(values) == 0 {
 			return fmt.Errorf("require: claim %s has no value", name)
 		}
 	}
+	if age := time.Duration(h.MaxAge); age < 0 || age%time.Second != 0 {
+		return errMaxAge
+	}
 	return nil
+}
+
+func (h *Handler) empty() bool {
+	return len(h.constraints()) == 0 && len(h.Scopes) == 0 && len(h.AuthorizationDetails) == 0 &&
+		len(h.Claims) == 0 && len(h.ACR) == 0 && h.MaxAge == 0
 }
 
 // ServeHTTP denies the request, or passes it on.
@@ -83,54 +105,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok { // the configuration checks make this impossible; were they wrong, nobody gets in
 		return problem.New(http.StatusInternalServerError, "internal_error", "").WithReason("no_token_known")
 	}
-	if denial := h.judge(t); denial != nil {
+	if denial := h.judge(t, time.Now()); denial != nil {
 		tollgate.Decisions.WithLabelValues(h.api, tollgate.Denied, denial.Reason).Inc()
 		return denial
 	}
 	return next.ServeHTTP(w, r)
-}
-
-func (h *Handler) judge(t *token.Token) *problem.Problem {
-	if h.SenderConstrained && !t.Confirmation.Bound() {
-		return h.notSenderConstrained()
-	}
-	if slices.ContainsFunc(h.Scopes, func(scope string) bool { return !t.HasScope(scope) }) {
-		return access.InsufficientScope(t, h.Scopes)
-	}
-	for name, values := range h.Claims {
-		if value, _ := t.Claim(name); !matches(value, values) {
-			return access.ClaimMismatch(name)
-		}
-	}
-	return nil
-}
-
-// matches compares a claim with the values that are wanted: an array has to contain one.
-func matches(claim any, wanted []string) bool {
-	switch claim := claim.(type) {
-	case string:
-		return slices.Contains(wanted, claim)
-	case json.Number:
-		return slices.Contains(wanted, claim.String())
-	case bool:
-		return slices.Contains(wanted, strconv.FormatBool(claim))
-	case []any:
-		return slices.ContainsFunc(claim, func(element any) bool {
-			_, nested := element.([]any)
-			return !nested && matches(element, wanted)
-		})
-	default:
-		return false
-	}
-}
-
-// notSenderConstrained asks for another token rather than for another permission:
-// that is a 401 (RFC 6750 section 3.1), with the scheme that would do.
-func (h *Handler) notSenderConstrained() *problem.Problem {
-	challenge := problem.NewChallenge("DPoP").With("error", "invalid_token").
-		With("error_description", "A sender-constrained access token is required").With("algs", h.algorithms)
-	return problem.New(http.StatusUnauthorized, "invalid_token", "This request needs a sender-constrained access token.").
-		WithReason(tollgate.NotSenderConstrained).WithHeader("WWW-Authenticate", challenge.String())
 }
 
 // Interface guards.

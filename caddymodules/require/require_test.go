@@ -3,6 +3,9 @@ package require
 import (
 	"encoding/json"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/open-tollgate/tollgate/internal/token"
 )
@@ -16,7 +19,10 @@ func TestJudge(t *testing.T) {
 			"object": map[string]any{"gold": true}, "null": nil,
 		},
 	}
+	now := time.Unix(1_800_000_000, 0)
+	strong := &token.Token{ACR: "gold", AuthTime: now.Add(-time.Minute), Scopes: []string{"a"}, Details: []token.Detail{{Type: "payment"}, {Type: "account"}}}
 	bound := &token.Token{Confirmation: token.Confirmation{JKT: "k"}, Scopes: []string{"a"}}
+	certified := &token.Token{Confirmation: token.Confirmation{X5TS256: "t"}}
 	claim := func(name string, values ...string) Handler {
 		return Handler{Claims: map[string][]string{name: values}}
 	}
@@ -45,9 +51,24 @@ func TestJudge(t *testing.T) {
 		{"unbound", Handler{SenderConstrained: true}, plain, 401, "not_sender_constrained"},
 		{"bound", Handler{SenderConstrained: true, Scopes: []string{"a"}}, bound, 0, ""},
 		{"bound without scope", Handler{SenderConstrained: true, Scopes: []string{"z"}}, bound, 403, "insufficient_scope"},
+		{"bound by DPoP", Handler{DPoP: true}, bound, 0, ""},
+		{"not bound by DPoP", Handler{DPoP: true}, plain, 401, "not_sender_constrained"},
+		{"bound by DPoP, not by a certificate", Handler{MTLS: true}, bound, 401, "not_sender_constrained"},
+		{"bound by a certificate", Handler{MTLS: true, SenderConstrained: true}, certified, 0, ""},
+		{"bound by a certificate, not by DPoP", Handler{MTLS: true, DPoP: true}, certified, 401, "not_sender_constrained"},
+		{"both details", Handler{AuthorizationDetails: []string{"account", "payment"}}, strong, 0, ""},
+		{"one of the details", Handler{AuthorizationDetails: []string{"payment", "card"}}, strong, 403, "insufficient_details"},
+		{"no details", Handler{AuthorizationDetails: []string{"payment"}}, plain, 403, "insufficient_details"},
+		{"one of the classes", Handler{ACR: []string{"silver", "gold"}}, strong, 0, ""},
+		{"another class", Handler{ACR: []string{"platinum"}}, strong, 401, "insufficient_user_authentication"},
+		{"no class", Handler{ACR: []string{"gold"}}, plain, 401, "insufficient_user_authentication"},
+		{"recent", Handler{MaxAge: caddy.Duration(time.Minute)}, strong, 0, ""},
+		{"long ago", Handler{MaxAge: caddy.Duration(59 * time.Second)}, strong, 401, "insufficient_user_authentication"},
+		{"nobody knows when", Handler{MaxAge: caddy.Duration(time.Hour)}, plain, 401, "insufficient_user_authentication"},
+		{"no login for what is refused anyhow", Handler{ACR: []string{"platinum"}, Scopes: []string{"z"}}, strong, 403, "insufficient_scope"},
 	}
 	for _, test := range tests {
-		denial := test.handler.judge(test.token)
+		denial := test.handler.judge(test.token, now)
 		switch {
 		case denial == nil && test.status != 0:
 			t.Errorf("%s passes", test.name)
@@ -57,13 +78,13 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestValidScope(t *testing.T) {
+func TestValidWord(t *testing.T) {
 	t.Parallel()
-	for scope, want := range map[string]bool{
+	for word, want := range map[string]bool{
 		"payments:read": true, "https://x.test/a~b!": true, "": false, "a b": false, "a\"b": false, `a\b`: false, "é": false, "a\n": false,
 	} {
-		if validScope(scope) != want {
-			t.Errorf("%q: %v", scope, !want)
+		if validWord(word) != want {
+			t.Errorf("%q: %v", word, !want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package tollgate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
 func init() {
@@ -34,11 +36,22 @@ type App struct {
 	Origins []string `json:"origins,omitempty"`
 	// Issuers are those whose tokens are accepted.
 	Issuers []*Issuer `json:"issuers,omitempty"`
+	// ClientCertificate is how trusted proxies hand client certificates on. Left out, there
+	// are none but those of TLS with this edge.
+	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
+	// Failures limit bad tokens by client address; left out, with the defaults.
+	Failures *Failures `json:"failures,omitempty"`
+	// Revocations are followed in Redis; left out, with the defaults. Without Redis there
+	// are none.
+	Revocations *Revocations `json:"revocations,omitempty"`
 
-	redis  redis.UniversalClient
-	proofs *dpop.Verifier // nil: no origin, no DPoP
-	logger *zap.Logger
-	cancel context.CancelFunc
+	redis        redis.UniversalClient
+	proofs       *dpop.Verifier // nil: no origin, no DPoP
+	logger       *zap.Logger
+	certificates access.ClientCertificates
+	failures     *access.Failures     // nil: not limited
+	revocations  *revocation.Follower // nil: no Redis to follow
+	cancel       context.CancelFunc
 
 	releases []func()
 	apis     map[string]string // definition by name
@@ -81,13 +94,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
+	var err error
+	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
+		return err
+	}
 	if err := a.provisionRedis(); err != nil {
+		return err
+	}
+	if err := a.provisionRevocations(ctx); err != nil {
 		return err
 	}
 	if err := a.provisionIssuers(); err != nil {
 		return err
 	}
 	if err := a.provisionProofs(); err != nil {
+		return err
+	}
+	if err := a.provisionFailures(ctx); err != nil {
 		return err
 	}
 	return Register(ctx, keysetCollector{a})
@@ -114,6 +137,9 @@ func (a *App) Start() error {
 	for _, issuer := range a.Issuers {
 		issuer.keys.Start(context.Background()) // ends when no configuration wants these keys
 	}
+	if a.revocations != nil {
+		a.revocations.Start(context.Background()) // ends when no configuration wants it
+	}
 	if a.redis != nil {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -135,7 +161,7 @@ func (a *App) Stop() error {
 
 // Cleanup gives back what was taken from the pools, also after a failed Provision.
 func (a *App) Cleanup() error {
-	for _, release := range a.releases {
+	for _, release := range slices.Backward(a.releases) { // who uses Redis goes before Redis
 		release()
 	}
 	a.releases = nil

@@ -53,11 +53,23 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			jwks_uri   <url>
 //			leeway     <duration>
 //		}
+//		client_certificate header <name> rfc9440|pem from <cidr>...
+//		failures off | {
+//			burst    <number>
+//			interval <duration>
+//		}
+//		revocations {
+//			stale   closed | open
+//			max_age <duration>
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
 // default, is this process's memory. origin is where callers reach this edge: what a
 // DPoP proof has to name. issuer can be there several times.
+// client_certificate is for proxies in front that end the clients' TLS. failures limits
+// how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
+// asked what is revoked.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -72,6 +84,12 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseOrigins(d)
 		case "issuer":
 			err = a.parseIssuer(d)
+		case "revocations":
+			err = a.parseRevocations(d)
+		case "failures":
+			err = a.parseFailures(d)
+		case "client_certificate":
+			err = a.parseCertificate(d)
 		default:
 			err = d.Errf("tollgate: unknown option %q", d.Val())
 		}

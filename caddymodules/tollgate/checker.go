@@ -23,7 +23,7 @@ func (a *App) Checker(api string, issuerURLs, audiences []string) (*access.Check
 	if err != nil {
 		return nil, err
 	}
-	checker := &access.Checker{Tokens: tokens, Proofs: a.proofs}
+	checker := &access.Checker{Tokens: tokens, Proofs: a.proofs, Certificate: certificateOf, Failures: a.failures}
 	a.checkers[api] = checker
 	return checker, nil
 }

@@ -25,18 +25,15 @@ var Decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help: "Decisions about access tokens, by API, result and reason.",
 }, []string{"api", "result", "reason"})
 
-// NotSenderConstrained is why a require denies a token that anybody could use.
-const NotSenderConstrained = "not_sender_constrained"
-
 // denials are what a require can say.
-var denials = []string{access.ScopeMissing, access.ClaimRefused, NotSenderConstrained}
+var denials = []string{access.Unconstrained, access.ScopeMissing, access.DetailsMissing, access.ClaimRefused, access.StepUpWanted}
 
 // PrepareDecisions makes all series of an API, so that each starts at zero: a rate does
 // not see the first of a series that appears with it.
 func PrepareDecisions(api string) {
 	Decisions.WithLabelValues(api, Accepted, access.Accepted)
 	for _, reason := range access.Reasons() {
-		if reason != access.Accepted && reason != access.DetailsMissing && !slices.Contains(denials, reason) {
+		if reason != access.Accepted && !slices.Contains(denials, reason) {
 			Decisions.WithLabelValues(api, Refused, reason)
 		}
 	}

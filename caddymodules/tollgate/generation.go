@@ -21,12 +21,21 @@ func (a *App) takeOver() { newest.Store(a) }
 // is about to end, or a reload has failed half way.
 func (a *App) handBack() { newest.CompareAndSwap(a, nil) }
 
+// deciding gives the app whose word counts: the newest that runs, or this one if it is
+// as new.
+func (a *App) deciding() *App {
+	if now := newest.Load(); now != nil && now.generation > a.generation {
+		return now
+	}
+	return a
+}
+
 // Current gives the checker to use for an API of this app's configuration. The own
 // one is used unless a newer configuration runs and has another for that API. It is
 // nil when the API is gone.
 func (a *App) Current(api string, own *access.Checker) *access.Checker {
-	now := newest.Load()
-	if now == nil || now == a || now.generation < a.generation {
+	now := a.deciding()
+	if now == a {
 		return own
 	}
 	if checker, ok := now.checkers[api]; ok {

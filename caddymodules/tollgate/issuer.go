@@ -116,9 +116,10 @@ func (a *App) loadVerifier(issuers []*Issuer) (*token.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := string(rules)
+	revoked, source := a.revoked()
+	key := string(rules) + source
 	pooled, _, err := verifiers.LoadOrNew(key, func() (caddy.Destructor, error) {
-		config := token.Config{}
+		config := token.Config{Revocations: revoked}
 		for _, issuer := range issuers {
 			config.Issuers = append(config.Issuers, issuer.settings(issuer.keys))
 		}

@@ -112,6 +112,19 @@ func withoutURL(err error) error {
 	return err
 }
 
+// NewRedis makes a client of its own for a URL as the redis option takes it. It dials
+// when it is first used.
+func NewRedis(raw string) (redis.UniversalClient, error) {
+	if raw == "" || raw == redisOff {
+		return nil, errors.New("no redis URL")
+	}
+	construct, err := parseRedis(raw)
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return construct(), nil
+}
+
 // loadRedis takes the client from the pool, or makes it.
 func loadRedis(raw string) (redis.UniversalClient, error) {
 	client, _, err := redisClients.LoadOrNew(raw, func() (caddy.Destructor, error) {

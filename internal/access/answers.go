@@ -4,16 +4,19 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/open-tollgate/tollgate/internal/dpop"
 	"github.com/open-tollgate/tollgate/internal/problem"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
 
-// The error codes of RFC 6750 section 3.1 and RFC 9449 section 7.1.
+// The error codes of RFC 6750 section 3.1, RFC 9449 section 7.1 and RFC 9470 section 3.
 const (
-	invalidRequest    = "invalid_request"
-	invalidToken      = "invalid_token"
-	invalidProof      = "invalid_dpop_proof"
-	insufficientScope = "insufficient_scope"
+	invalidRequest             = "invalid_request"
+	invalidToken               = "invalid_token"
+	invalidProof               = "invalid_dpop_proof"
+	useNonce                   = "use_dpop_nonce"
+	insufficientScope          = "insufficient_scope"
+	insufficientAuthentication = "insufficient_user_authentication"
 )
 
 // challenge makes a challenge of the scheme; code and description may be empty.
@@ -73,6 +76,16 @@ func (c *Checker) invalidProof(reason string) *problem.Problem {
 	return c.refuse(p, dpopScheme, invalidProof, "")
 }
 
+// nonceWanted hands out the nonce that the next proof has to bear (RFC 9449 section 9).
+// No cache may hand it to somebody else.
+func (c *Checker) nonceWanted() *problem.Problem {
+	p := problem.New(http.StatusUnauthorized, useNonce, "The DPoP proof has to bear the nonce of the DPoP-Nonce header.").
+		WithReason(string(dpop.NonceWanted)).
+		WithHeader("DPoP-Nonce", c.Proofs.Nonce()).
+		WithHeader("Cache-Control", "no-store")
+	return c.refuse(p, dpopScheme, useNonce, "")
+}
+
 // InsufficientScope refuses a token that lacks one of the scopes that are needed.
 func InsufficientScope(t *token.Token, needed []string) *problem.Problem {
 	scope := strings.Join(needed, " ")
@@ -108,4 +121,25 @@ func forToken(t *token.Token) problem.Challenge {
 		return problem.NewChallenge(string(dpopScheme))
 	}
 	return problem.NewChallenge(string(bearer))
+}
+
+// WithMetadata gives a copy of a refusal whose challenges all name the resource's
+// metadata (RFC 9728 section 5.1), for refusals that no Checker made.
+func WithMetadata(p *problem.Problem, url string) *problem.Problem {
+	const field = "WWW-Authenticate"
+	challenges := p.Header.Values(field)
+	if url == "" || len(challenges) == 0 {
+		return p
+	}
+	c := *p
+	c.Header = p.Header.Clone()
+	c.Header.Del(field)
+	for _, challenge := range challenges {
+		separator := ", "
+		if !strings.Contains(challenge, " ") {
+			separator = " "
+		}
+		c.Header.Add(field, challenge+separator+`resource_metadata="`+url+`"`)
+	}
+	return &c
 }

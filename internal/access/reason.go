@@ -16,10 +16,17 @@ const (
 	TokenInQuery      = "token_in_query"
 	TokenInForm       = "token_in_form"
 	BoundAsBearer     = "bound_token_as_bearer"
-	CertificateBound  = "certificate_bound"
-	ScopeMissing      = insufficientScope
-	DetailsMissing    = "insufficient_details"
-	ClaimRefused      = "claim_mismatch"
+	// CertificateBound says that there is no way here to present a certificate.
+	CertificateBound      = "certificate_bound"
+	CertificateMissing    = "certificate_missing"
+	CertificateWrong      = "certificate_wrong"
+	CertificateUnreadable = "certificate_unreadable"
+	TooManyFailures       = "too_many_failures"
+	Unconstrained         = "not_sender_constrained"
+	StepUpWanted          = insufficientAuthentication
+	ScopeMissing          = insufficientScope
+	DetailsMissing        = "insufficient_details"
+	ClaimRefused          = "claim_mismatch"
 )
 
 // Reasons gives every Problem.Reason that this package can come to, and Accepted:
@@ -27,7 +34,8 @@ const (
 func Reasons() []string {
 	reasons := []string{
 		Accepted, NoCredentials, UnsupportedScheme, MalformedHeader, TwoMethods, TokenInQuery, TokenInForm,
-		BoundAsBearer, CertificateBound, ScopeMissing, DetailsMissing, ClaimRefused,
+		BoundAsBearer, CertificateBound, CertificateMissing, CertificateWrong, CertificateUnreadable,
+		TooManyFailures, Unconstrained, StepUpWanted, ScopeMissing, DetailsMissing, ClaimRefused,
 	}
 	for _, reason := range token.Reasons() {
 		reasons = append(reasons, string(reason))

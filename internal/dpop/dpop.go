@@ -37,6 +37,9 @@ type Config struct {
 	Algorithms []string
 	// Replay remembers proofs. Nil is for a service whose edge consumes them.
 	Replay ReplayStore
+	// Nonces that proofs have to bear one of. Nil: none is needed. As with Replay, a
+	// service behind the edge leaves that to the edge.
+	Nonces *Nonces
 	// Past and Future are how old a proof may be, and how far ahead its clock;
 	// a minute and ten seconds when zero.
 	Past, Future time.Duration
@@ -49,6 +52,7 @@ type Verifier struct {
 	origins    []string
 	algorithms []jose.Algorithm
 	replay     ReplayStore
+	nonces     *Nonces
 	past       time.Duration
 	future     time.Duration
 	now        func() time.Time
@@ -59,6 +63,7 @@ func New(c Config) (*Verifier, error) {
 	v := &Verifier{
 		algorithms: []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA},
 		replay:     c.Replay,
+		nonces:     c.Nonces,
 		past:       c.Past,
 		future:     c.Future,
 		now:        c.Now,
@@ -118,6 +123,15 @@ func (v *Verifier) Algorithms() string {
 	return strings.Join(names, " ")
 }
 
+// Nonce is what the next proof has to bear, for a DPoP-Nonce field; empty when no
+// nonce is needed.
+func (v *Verifier) Nonce() string {
+	if v.nonces == nil {
+		return ""
+	}
+	return v.nonces.Current()
+}
+
 // Verify checks that the request carries one good, fresh proof for accessToken by
 // the key whose thumbprint is jkt. Any other outcome is an *Error.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, accessToken, jkt string) error {
@@ -138,6 +152,11 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request, accessToken, jkt
 	}
 	if jkt == "" || key.Thumbprint != jkt {
 		return refuse(WrongKey, nil)
+	}
+	if v.nonces != nil {
+		if err := v.nonces.check(p.nonce); err != nil {
+			return err
+		}
 	}
 	return v.consume(ctx, jkt, target, p.id)
 }

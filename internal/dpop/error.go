@@ -17,6 +17,7 @@ const (
 	WrongTime         Reason = "proof_wrong_time"
 	WrongToken        Reason = "proof_wrong_token"
 	WrongKey          Reason = "proof_wrong_key" // not the key that the token is bound to
+	NonceWanted       Reason = "proof_nonce_wanted"
 	Replayed          Reason = "proof_replayed"
 	TooMany           Reason = "proof_too_many" // of one key, to remember them all
 	ReplayUnavailable Reason = "replay_unavailable"
@@ -26,7 +27,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Missing, Malformed, WrongType, WrongAlgorithm, BadKey, BadSignature, WrongMethod,
-		WrongURI, WrongTime, WrongToken, WrongKey, Replayed, TooMany, ReplayUnavailable,
+		WrongURI, WrongTime, WrongToken, WrongKey, NonceWanted, Replayed, TooMany, ReplayUnavailable,
 	}
 }
 

@@ -16,10 +16,11 @@ type proof struct {
 	uri       string
 	at        time.Time
 	tokenHash string
+	nonce     string // empty when there is none
 }
 
-// parseProof reads the claims; all are required beside an access token, and more
-// than these may be there.
+// parseProof reads the claims; all but the nonce are required beside an access token,
+// and more than these may be there.
 func parseProof(payload []byte) (proof, error) {
 	claims, err := jose.ParseObject(payload)
 	if err != nil {
@@ -35,6 +36,13 @@ func parseProof(payload []byte) (proof, error) {
 	}
 	if len(p.id) > maxID {
 		return proof{}, errors.New("jti too long")
+	}
+	if nonce, present := claims["nonce"]; present {
+		text, ok := nonce.(string)
+		if !ok {
+			return proof{}, errors.New("claim nonce")
+		}
+		p.nonce = text
 	}
 	p.at, err = jose.NumericDate(claims["iat"])
 	if err != nil {

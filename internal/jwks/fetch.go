@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
 // fetcher gets key sets. Only one flight at a time uses it.
@@ -112,15 +113,9 @@ func (f *fetcher) get(ctx context.Context, address string) ([]byte, http.Header,
 		return nil, nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%s answered %d", address, response.StatusCode)
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	body, err := outbound.ReadBody(response, maxBody)
 	if err != nil {
-		return nil, nil, err
-	}
-	if len(body) > maxBody {
-		return nil, nil, fmt.Errorf("%s answered more than %d bytes", address, maxBody)
+		return nil, nil, fmt.Errorf("%s %w", address, err)
 	}
 	return body, response.Header, nil
 }

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
 // Bounds that nobody has needed to change.
@@ -54,10 +54,10 @@ func (c Config) check() (Config, error) {
 		return c, errors.New("keys: neither an issuer nor a key set URL")
 	}
 	if c.JWKSURL == "" {
-		if err := checkURL(c.Issuer); err != nil {
+		if err := outbound.CheckURL(c.Issuer); err != nil {
 			return c, fmt.Errorf("issuer: %w", err)
 		}
-	} else if err := checkURL(c.JWKSURL); err != nil {
+	} else if err := outbound.CheckURL(c.JWKSURL); err != nil {
 		return c, fmt.Errorf("key set: %w", err)
 	}
 	if c.Now == nil {
@@ -66,38 +66,6 @@ func (c Config) check() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	c.Client = restrict(c.Client)
+	c.Client = outbound.Restrict(c.Client, fetchTimeout)
 	return c, nil
-}
-
-// checkURL wants https, or http to this machine: keys that can be altered on the
-// way are no keys.
-func checkURL(raw string) error {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return errors.New("not a URL")
-	}
-	if u.Host == "" || u.User != nil || u.Fragment != "" {
-		return fmt.Errorf("%s: not an absolute URL of a host", u.Redacted())
-	}
-	if u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()) {
-		return nil
-	}
-	return fmt.Errorf("%s: neither https nor http to loopback", u.Redacted())
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// restrict gives a copy of the client that neither follows redirects nor waits long.
-func restrict(c *http.Client) *http.Client {
-	restricted := http.Client{}
-	if c != nil {
-		restricted = *c
-	}
-	restricted.Timeout = fetchTimeout
-	restricted.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &restricted
 }

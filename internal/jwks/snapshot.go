@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
+	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
 // snapshot is a key set as it was fetched. It never changes.
@@ -76,5 +77,5 @@ func parseMetadata(document []byte, issuer string) (jwksURL string, err error) {
 	if !ok {
 		return "", errors.New("metadata without jwks_uri")
 	}
-	return jwksURL, checkURL(jwksURL)
+	return jwksURL, outbound.CheckURL(jwksURL)
 }

@@ -19,24 +19,10 @@ const (
 // decode reads the claims of an authentic token (RFC 9068 section 2.2).
 func decode(claims map[string]any) (*Token, error) {
 	r := reader{claims: claims}
-	t := &Token{
-		Issuer:    r.identifier("iss"),
-		Subject:   r.identifier("sub"),
-		ClientID:  r.identifier("client_id"),
-		ID:        r.identifier("jti"),
-		Audience:  r.audience(),
-		Scopes:    r.scopes(),
-		ExpiresAt: r.time("exp", true),
-		IssuedAt:  r.time("iat", true),
-		AuthTime:  r.time("auth_time", false),
-		ACR:       r.text("acr"),
-
-		Details: r.details(),
-		Claims:  claims,
-
-		notBefore: r.time("nbf", false),
-	}
-	t.Confirmation = r.confirmation()
+	t := r.token()
+	t.Issuer = r.identifier("iss")
+	t.ID = r.identifier("jti")
+	t.IssuedAt = r.time("iat", true)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -47,6 +33,26 @@ func decode(claims map[string]any) (*Token, error) {
 type reader struct {
 	claims map[string]any
 	err    error
+}
+
+// token reads the claims that every token has, whoever tells of it.
+func (r *reader) token() *Token {
+	return &Token{
+		Subject:   r.identifier("sub"),
+		ClientID:  r.identifier("client_id"),
+		GrantID:   r.optionalIdentifier("grant_id"),
+		Audience:  r.audience(),
+		Scopes:    r.scopes(),
+		ExpiresAt: r.time("exp", true),
+		AuthTime:  r.time("auth_time", false),
+		ACR:       r.text("acr"),
+
+		Confirmation: r.confirmation(),
+		Details:      r.details(),
+		Claims:       r.claims,
+
+		notBefore: r.time("nbf", false),
+	}
 }
 
 func (r *reader) fail(reason Reason, name string) {
@@ -73,6 +79,14 @@ func (r *reader) text(name string) string {
 func (r *reader) identifier(name string) string {
 	if _, present := r.claims[name]; !present {
 		r.fail(MissingClaim, name)
+		return ""
+	}
+	return r.optionalIdentifier(name)
+}
+
+// optionalIdentifier reads an identifier; empty when it is missing.
+func (r *reader) optionalIdentifier(name string) string {
+	if _, present := r.claims[name]; !present {
 		return ""
 	}
 	s := r.text(name)

@@ -21,6 +21,13 @@ const (
 	Expired             Reason = "expired"
 	NotYetValid         Reason = "not_yet_valid"
 	UnknownConfirmation Reason = "unknown_confirmation"
+	Revoked             Reason = "revoked"
+	// RevocationsUnavailable says that nobody knows whether the token is revoked.
+	RevocationsUnavailable Reason = "revocations_unavailable"
+	// Inactive is what the issuer says of an opaque token, and no more than that (RFC 7662 section 2.2).
+	Inactive Reason = "inactive"
+	// IntrospectionUnavailable says that the issuer could not be asked about it.
+	IntrospectionUnavailable Reason = "introspection_unavailable"
 )
 
 // Reasons gives the whole vocabulary.
@@ -28,7 +35,14 @@ func Reasons() []Reason {
 	return []Reason{
 		Malformed, WrongType, WrongAlgorithm, UnknownIssuer, UnknownKey, KeysUnavailable, BadSignature,
 		MissingClaim, InvalidClaim, WrongAudience, Expired, NotYetValid, UnknownConfirmation,
+		Revoked, RevocationsUnavailable, Inactive, IntrospectionUnavailable,
 	}
+}
+
+// Unavailable says whether the reason lies with us rather than with the token, which
+// may well be good.
+func (r Reason) Unavailable() bool {
+	return r == KeysUnavailable || r == RevocationsUnavailable || r == IntrospectionUnavailable
 }
 
 // Error is why Verify refused a token. Its text never quotes the token.

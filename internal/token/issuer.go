@@ -42,40 +42,44 @@ type Issuer struct {
 // issuer is an Issuer that has been checked.
 type issuer struct {
 	Issuer
-	algorithms []jose.Algorithm
-	// rsa is the one algorithm of RSA keys that do not name theirs.
-	rsa jose.Algorithm
+	signatures *Signatures
 }
 
 func newIssuer(i Issuer) (*issuer, error) {
-	if i.URL == "" || i.Keys == nil || len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
-		return nil, errors.New("an issuer needs a URL, keys and audiences")
+	if i.Keys == nil {
+		return nil, errors.New("an issuer needs keys")
 	}
-	if i.Leeway < 0 || i.Leeway > maxLeeway {
-		return nil, fmt.Errorf("issuer %s: leeway is not within 0 and %v", i.URL, maxLeeway)
+	if err := i.Check(); err != nil {
+		return nil, err
 	}
-	checked := &issuer{Issuer: i, algorithms: []jose.Algorithm{jose.ES256, jose.PS256, jose.EdDSA}}
-	if len(i.Algorithms) > 0 {
-		checked.algorithms = nil
+	signatures, err := NewSignatures(i.Keys, i.Algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("issuer %s: %w", i.URL, err)
 	}
-	for _, name := range i.Algorithms {
-		a := jose.Algorithm(name)
-		if !a.Supported() {
-			return nil, fmt.Errorf("issuer %s: algorithm %q is not supported", i.URL, name)
-		}
-		checked.algorithms = append(checked.algorithms, a)
-	}
-	checked.rsa = jose.RS256
-	if slices.Contains(checked.algorithms, jose.PS256) {
-		checked.rsa = jose.PS256
-	}
-	return checked, nil
+	return &issuer{Issuer: i, signatures: signatures}, nil
 }
 
-// algorithm gives the one algorithm that the key is used with (RFC 8725 section 3.1).
-func (i *issuer) algorithm(key *jose.Key) jose.Algorithm {
-	if key.Algorithm != "" {
-		return key.Algorithm
+// Check says what is wrong with the settings, keys and algorithms aside.
+func (i *Issuer) Check() error {
+	if i.URL == "" || len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
+		return errors.New("an issuer needs a URL and audiences")
 	}
-	return i.rsa
+	if i.Leeway < 0 || i.Leeway > maxLeeway {
+		return fmt.Errorf("issuer %s: leeway is not within 0 and %v", i.URL, maxLeeway)
+	}
+	return nil
+}
+
+// accept judges an authentic token: is it for us, and for now?
+func (i *Issuer) accept(t *Token, now time.Time) error {
+	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
+		return refuse(WrongAudience, nil)
+	}
+	if !now.Before(t.ExpiresAt.Add(i.Leeway)) {
+		return refuse(Expired, nil)
+	}
+	if latest := now.Add(max(i.Leeway, futureSkew)); t.IssuedAt.After(latest) || t.notBefore.After(latest) {
+		return refuse(NotYetValid, nil)
+	}
+	return nil
 }

@@ -15,7 +15,10 @@ type Token struct {
 	Subject  string
 	ClientID string
 	// ID is the "jti". A token is revoked by Issuer and ID.
-	ID       string
+	ID string
+	// GrantID is the "grant_id": what the user consented to once, and what all tokens
+	// that came of it have in common. Empty when the token does not say.
+	GrantID  string
 	Audience []string
 	Scopes   []string
 
@@ -64,4 +67,9 @@ func (t *Token) HasScope(scope string) bool { return slices.Contains(t.Scopes, s
 func (t *Token) Claim(name string) (any, bool) {
 	value, present := t.Claims[name]
 	return value, present
+}
+
+// HasDetail says whether the token was granted an authorization detail of the type.
+func (t *Token) HasDetail(kind string) bool {
+	return slices.ContainsFunc(t.Details, func(d Detail) bool { return d.Type == kind })
 }

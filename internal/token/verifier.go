@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
@@ -21,6 +20,8 @@ type Config struct {
 	// CacheSize bounds the verified tokens that are remembered, 16384 when zero.
 	// A remembered token takes a few times its own size, which is 8 KiB at most.
 	CacheSize int
+	// Revocations are asked about each token, remembered ones too. Nil: none is revoked.
+	Revocations Revocations
 }
 
 // Verifier verifies access tokens. It is safe for concurrent use.
@@ -28,6 +29,7 @@ type Verifier struct {
 	issuers map[string]*issuer
 	now     func() time.Time
 	memory  *memory
+	revoked Revocations
 }
 
 // NewVerifier checks the configuration and makes a Verifier of it.
@@ -44,7 +46,7 @@ func NewVerifier(c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), now: c.Now, memory: newMemory(c.CacheSize)}
+	v := &Verifier{issuers: make(map[string]*issuer, len(c.Issuers)), now: c.Now, memory: newMemory(c.CacheSize), revoked: c.Revocations}
 	for _, i := range c.Issuers {
 		checked, err := newIssuer(i)
 		if err != nil {
@@ -63,15 +65,33 @@ func NewVerifier(c Config) (*Verifier, error) {
 // token has not expired and the key is still the issuer's.
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Token, error) {
 	now := v.now()
-	if t := v.memory.recall(raw, now); t != nil {
-		return t, nil
+	t := v.memory.recall(raw, now)
+	if t == nil {
+		e, err := v.verify(ctx, raw, now)
+		if err != nil {
+			return nil, err
+		}
+		v.memory.remember(raw, e) // a revoked one too: to refuse it again costs nothing then
+		t = e.token
 	}
-	e, err := v.verify(ctx, raw, now)
-	if err != nil {
+	if err := CheckRevoked(v.revoked, t, now); err != nil {
 		return nil, err
 	}
-	v.memory.remember(raw, e)
-	return e.token, nil
+	return t, nil
+}
+
+// Recall answers as Verify does if the token is remembered, and gives nothing, not
+// even an error, if it is not. It never does any cryptography.
+func (v *Verifier) Recall(raw string) (*Token, error) {
+	now := v.now()
+	t := v.memory.recall(raw, now)
+	if t == nil {
+		return nil, nil
+	}
+	if err := CheckRevoked(v.revoked, t, now); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*entry, error) {
@@ -89,7 +109,7 @@ func (v *Verifier) verify(ctx context.Context, raw string, now time.Time) (*entr
 	if !known {
 		return nil, refuse(UnknownIssuer, nil)
 	}
-	key, err := from.authenticate(ctx, message)
+	key, err := from.signatures.Verify(ctx, message)
 	if err != nil {
 		return nil, err
 	}
@@ -122,39 +142,4 @@ func parse(raw string) (*jose.Message, error) {
 		return nil, refuse(Malformed, errors.New("no kid"))
 	}
 	return message, nil
-}
-
-// authenticate verifies the signature by a key of this issuer, and gives the key.
-func (i *issuer) authenticate(ctx context.Context, m *jose.Message) (*jose.Key, error) {
-	if !slices.Contains(i.algorithms, m.Header.Algorithm) {
-		return nil, refuse(WrongAlgorithm, nil)
-	}
-	key, err := i.Keys.Key(ctx, m.Header.KeyID)
-	if errors.Is(err, ErrUnknownKey) {
-		return nil, refuse(UnknownKey, nil)
-	}
-	if err != nil {
-		return nil, refuse(KeysUnavailable, err)
-	}
-	if i.algorithm(key) != m.Header.Algorithm {
-		return nil, refuse(WrongAlgorithm, nil)
-	}
-	if err := m.Verify(key, m.Header.Algorithm); err != nil {
-		return nil, refuse(BadSignature, nil)
-	}
-	return key, nil
-}
-
-// accept judges an authentic token: is it for us, and for now?
-func (i *issuer) accept(t *Token, now time.Time) error {
-	if !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
-		return refuse(WrongAudience, nil)
-	}
-	if !now.Before(t.ExpiresAt.Add(i.Leeway)) {
-		return refuse(Expired, nil)
-	}
-	if latest := now.Add(max(i.Leeway, futureSkew)); t.IssuedAt.After(latest) || t.notBefore.After(latest) {
-		return refuse(NotYetValid, nil)
-	}
-	return nil
 }

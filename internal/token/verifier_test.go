@@ -234,3 +234,11 @@ func TestVerifyTimes(t *testing.T) {
 		})
 	}
 }
+
+func TestHasDetail(t *testing.T) {
+	t.Parallel()
+	granted := &token.Token{Details: []token.Detail{{Type: "account_information"}, {Type: "payment_initiation"}}}
+	if !granted.HasDetail("payment_initiation") || granted.HasDetail("payment") || new(token.Token).HasDetail("") {
+		t.Error("does not tell the types apart")
+	}
+}

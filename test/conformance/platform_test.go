@@ -18,7 +18,7 @@ import (
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
-// platform is the shipped Caddyfile at work, with stubs for everything behind it.
+// platform is a Caddyfile at work, mostly the shipped one, with stubs for everything behind it.
 type platform struct {
 	*edge
 	origin  string
@@ -29,8 +29,30 @@ type platform struct {
 	client  *http.Client
 }
 
-// newPlatform starts the edge. It is ready when the issuer's keys are there.
+// newPlatform starts the edge with the shipped Caddyfile.
 func newPlatform(t *testing.T, env ...string) *platform {
+	t.Helper()
+	return newPlatformOf(t, filepath.Join(root, "Caddyfile"), env...)
+}
+
+// localEdge begins a Caddyfile of a test's own for newPlatformOf. What follows is the
+// rest of the tollgate option.
+const localEdge = `{
+	admin {$TOLLGATE_ADMIN}
+	skip_install_trust
+	auto_https disable_redirects
+	tollgate {
+		origin {$TOLLGATE_ORIGIN}
+		redis {$TOLLGATE_REDIS}
+		issuer {$TOLLGATE_ORIGIN} {
+			audience {$TOLLGATE_ORIGIN}/api
+			jwks_uri {$TOLLGATE_JWKS_URI}
+		}
+`
+
+// newPlatformOf starts the edge with a Caddyfile that uses the same environment as the
+// shipped one. It is ready when the issuer's keys are there.
+func newPlatformOf(t *testing.T, config string, env ...string) *platform {
 	t.Helper()
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
@@ -40,7 +62,7 @@ func newPlatform(t *testing.T, env ...string) *platform {
 	t.Cleanup(keys.Close)
 
 	behind := strings.TrimPrefix(p.service.server.URL, "http://")
-	p.edge = startEdge(t, filepath.Join(root, "Caddyfile"), append([]string{
+	p.edge = startEdge(t, config, append([]string{
 		"TOLLGATE_HOST=localhost", "TOLLGATE_PORT=" + port, "TOLLGATE_ORIGIN=" + p.origin,
 		"TOLLGATE_ADMIN=" + freeAddress(t), "TOLLGATE_JWKS_URI=" + keys.URL, "TOLLGATE_REDIS=off",
 		"TOLLGATE_AUTH=" + behind, "TOLLGATE_USERS=" + behind, "TOLLGATE_PAYMENTS=" + behind,
