@@ -114,7 +114,8 @@ func errorPage(err error) page.Problem {
 	case e.Code == goidc.ErrorCodeInvalidClient:
 		return requestPage(http.StatusBadRequest, "The shop or app that sent you here is not registered.")
 	}
-	return requestPage(http.StatusBadRequest, "The request has expired, was answered already, or never existed.")
+	return requestPage(http.StatusBadRequest, "The request has expired, was answered already, or never existed. "+
+		"If you pressed a button twice, the first press counts: look in the shop or app that you came from.")
 }
 
 func requestPage(status int, message string) page.Problem {
