@@ -29,12 +29,12 @@ const (
 		}
 		rate_limit {
 			zone client {
-				key {http.auth.client.id}
+				key {http.auth.token.iss} {http.auth.client.id}
 				events 1000000000
 				window 1m
 			}
 			zone user {
-				key {http.auth.user.id}
+				key {http.auth.token.iss} {http.auth.user.id}
 				events 1000000000
 				window 1m
 			}
