@@ -175,6 +175,8 @@ func TestRevocationOutlivesTheRequestAndIsFinal(t *testing.T) {
 		must(t, s.SaveGrant(t.Context(), newGrant("g")))
 		g, err := s.GrantByAuthCode(t.Context(), "code-g")
 		must(t, err)
+		stale, err := s.GrantByAuthCode(t.Context(), "code-g") // by a redemption that is under way
+		must(t, err)
 		g.RevokedAt = 1
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -188,8 +190,9 @@ func TestRevocationOutlivesTheRequestAndIsFinal(t *testing.T) {
 		if first.RevokedAt == 0 || first.RevokedAt != again.RevokedAt {
 			t.Fatalf("revoked at %d, then %d", first.RevokedAt, again.RevokedAt)
 		}
-		if redeem(t.Context(), s.Store, "code-g") == nil {
-			t.Fatal("a revoked grant's code was redeemed")
+		stale.AuthCodeConsumedAt = 1
+		if e, own := refusal.Own(s.SaveGrant(t.Context(), stale)); !own || e.Code != goidc.ErrorCodeInvalidGrant {
+			t.Fatalf("a revoked grant's code was redeemed: %v", e)
 		}
 	})
 }
