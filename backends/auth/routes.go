@@ -23,7 +23,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle(authorizePath, methods(s.openRequest, http.MethodGet)) // not HEAD: it binds the request to its browser
 	mux.Handle(authorizePath+"/{id}", readable(s.browser))
 	mux.Handle(authorizePath+"/{id}/{step}", methods(s.browser, http.MethodPost))
-	mux.Handle(userinfoPath, readable(s.userinfo))
+	mux.Handle(userinfoPath, methods(s.userinfo, http.MethodGet, http.MethodHead, http.MethodPost)) // OIDC Core section 5.3
 	mux.Handle(jwksPath, readable(s.jwks))
 	mux.Handle(openIDPath, readable(s.serveMetadata))
 	mux.Handle(metadataPath, readable(s.serveMetadata))

@@ -63,7 +63,7 @@ func TestMethodsThatAreNotAllowed(t *testing.T) {
 		{http.MethodPost, metadataPath, "GET, HEAD"},
 		{http.MethodPut, openIDPath, "GET, HEAD"},
 		{http.MethodDelete, jwksPath, "GET, HEAD"},
-		{http.MethodPost, userinfoPath, "GET, HEAD"},
+		{http.MethodPut, userinfoPath, "GET, HEAD, POST"},
 		{http.MethodPost, assetsPath + "style.css", "GET, HEAD"},
 		{http.MethodPost, authorizePath, "GET"},
 		{http.MethodHead, authorizePath, "GET"},

@@ -17,6 +17,9 @@ var dpopChallenge = problem.NewChallenge("DPoP").With("algs", "ES256 PS256 EdDSA
 func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) {
 	c := &call{path: userinfoPath}
 	scheme, err := s.admitToken(r, c)
+	if err == nil {
+		err = readUserinfoForm(w, r, c)
+	}
 	if err != nil {
 		s.logRefusal(r.Context(), c, err)
 		refuseToken(w, scheme, err)
@@ -66,6 +69,21 @@ func (s *Server) admitToken(r *http.Request, c *call) (scheme string, err error)
 	}
 	c.clientID, _ = claims["client_id"].(string) // the library verifies the signature before this is used
 	return scheme, checkProof(r.Header)
+}
+
+// readUserinfoForm looks at the body of a POST: there need not be one. A token in
+// it is refused, with one in the field beside it (RFC 6750 section 2) or without.
+func readUserinfoForm(w http.ResponseWriter, r *http.Request, c *call) error {
+	if r.Method != http.MethodPost || r.ContentLength == 0 {
+		return nil
+	}
+	if err := readForm(w, r, c); err != nil {
+		return err
+	}
+	if c.form.Has("access_token") {
+		return refusal.New(goidc.ErrorCodeInvalidRequest, "The access token belongs into the Authorization field.")
+	}
+	return nil
 }
 
 func refuseToken(w http.ResponseWriter, scheme string, err error) {
