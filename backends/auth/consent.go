@@ -83,9 +83,17 @@ func (i interaction) showConsent(problem string) (goidc.Status, error) {
 		status = http.StatusBadRequest
 	}
 	page.Consent{
-		Interaction: i.page(), User: user, Scopes: inWords(a.scopesBeside()), Payment: a.page(), Problem: problem,
+		Interaction: i.page(), User: user, Scopes: inWords(a.scopesBeside()), Lasts: i.lasts(), Payment: a.page(), Problem: problem,
 	}.Write(i.w, status)
 	return goidc.StatusPending, nil
+}
+
+// lasts tells for how long a client with refresh tokens keeps what it is given.
+func (i interaction) lasts() string {
+	if !slices.Contains(i.c.GrantTypes, goidc.GrantRefreshToken) {
+		return ""
+	}
+	return plural(int(refreshTokenLifetime/(24*time.Hour)), "day")
 }
 
 // cannotAsk ends a request for something that is not there; what cannot be told

@@ -116,6 +116,33 @@ func TestConsentPageWithoutAPayment(t *testing.T) {
 	}
 }
 
+// Who approves a payment and gives access beside it is told how long that lasts.
+func TestConsentPageSaysHowLongAccessLasts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.standard()
+	once := w.app(Registration{ID: "once", Kind: "standard", Scopes: userScopes,
+		GrantTypes: []string{"authorization_code"}, RedirectURIs: []string{"https://shop.example/callback"}})
+	for name, c := range map[string]struct {
+		app   *app
+		edits []func(url.Values)
+		says  bool
+	}{
+		"scopes":                       {shop, []func(url.Values){with("scope", "accounts:read")}, true},
+		"scopes beside a payment":      {shop, []func(url.Values){paying, with("scope", "payments:confirm accounts:read")}, true},
+		"a payment alone":              {shop, []func(url.Values){paying, with("scope", "payments:confirm")}, false},
+		"a client that cannot refresh": {once, []func(url.Values){with("scope", "accounts:read")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := w.browser()
+			page := b.signIn(b.open(c.app, c.app.push(c.edits...)))
+			if page.status != http.StatusOK || strings.Contains(page.html, "This access lasts for up to 30 days.") != c.says {
+				t.Errorf("got %d %s", page.status, page.html)
+			}
+		})
+	}
+}
+
 func TestServicesThatDoNotAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -48,6 +48,7 @@ type Consent struct {
 	Interaction
 	User    string   // who is signed in
 	Scopes  []string // what is asked for, in plain words
+	Lasts   string   // for how long the client can do that without asking again; empty: it cannot
 	Payment *Payment // nil when no payment is asked for
 	Problem string   // what was wrong with the last try
 }
