@@ -42,7 +42,12 @@ var guards = []struct {
 	{"a refused request cannot be approved", TestARefusalIsFinal},
 	{"a request_uri is for one answer", TestARequestURIIsForOneAnswer},
 	{"a code is its client's", TestACodeIsForItsClientRedirectAndVerifier},
+	{"an opened request_uri ends with its minute", TestAnOpenedRequestURIEnds},
+	{"and HEAD does not open it", TestHeadSpendsNothing},
+	{"a store that fails does not spend a code", TestACodeOutlivesAStoreThatFails},
+	{"a code that was consumed, or whose caller hung up, stays spent", TestWhatAFailedRedemptionLeaves},
 	{"a jti passes once; assertions, proofs and clients are apart", TestReplay},
+	{"and not again after the clean-up", TestReplayAfterCleanUp},
 	{"nothing is evicted", TestNothingIsForgottenUnderLoad},
 	{"what has expired is removed", TestCleanUp},
 
@@ -50,6 +55,8 @@ var guards = []struct {
 	{"a second browser gets nothing of the first one's user", TestAnotherBrowserGetsNothingOfTheFirst},
 	{"no page without our cookie", TestABrowserWithoutCookiesIsRefused},
 	{"no form but our own", TestForgedForms},
+	{"a second cookie of the same name is no cookie", TestTwoCookiesOfOneNameAreNone},
+	{"looks and strangers do not get in an approval's way", TestLooksAndStrangersLeaveTheSessionAlone},
 	{"cookies: __Host-, Secure, HttpOnly, SameSite", TestCookies},
 	{"sign-in changes the cookie", TestSignInChangesTheLoginCookie},
 	{"CSP, framing, caching, referrer", TestSecurityHeaders},
@@ -64,6 +71,7 @@ var guards = []struct {
 	{"the payment is what the client says it is", TestAPaymentThatDiffersIsRefused},
 	{"and still is when the user approves", TestAPaymentThatChangesBehindThePageIsRefused},
 	{"the debtor account is the user's", TestTheDebtorAccountIsTheUsers},
+	{"the user is told for how long access lasts", TestConsentPageSaysHowLongAccessLasts},
 	{"a service that does not answer is 503", TestServicesThatDoNotAnswer},
 
 	// Values.
@@ -71,14 +79,17 @@ var guards = []struct {
 	{"lifetime of access tokens", TestAccessTokenLifetime},
 	{"a key is published for as long as what it signed is valid", TestAKeyOutlivesTheTokensItSigned},
 	{"ten seconds of leeway", TestClockLeeway},
+	{"assertions and proofs are good for five minutes", TestAssertionsAndProofsAreGoodForFiveMinutes},
 	{"DPoP proofs", TestProofs},
 	{"two DPoP fields are not none", TestTwoProofsAreNotNone},
 	{"refresh with another key is refused", TestRefreshWithAnotherKeyIsRefused},
 	{"revoking an access token revokes its grant", TestRevocation},
 	{"introspection refuses refresh tokens and strangers", TestIntrospection},
 	{"bound tokens are no bearer tokens at userinfo", TestUserinfo},
+	{"no token in the body at userinfo", TestUserinfoTakesNoTokenInTheBody},
 
 	// Keys and clients.
+	{"a database keeps its master key", TestADatabaseKeepsItsMasterKey},
 	{"publish second, move to first, retire", TestKeyRotation},
 	{"registrations", TestRegistrations},
 	{"a new registration keeps the kind", TestReplacingAClientKeepsItsKind},
@@ -87,6 +98,7 @@ var guards = []struct {
 
 	// Errors.
 	{"codes, descriptions and challenges", TestErrorAnswers},
+	{"text that a database refuses is the caller's mistake", TestTextThatADatabaseRefuses},
 	{"duplicate parameters", TestDuplicateParametersAreRefused},
 	{"body limits and forms", TestRequestsThatAreNoForm},
 	{"a database that fails is 503, never a refusal or a pass", TestDatabaseThatDoesNotAnswer},
