@@ -17,8 +17,10 @@ const (
 	sweepInterval  = time.Hour
 )
 
-// lockAfter gives the pause after so many failures: it doubles each time. It has
-// an end, or anybody could lock anybody out for good.
+// lockAfter gives the pause after so many failures: it doubles each time, up to
+// an end. Somebody who goes on guessing at each end keeps the user out all the
+// same: telling the user's own browser from a stranger's is not built yet
+// (docs/auditors.md says so).
 func lockAfter(failures int) time.Duration {
 	if failures < freeFailures {
 		return 0
