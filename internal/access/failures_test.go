@@ -258,7 +258,8 @@ func TestFailuresAreBounded(t *testing.T) {
 
 func TestFailuresOfManyGoroutines(t *testing.T) {
 	t.Parallel()
-	f, err := access.NewFailures(access.FailuresConfig{Burst: 10, Interval: time.Hour, Size: 64})
+	// Ten suspects have room whichever of the shards they fall into.
+	f, err := access.NewFailures(access.FailuresConfig{Burst: 10, Interval: time.Hour, Size: 1024})
 	if err != nil {
 		t.Fatal(err)
 	}
