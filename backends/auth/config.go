@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
+	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 )
 
 // Config is what the authorization server is made of.
@@ -60,7 +61,7 @@ const (
 const (
 	// internalAudience is that of the tokens by which the services know each
 	// other. It is a constant, so no client's token can ever carry it.
-	internalAudience = "urn:tollgate:internal"
+	internalAudience = tokencheck.InternalAudience
 	// internalClient is who the authorization server is to the other services.
 	internalClient = "tollgate-auth"
 )
