@@ -118,8 +118,8 @@ func TestOneQuestionForManyCallers(t *testing.T) {
 	})
 	c := newClient(t, settings(t, s.url))
 	impatient, cancel := context.WithCancel(t.Context())
-	var callers sync.WaitGroup
-	callers.Go(func() {
+	var left, callers sync.WaitGroup
+	left.Go(func() {
 		_, err := c.Verify(impatient, opaque)
 		if got := reasonOf(t, err); got != token.IntrospectionUnavailable {
 			t.Errorf("who leaves gets %q", got)
@@ -136,6 +136,7 @@ func TestOneQuestionForManyCallers(t *testing.T) {
 		})
 	}
 	cancel() // who asked first does not wait; the others get their answer all the same
+	left.Wait()
 	close(release)
 	callers.Wait()
 	if n := s.asked.Load(); n != 1 {

@@ -181,6 +181,9 @@ var errBusy = errors.New("too many questions are under way")
 
 // fly asks once and remembers the answer, unless there was none.
 func (c *Client) fly(n name, raw string) verdict {
+	if v, known := c.remembered(n); known {
+		return v // an earlier flight landed between the caller's look and this one
+	}
 	select {
 	case c.aloft <- struct{}{}:
 		defer func() { <-c.aloft }()
