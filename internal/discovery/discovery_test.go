@@ -69,3 +69,17 @@ func TestFind(t *testing.T) {
 		})
 	}
 }
+
+// FuzzParse: whatever a document says, what comes of it is a URL that can be asked.
+func FuzzParse(f *testing.F) {
+	const issuer = "https://a.test"
+	f.Add([]byte(`{"issuer":"https://a.test","e":"https://a.test/introspect"}`))
+	f.Add([]byte(`{"issuer":"https://a.test","e":"http://user:pw@127.0.0.1/#x"}`))
+	f.Add([]byte(`{"issuer":"https://a.test/","e":"https://a.test"}`))
+	f.Fuzz(func(t *testing.T, document []byte) {
+		found, err := parse(document, issuer, "e")
+		if err == nil && outbound.CheckURL(found) != nil {
+			t.Errorf("%q", found)
+		}
+	})
+}

@@ -23,7 +23,7 @@ import (
 
 const askedBlock = `			introspection {$INTROSPECTION} {
 				client_id edge
-				client_secret {env.EDGE_SECRET}
+				client_secret {file.{$SECRET_FILE}}
 				ttl 5m
 			}
 `
@@ -53,9 +53,10 @@ https://localhost:{$TOLLGATE_PORT} {
 
 // describer answers questions about tokens as RFC 7662 has it.
 type describer struct {
-	url   string
-	asked atomic.Int32
-	down  atomic.Bool
+	url    string
+	secret string // the file of the edge's secret
+	asked  atomic.Int32
+	down   atomic.Bool
 
 	mu     sync.Mutex
 	tokens map[string]map[string]any // what is active
@@ -115,13 +116,23 @@ func (d *describer) question() *http.Request {
 	return d.last
 }
 
-// newOpaque starts an edge that asks the describer.
+// newOpaque starts an edge that asks the describer, with a secret in the environment and
+// in a file, which can be changed while it runs.
 func newOpaque(t *testing.T, config string, env ...string) (*platform, *describer) {
 	t.Helper()
 	d := newDescriber(t)
+	d.secret = writeConfig(t, "secret", "s3cret\n")
 	return newPlatformOf(t, writeConfig(t, "Caddyfile", config), append([]string{
-		"INTROSPECTION=" + d.url, "EDGE_SECRET=s3cret", "AUDIENCE=https://api.test",
+		"INTROSPECTION=" + d.url, "EDGE_SECRET=s3cret", "SECRET_FILE=" + d.secret, "AUDIENCE=https://api.test",
 	}, env...)...), d
+}
+
+// change writes another secret into the file.
+func (d *describer) change(t *testing.T, secret string) {
+	t.Helper()
+	if err := os.WriteFile(d.secret, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestOpaqueTokensAtTheEdge asks about tokens as they come, again and after reloads.
@@ -200,7 +211,8 @@ func (p *platform) expectReloadsToRefuse(t *testing.T, d *describer, good string
 			t.Errorf("%s: %d %s", what, got.status, got.body)
 		}
 	}
-	p.reload("EDGE_SECRET=another") // has to be asked anew, and nobody answers
+	d.change(t, "another")
+	p.reload() // has to be asked anew, and nobody answers
 	expect("other credentials", http.StatusServiceUnavailable)
 	d.down.Store(false)
 	p.reload("AUDIENCE=https://new.test")
@@ -401,7 +413,8 @@ func TestNoOpaqueSecretIsKept(t *testing.T) {
 	config := strings.Replace(opaqueConfig, "\tlog\n", log, 1)
 	config = strings.Replace(config, "\ttollgate {\n", "\ttollgate {\n\t\tdpop {\n\t\t\tnonce_key {env.NONCE_KEY}\n\t\t}\n", 1)
 	const secret, nonceKey = "canary-secret", "canary-nonce-key-canary-nonce-key"
-	p, d := newOpaque(t, config, "EDGE_SECRET="+secret, "NONCE_KEY="+nonceKey)
+	secretFile := writeConfig(t, "secret", secret)
+	p, d := newOpaque(t, config, "SECRET_FILE="+secretFile, "NONCE_KEY="+nonceKey)
 	key := tokentest.NewKey(t, "ES256", "")
 	secrets := []string{"canary", base64.StdEncoding.EncodeToString([]byte("edge:" + secret)), base64.StdEncoding.EncodeToString([]byte(secret))}
 	good := d.issue("canary-good", "https://api.test", map[string]any{"sub": "canary-user"})
@@ -421,8 +434,10 @@ func TestNoOpaqueSecretIsKept(t *testing.T) {
 		d.down.Store(true)
 		p.do(t, http.MethodGet, "/", withBearer("canary-other"))
 	}
-	p.reload("EDGE_SECRET=canary-other-secret", "NONCE_KEY="+nonceKey+"-other")
-	adapted, err := exec.Command(binary, "adapt", "--config", p.config, "--adapter", "caddyfile").CombinedOutput()
+	p.reload()
+	adapt := exec.Command(binary, "adapt", "--config", p.config, "--adapter", "caddyfile")
+	adapt.Env = p.env
+	adapted, err := adapt.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, adapted)
 	}
