@@ -121,11 +121,11 @@ func (n *Introspection) check(issuer string) error {
 			return fmt.Errorf("introspection: client_secret %w", err)
 		}
 	}
-	any, err := introspect.Secret(n.ClientID, "any")
+	stand, err := introspect.Secret(n.ClientID, "any secret") // for those that are read later
 	if err != nil {
 		return err
 	}
-	_, err = introspect.New(n.config(token.Issuer{URL: issuer, Audiences: []string{"any"}}, any))
+	_, err = introspect.New(n.config(token.Issuer{URL: issuer, Audiences: []string{"any"}}, stand))
 	return err
 }
 
