@@ -27,8 +27,12 @@ const namesKey = "tollgate.api_names"
 //		methods <method>...
 //		websocket
 //		strip <header>...
+//		resource <path> | <url> [<name>]
 //		<directives...>
 //	}
+//
+// resource is what OAuth clients call the API: resource_metadata publishes what they need
+// to know, and the API's challenges say where.
 //
 // Either public or access_token has to be there. The directives are sorted as in a
 // handle block, with access_token, require and rate_limit first.
@@ -105,6 +109,7 @@ func parseMatchers(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 // block. Of the directives that stay it gives where each one is.
 func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfile.Token, error) {
 	directives := make(map[string]caddyfile.Token)
+	var resource *caddyfile.Token
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		switch name := h.Val(); name {
 		case "public":
@@ -123,10 +128,19 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfi
 			if err := parseStrip(h, handler); err != nil {
 				return nil, err
 			}
+		case "resource":
+			at := h.Token()
+			if err := parseResource(h, handler); err != nil {
+				return nil, err
+			}
+			resource = &at
 		default:
 			directives[name] = h.Token()
 			h.NextSegment()
 		}
+	}
+	if resource != nil && handler.Public {
+		return nil, tollgate.ErrorAt(*resource, "resource: %w", errPublicResource)
 	}
 	return directives, nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -58,6 +59,8 @@ type App struct {
 
 	generation uint64
 	checkers   map[string]*access.Checker // by API; complete before Start
+
+	resources resources
 }
 
 // CaddyModule returns the Caddy module information.
@@ -94,6 +97,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
+	a.resources.directory = sync.OnceValues(a.newDirectory)
 	var err error
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
 		return err
@@ -132,6 +136,7 @@ func (a *App) provisionRedis() error {
 // Start connects.
 func (a *App) Start() error {
 	a.takeOver()
+	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	for _, issuer := range a.Issuers {

@@ -106,6 +106,18 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"key set with a blank", "{\n tollgate {\n issuer https://i.test {\n audience a\n jwks_uri https://user:canary canary@i.test/k #!\n }\n }\n}", []string{"jwks_uri takes one URL"}},
 		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
+		{"resource of no origin", head + ":80 {\n api pay {\n resource https://other.test/pay #!\n access_token\n }\n}", []string{"resource", "https://other.test/pay", "https://edge.test"}},
+		{"resource of a pattern", head + ":80 {\n api pay {\n resource /pay/* #!\n access_token\n }\n}", []string{"resource", "/pay/*"}},
+		{"resource without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n resource /pay #!\n }\n}", []string{"/pay", "origin"}},
+		{"resource of a public api", head + ":80 {\n api pay {\n resource /pay #!\n public\n }\n}", []string{"resource", "public"}},
+		{"resource of nothing", head + ":80 {\n api pay {\n resource #!\n access_token\n }\n}", nil},
+		{"resource with too many words", head + ":80 {\n api pay {\n resource /pay The payments #!\n access_token\n }\n}", nil},
+		{"two resources", head + ":80 {\n api pay {\n resource /a\n resource /b #!\n access_token\n }\n}", []string{"pay", "resource", "twice"}},
+		{"resource in use", head + ":80 {\n api pay /a {\n resource /a\n access_token\n }\n}\n:81 {\n api other {\n resource https://edge.test/a #!\n access_token\n }\n}", []string{"https://edge.test/a", "twice", ":13"}},
+		{"metadata in a protected api", head + ":80 {\n api pay {\n access_token\n resource_metadata #!\n }\n}", []string{"resource_metadata", "public"}},
+		{"metadata outside", head + ":80 {\n resource_metadata #!\n}", []string{"resource_metadata", "in an api"}},
+		{"metadata with arguments", head + ":80 {\n api m {\n public\n resource_metadata /x #!\n }\n}", []string{"resource_metadata", "/x"}},
+		{"metadata with options", head + ":80 {\n api m {\n public\n resource_metadata {\n scopes a #!\n }\n }\n}", []string{"resource_metadata", "scopes"}},
 		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
 	}
 	for _, test := range tests {
@@ -154,6 +166,9 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 		{"half a second of max_age", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","max_age":1500000000}]}]}`, "max_age"},
 		{"dpop without origin", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","dpop":true}]}]}`, "origin"},
 		{"bad acr", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","acr":["a b"]}]}]}`, "acr"},
+		{"resource without origin", `{"handler":"api","name":"pay","resource":"/pay","routes":[{"handle":[` + token + `]}]}`, "origin"},
+		{"resource of a public api", `{"handler":"api","name":"pay","public":true,"resource":"/pay"}`, "public"},
+		{"metadata outside", `{"handler":"resource_metadata"}`, "in an api"},
 		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
 	}
 	for _, test := range tests {
