@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/dpop"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
@@ -46,6 +47,9 @@ type App struct {
 	// are none.
 	Revocations *Revocations `json:"revocations,omitempty"`
 
+	// Assertion is what services are told of callers with; left out, nothing.
+	Assertion *Assertion `json:"assertion,omitempty"`
+
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
 	logger       *zap.Logger
@@ -60,7 +64,8 @@ type App struct {
 	generation uint64
 	checkers   map[string]*access.Checker // by API; complete before Start
 
-	resources resources
+	resources  resources
+	assertions *assertion.Signer // nil: services get the callers' own tokens
 }
 
 // CaddyModule returns the Caddy module information.
@@ -109,6 +114,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.provisionIssuers(); err != nil {
+		return err
+	}
+	if err := a.provisionAssertion(); err != nil {
 		return err
 	}
 	if err := a.provisionProofs(); err != nil {

@@ -62,6 +62,10 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			stale   closed | open
 //			max_age <duration>
 //		}
+//		assertion {
+//			issuer   <url>
+//			key_file <path>...
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -69,7 +73,8 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // DPoP proof has to name. issuer can be there several times.
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
-// asked what is revoked.
+// asked what is revoked. assertion is what identity_assertion tells services of callers
+// with: the first key signs, all of them are published.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -86,6 +91,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseIssuer(d)
 		case "revocations":
 			err = a.parseRevocations(d)
+		case "assertion":
+			err = a.parseAssertion(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "client_certificate":
@@ -97,7 +104,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return nil
+	return a.judgeAssertion()
 }
 
 func (a *App) parseRedis(d *caddyfile.Dispenser) error {

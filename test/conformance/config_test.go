@@ -23,6 +23,20 @@ const head = `{
 }
 `
 
+const asserted = `{
+	admin off
+	auto_https off
+	tollgate {
+		issuer https://issuer.test {
+			audience own
+		}
+		assertion {
+			issuer https://edge.test/assertions
+		}
+	}
+}
+`
+
 const issuerless = `{
 	admin off
 	auto_https off
@@ -118,6 +132,19 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"metadata outside", head + ":80 {\n resource_metadata #!\n}", []string{"resource_metadata", "in an api"}},
 		{"metadata with arguments", head + ":80 {\n api m {\n public\n resource_metadata /x #!\n }\n}", []string{"resource_metadata", "/x"}},
 		{"metadata with options", head + ":80 {\n api m {\n public\n resource_metadata {\n scopes a #!\n }\n }\n}", []string{"resource_metadata", "scopes"}},
+		{"assertion without issuer", "{\n tollgate {\n assertion { #!\n }\n }\n}", []string{"assertion", "issuer"}},
+		{"assertion by an issuer of tokens", "{\n tollgate {\n assertion { #!\n issuer https://i.test\n }\n issuer https://i.test {\n audience a\n }\n }\n}", []string{"assertion", "https://i.test"}},
+		{"assertion twice", "{\n tollgate {\n assertion {\n issuer https://e.test\n }\n assertion { #!\n }\n }\n}", []string{"assertion", "twice"}},
+		{"unknown option of assertion", "{\n tollgate {\n assertion {\n keys a #!\n }\n }\n}", []string{"assertion", "keys"}},
+		{"assertion without a file", "{\n tollgate {\n assertion {\n key_file #!\n }\n }\n}", nil},
+		{"assertion that is not configured", head + ":80 {\n api pay {\n access_token\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "no assertion"}},
+		{"assertion for the edge", asserted + ":80 {\n api pay {\n access_token\n identity_assertion own #!\n }\n}", []string{"identity_assertion", "own"}},
+		{"assertion for nobody", asserted + ":80 {\n api pay {\n access_token\n identity_assertion #!\n }\n}", []string{"identity_assertion"}},
+		{"assertion in a public api", asserted + ":80 {\n api pay {\n public\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "public"}},
+		{"assertion outside", asserted + ":80 {\n identity_assertion pay #!\n}", []string{"identity_assertion", "inside an api"}},
+		{"keys of no assertion", head + ":80 {\n api keys {\n public\n assertion_keys #!\n }\n}", []string{"assertion_keys", "no assertion"}},
+		{"keys in a protected api", asserted + ":80 {\n api keys {\n access_token\n assertion_keys #!\n }\n}", []string{"assertion_keys", "public"}},
+		{"keys with arguments", asserted + ":80 {\n api keys {\n public\n assertion_keys /x #!\n }\n}", []string{"assertion_keys", "/x"}},
 		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
 	}
 	for _, test := range tests {
@@ -168,6 +195,8 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 		{"bad acr", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","acr":["a b"]}]}]}`, "acr"},
 		{"resource without origin", `{"handler":"api","name":"pay","resource":"/pay","routes":[{"handle":[` + token + `]}]}`, "origin"},
 		{"resource of a public api", `{"handler":"api","name":"pay","public":true,"resource":"/pay"}`, "public"},
+		{"assertion of nobody", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"identity_assertion","audience":"pay"}]}]}`, "no assertion"},
+		{"keys of nobody", `{"handler":"api","name":"keys","public":true,"routes":[{"handle":[{"handler":"assertion_keys"}]}]}`, "no assertion"},
 		{"metadata outside", `{"handler":"resource_metadata"}`, "in an api"},
 		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
 	}
