@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/open-tollgate/tollgate/internal/assertion"
+	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
 // Assertion is what the edge signs for services about callers whose tokens they cannot
@@ -95,6 +96,9 @@ func (a *App) checkAssertion() error {
 	issuer := a.Assertion.Issuer
 	if issuer == "" {
 		return errors.New("assertion: no issuer")
+	}
+	if err := outbound.CheckURL(issuer); err != nil {
+		return fmt.Errorf("assertion: issuer %w", err)
 	}
 	if a.issuer(issuer) != nil {
 		return fmt.Errorf("assertion: issuer %s signs tokens that are accepted here: the edge needs a name of its own", issuer)

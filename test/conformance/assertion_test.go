@@ -176,6 +176,26 @@ func TestAssertionsWithoutAFile(t *testing.T) {
 	}
 }
 
+// TestAssertionsGrantNoLeeway: an assertion cannot outlive its token, so one that passes
+// by its issuer's leeway alone gets none.
+func TestAssertionsGrantNoLeeway(t *testing.T) {
+	t.Parallel()
+	config := strings.Replace(strings.ReplaceAll(asserting, "key_file {$KEYS}", ""), "jwks_uri", "leeway 1m\n\t\t\tjwks_uri", 1)
+	p := newPlatformOf(t, writeConfig(t, "Caddyfile", config))
+	late := withBearer(p.issuer.Token(tokentest.Claim("exp", time.Now().Add(-2*time.Second).Unix())))
+	p.forwarded(t, "/plain", late)
+	p.expectNothingBehind(t, func() {
+		got := p.do(t, http.MethodGet, "/", late)
+		want := `Bearer error="invalid_token", error_description="The token has expired."`
+		if got.status != http.StatusUnauthorized || got.problem(t)["code"] != "invalid_token" || got.header.Get("WWW-Authenticate") != want {
+			t.Errorf("%d %v %s", got.status, got.header, got.body)
+		}
+	})
+	if refused := p.metric(`tollgate_token_decisions_total{api="pay",reason="expired",result="refused"}`); refused != "1" {
+		t.Errorf("%s are counted as refused", refused)
+	}
+}
+
 // TestAssertionFiles has key files that must not load, and what is said of them.
 func TestAssertionFiles(t *testing.T) {
 	t.Parallel()

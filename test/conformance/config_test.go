@@ -134,6 +134,7 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"metadata with options", head + ":80 {\n api m {\n public\n resource_metadata {\n scopes a #!\n }\n }\n}", []string{"resource_metadata", "scopes"}},
 		{"assertion without issuer", "{\n tollgate {\n assertion { #!\n }\n }\n}", []string{"assertion", "issuer"}},
 		{"assertion by an issuer of tokens", "{\n tollgate {\n assertion { #!\n issuer https://i.test\n }\n issuer https://i.test {\n audience a\n }\n }\n}", []string{"assertion", "https://i.test"}},
+		{"assertion by nobody in particular", "{\n tollgate {\n assertion { #!\n issuer edge\n }\n }\n}", []string{"assertion", "edge"}},
 		{"assertion twice", "{\n tollgate {\n assertion {\n issuer https://e.test\n }\n assertion { #!\n }\n }\n}", []string{"assertion", "twice"}},
 		{"unknown option of assertion", "{\n tollgate {\n assertion {\n keys a #!\n }\n }\n}", []string{"assertion", "keys"}},
 		{"assertion without a file", "{\n tollgate {\n assertion {\n key_file #!\n }\n }\n}", nil},
