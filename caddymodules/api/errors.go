@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -30,6 +31,9 @@ var known = map[int]*problem.Problem{
 func problemOf(err error) *problem.Problem {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
+	}
+	if caller, ok := errors.AsType[bodyError](err); ok && !errors.Is(caller, context.Canceled) {
+		return known[http.StatusBadRequest].WithCause(err)
 	}
 	status := http.StatusInternalServerError
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode >= http.StatusBadRequest {

@@ -151,16 +151,17 @@ func (a *attacker) derSignature() string {
 	return input + "." + b64(der)
 }
 
-// negated re-encodes a signature: (r, n-s) is as good as (r, s). It passes, which
-// is why nothing may ever be refused by its bytes.
-func (a *attacker) negated() string {
-	header, payload, signature := a.parts()
-	raw, err := base64.RawURLEncoding.DecodeString(signature)
-	if err != nil {
-		a.t.Fatal(err)
+// Negate encodes an ES256 signature anew: (r, n-s) is as good as (r, s). It passes,
+// which is why nothing may ever be refused by its bytes.
+func Negate(t testing.TB, raw string) string {
+	t.Helper()
+	end := strings.LastIndexByte(raw, '.') + 1
+	signature, err := base64.RawURLEncoding.DecodeString(raw[end:])
+	if err != nil || len(signature) != 64 {
+		t.Fatalf("not an ES256 signature: %v", err)
 	}
-	s := new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(raw[32:]))
-	return header + "." + payload + "." + b64(append(raw[:32], s.FillBytes(make([]byte, 32))...))
+	s := new(big.Int).Sub(elliptic.P256().Params().N, new(big.Int).SetBytes(signature[32:]))
+	return raw[:end] + b64(append(signature[:32], s.FillBytes(make([]byte, 32))...))
 }
 
 // jsonForm is a good token as JSON (RFC 7515 section 7.2), maybe with claims beside it.
