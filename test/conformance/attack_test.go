@@ -95,7 +95,7 @@ const (
 const besides = `
 https://localhost:{$CERTIFIED_PORT} {
 	import site
-	tls internal {
+	tls {
 		client_auth {
 			mode request
 		}
