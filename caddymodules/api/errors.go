@@ -62,10 +62,7 @@ func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 		return nil
 	}
 	c.status, c.final = p.Status, true
-	for name, values := range p.Header {
-		c.Header()[name] = append([]string(nil), values...)
-	}
-	c.Header().Set("Cache-Control", "no-store")
+	p.SetOwnHeader(c.Header())
 	return refusal
 }
 

@@ -242,6 +242,9 @@ func (v verdict) judge(t *testing.T, got answer) string {
 		return said
 	}
 	v.judgeChallenges(t, got.header["Www-Authenticate"])
+	if exposed := got.header.Get("Access-Control-Expose-Headers"); (v.scheme != "") != (exposed == "WWW-Authenticate, DPoP-Nonce") {
+		t.Errorf("Access-Control-Expose-Headers %q", exposed)
+	}
 	if v.code != "" && (got.header.Get("Cache-Control") != "no-store" || got.header.Get("X-Request-Id") == "") {
 		t.Errorf("Cache-Control %q, X-Request-Id %q", got.header.Get("Cache-Control"), got.header.Get("X-Request-Id"))
 	}
