@@ -175,6 +175,9 @@ func (p *platform) dial(t *testing.T) net.Conn {
 type service struct {
 	server *httptest.Server
 	count  atomic.Int64
+	// arrivals counts whatever comes in, also what is no request.
+	arrivals atomic.Int64
+	forged   forged
 
 	mu   sync.Mutex
 	last *http.Request
@@ -183,7 +186,13 @@ type service struct {
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := new(service)
-	s.server = httptest.NewServer(s)
+	s.server = httptest.NewUnstartedServer(s)
+	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateActive {
+			s.arrivals.Add(1)
+		}
+	}
+	s.server.Start()
 	t.Cleanup(s.server.Close)
 	return s
 }
@@ -191,6 +200,7 @@ func newService(t *testing.T) *service {
 // ServeHTTP counts, remembers, and answers with an id that the edge has to replace.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.count.Add(1)
+	s.forged.note(r.Header)
 	_, _ = io.Copy(io.Discard, r.Body) // trailers are there when the body has been read
 	s.mu.Lock()
 	s.last = r.Clone(r.Context())
