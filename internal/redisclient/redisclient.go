@@ -3,6 +3,7 @@
 package redisclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -10,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
+
+func init() { redis.SetLogger(silent{}) } // a program with a log of its own may set another
 
 // Off is what an operator writes for "no Redis": an environment variable cannot leave
 // a line of a configuration out.
@@ -100,3 +103,10 @@ func withoutURL(err error) error {
 	}
 	return err
 }
+
+// silent takes what go-redis would print to standard error, which is each failed dial.
+// That Redis is out of reach is said louder by whoever needs it.
+type silent struct{}
+
+// Printf drops a line.
+func (silent) Printf(context.Context, string, ...any) {}
