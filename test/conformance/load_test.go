@@ -58,8 +58,9 @@ type load struct {
 	done    chan struct{}
 	workers sync.WaitGroup
 
+	phase atomic.Int32 // 0 or 1; whose times a request counts among
 	mu    sync.Mutex
-	times []time.Duration
+	times [2][]time.Duration
 }
 
 // startLoad has token give each request's, and url where it goes.
@@ -80,29 +81,40 @@ func startLoad(t *testing.T, roots *x509.CertPool, perSecond, connections int, u
 				case <-tick.C:
 				}
 				n := l.sent.Add(1)
-				begin := time.Now()
+				begin, phase := time.Now(), l.phase.Load()
 				if got := status(client, url(n), token(n)); got != http.StatusOK {
 					l.refused.Add(1)
 					l.other.Store(int64(got))
 				}
-				l.took(time.Since(begin))
+				if l.phase.Load() == phase { // else it belongs to neither
+					l.took(phase, time.Since(begin))
+				}
 			}
 		})
 	}
 	return l
 }
 
-func (l *load) took(d time.Duration) {
+func (l *load) took(phase int32, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.times = append(l.times, d)
+	l.times[phase] = append(l.times[phase], d)
+}
+
+// forget drops the times so far.
+func (l *load) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.times = [2][]time.Duration{}
 }
 
 // stop ends the load and gives what it came to.
-func (l *load) stop() (perSecond float64, times []time.Duration) {
+func (l *load) stop() (perSecond float64, times [2][]time.Duration) {
 	close(l.done)
 	l.workers.Wait()
-	slices.Sort(l.times)
+	for _, times := range l.times {
+		slices.Sort(times)
+	}
 	return float64(l.sent.Load()) / time.Since(l.begin).Seconds(), l.times
 }
 
