@@ -47,6 +47,7 @@ type Config struct {
 	Dir string
 	// Origin names the log in its checkpoints and its key: "edge-1.example.com/audit". It
 	// has neither blanks nor a plus sign. Each node has a log, and a name, of its own.
+	// Empty: the name that the key has, and the host's when there is no key yet.
 	Origin string
 	// Node is in each record; Origin when empty.
 	Node string
@@ -75,7 +76,7 @@ func (c Config) Check() (Config, error) {
 	if c.Dir == "" {
 		return c, errors.New("no folder")
 	}
-	if !canName(c.Origin) {
+	if c.Origin != "" && !canName(c.Origin) {
 		return c, fmt.Errorf("%q cannot name a log: a word without blanks and plus signs can", c.Origin)
 	}
 	if c.Interval < 0 || c.Interval > time.Second {
@@ -88,7 +89,6 @@ func (c Config) Check() (Config, error) {
 	setDefault(&c.Queue, defaultQueue)
 	setDefault(&c.SegmentSize, defaultSegmentSize)
 	setDefault(&c.SegmentAge, defaultSegmentAge)
-	setDefault(&c.Node, c.Origin)
 	setDefault(&c.SigningKey, filepath.Join(c.Dir, signingKeyFile))
 	if c.Changed == nil {
 		c.Changed = func(error) {}
@@ -159,6 +159,12 @@ func open(c Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Origin == "" {
+		if c.Origin, err = nameOf(c.SigningKey); err != nil {
+			return nil, err
+		}
+	}
+	setDefault(&c.Node, c.Origin)
 	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,7 +63,7 @@ func loadKeys(c Config) (keys, error) {
 	if err != nil {
 		return k, fmt.Errorf("pseudonym key: %w", err)
 	}
-	k.pseudonyms = pseudonyms(secret)
+	k.pseudonyms = newPseudonyms(secret)
 	return k, nil
 }
 
@@ -95,6 +97,23 @@ func loadOrMake(path string, generate func() (string, error)) (string, error) {
 	return text, replaceFile(path, []byte(text+"\n"), 0o600)
 }
 
+// nameOf gives the name of the log whose key is there, and that of this machine where
+// there is none yet.
+func nameOf(signingKey string) (string, error) {
+	content, err := os.ReadFile(signingKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.Hostname()
+	}
+	if err != nil {
+		return "", err
+	}
+	signer, err := note.NewSigner(strings.TrimSpace(string(content)))
+	if err != nil {
+		return "", fmt.Errorf("signing key %s: not a key", signingKey)
+	}
+	return signer.Name(), nil
+}
+
 // ReadPublicKey reads the file that an auditor was given.
 func ReadPublicKey(path string) (note.Verifier, error) {
 	content, err := os.ReadFile(path)
@@ -110,19 +129,40 @@ func ReadPublicKey(path string) (note.Verifier, error) {
 
 // pseudonyms stand for who is meant without saying who it is. Whoever has the key
 // can find the records of a name that they know; nobody finds a name in a record.
-type pseudonyms []byte
+// One goroutine uses it.
+type pseudonyms struct {
+	mac    hash.Hash
+	recent map[named]string // the same few callers come again and again
+}
+
+// named is what a pseudonym is for.
+type named struct{ kind, value string }
+
+// maxRecent bounds the memory of pseudonyms, which starts again when it is full.
+const maxRecent = 1 << 13
+
+func newPseudonyms(key string) pseudonyms {
+	return pseudonyms{hmac.New(sha256.New, []byte(key)), make(map[named]string)}
+}
 
 // of gives the pseudonym of a value. Values of different kinds have different ones.
 func (p pseudonyms) of(kind, value string) string {
 	if value == "" {
 		return ""
 	}
-	mac := hmac.New(sha256.New, p)
-	mac.Write([]byte(kind))
-	mac.Write([]byte{0})
-	mac.Write([]byte(value))
+	who := named{kind, value}
+	if known, ok := p.recent[who]; ok {
+		return known
+	}
+	p.mac.Reset()
+	_, _ = io.WriteString(p.mac, kind+"\x00"+value)
 	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0])[:16]) // 128 bits: no two of them meet
+	pseudonym := base64.RawURLEncoding.EncodeToString(p.mac.Sum(sum[:0])[:16]) // 128 bits: no two of them meet
+	if len(p.recent) == maxRecent {
+		clear(p.recent)
+	}
+	p.recent[who] = pseudonym
+	return pseudonym
 }
 
 // The kinds of values that have pseudonyms.
@@ -139,5 +179,5 @@ func Pseudonym(dir, kind, value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return pseudonyms(strings.TrimSpace(string(secret))).of(kind, value), nil
+	return newPseudonyms(strings.TrimSpace(string(secret))).of(kind, value), nil
 }
