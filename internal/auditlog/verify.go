@@ -43,8 +43,9 @@ type Report struct {
 	First int64
 	// Size is how many records the newest checkpoint commits to, from the very first on.
 	Size int64
-	// Newest is the newest checkpoint.
-	Newest Checkpoint
+	// Newest is the newest checkpoint, and Message the note as it was signed.
+	Newest  Checkpoint
+	Message []byte
 	// Checkpoints counts those that were verified.
 	Checkpoints int64
 	// Uncovered counts whole records behind the newest checkpoint. A log that is being
@@ -190,6 +191,7 @@ func (s *stream) verify(isLast bool) error {
 		if err := s.advance(checkpoint); err != nil {
 			return err
 		}
+		v.report.Message = message
 	}
 	return s.behind(isLast)
 }
