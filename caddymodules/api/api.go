@@ -44,6 +44,8 @@ type Handler struct {
 	Name string `json:"name"`
 	// Public lets requests without a token in. Without it, the first handler must be access_token.
 	Public bool `json:"public,omitempty"`
+	// Profile that every request is held to: fapi2, or empty.
+	Profile tollgate.Profile `json:"profile,omitempty"`
 	// Methods are those that are allowed; empty: GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.
 	Methods []string `json:"methods,omitempty"`
 	// WebSocket lets a request turn its connection into one. What is sent over it is the
@@ -73,6 +75,9 @@ func (h *Handler) APIName() string { return h.Name }
 
 // IsPublic says whether requests without a token get in.
 func (h *Handler) IsPublic() bool { return h.Public }
+
+// APIProfile gives the profile, for the access_token inside.
+func (h *Handler) APIProfile() tollgate.Profile { return h.Profile }
 
 // ClaimToken refuses a second access_token.
 func (h *Handler) ClaimToken() error {
@@ -129,6 +134,9 @@ func (h *Handler) Validate() error {
 	if !validName.MatchString(h.Name) {
 		return fmt.Errorf("api name %q: %w", h.Name, errName)
 	}
+	if err := h.checkProfile(); err != nil {
+		return err
+	}
 	for _, method := range h.Methods {
 		if !slices.Contains(knownMethods, method) {
 			return fmt.Errorf("api %s: method %q is not one of %s", h.Name, method, strings.Join(knownMethods, " "))
@@ -136,6 +144,17 @@ func (h *Handler) Validate() error {
 	}
 	if !h.Public && !h.startsWithToken() {
 		return fmt.Errorf("api %s must start with access_token on every request, or say public", h.Name)
+	}
+	return nil
+}
+
+// checkProfile refuses a profile for requests without a token.
+func (h *Handler) checkProfile() error {
+	if err := h.Profile.Check(); err != nil {
+		return fmt.Errorf("api %s: %w", h.Name, err)
+	}
+	if h.Public && h.Profile != "" {
+		return fmt.Errorf("api %s has profile %s and is public: say one or the other", h.Name, h.Profile)
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ type App struct {
 	// ClientCertificate is how trusted proxies hand client certificates on. Left out, there
 	// are none but those of TLS with this edge.
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
+	// DPoP says what proofs need beyond what they always do; left out, nothing.
+	DPoP *DPoP `json:"dpop,omitempty"`
 	// Failures limit bad tokens by client address; left out, with the defaults.
 	Failures *Failures `json:"failures,omitempty"`
 	// Revocations are followed in Redis; left out, with the defaults. Without Redis there
@@ -52,6 +54,8 @@ type App struct {
 	failures     *access.Failures     // nil: not limited
 	revocations  *revocation.Follower // nil: no Redis to follow
 	cancel       context.CancelFunc
+
+	introspectors []asked // of all checkers
 
 	releases []func()
 	apis     map[string]string // definition by name
@@ -113,7 +117,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionFailures(ctx); err != nil {
 		return err
 	}
-	return Register(ctx, keysetCollector{a})
+	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
 }
 
 func (a *App) provisionRedis() error {
@@ -135,8 +139,11 @@ func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	for _, issuer := range a.Issuers {
-		issuer.keys.Start(context.Background()) // ends when no configuration wants these keys
+		if issuer.fetched != nil {
+			issuer.fetched.Start(context.Background()) // ends when no configuration wants these keys
+		}
 	}
+	a.prepareIntrospection(ctx)
 	if a.revocations != nil {
 		a.revocations.Start(context.Background()) // ends when no configuration wants it
 	}

@@ -20,8 +20,11 @@ func (keysetCollector) Describe(descs chan<- *prometheus.Desc) { descs <- keyset
 // Collect sends the age of each issuer's keys.
 func (c keysetCollector) Collect(metrics chan<- prometheus.Metric) {
 	for _, issuer := range c.app.Issuers {
+		if issuer.fetched == nil {
+			continue
+		}
 		age := math.Inf(1)
-		if fetched := issuer.keys.Info().Fetched; !fetched.IsZero() {
+		if fetched := issuer.fetched.Info().Fetched; !fetched.IsZero() {
 			age = time.Since(fetched).Seconds()
 		}
 		metrics <- prometheus.MustNewConstMetric(keysetAge, prometheus.GaugeValue, age, issuer.URL)
