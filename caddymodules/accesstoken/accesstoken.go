@@ -61,6 +61,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.checker, err = h.app.Checker(api, h.Issuers, h.Audiences); err != nil {
 		return fmt.Errorf("access_token in api %s: %w", h.api, err)
 	}
+	if err := h.app.DescribeTokens(h.api, h.Issuers, h.Audiences); err != nil {
+		return err
+	}
 	if err := tollgate.Register(ctx, tollgate.Decisions); err != nil {
 		return err
 	}

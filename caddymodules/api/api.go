@@ -54,6 +54,11 @@ type Handler struct {
 	// Strip names further header fields that a caller cannot send, beside those that this
 	// edge knows to speak of identity; with a * at the end, all that begin so.
 	Strip []string `json:"strip,omitempty"`
+	// Resource is what OAuth clients call this API (RFC 9728): a path at the first origin of
+	// the tollgate app, or a URL at one of them. Empty: it has no metadata.
+	Resource string `json:"resource,omitempty"`
+	// ResourceName is what the metadata call it for people to read; empty: Name.
+	ResourceName string `json:"resource_name,omitempty"`
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
@@ -104,9 +109,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := tollgate.Register(ctx, requests, durations); err != nil {
 		return err
 	}
+	if err := h.beginResource(); err != nil {
+		return err
+	}
 	if err := h.Routes.Provision(ctx); err != nil {
 		return fmt.Errorf("api %s: %w", h.Name, err)
 	}
+	h.completeResource()
 	if len(h.Methods) == 0 {
 		h.Methods = knownMethods
 	}

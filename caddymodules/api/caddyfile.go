@@ -28,8 +28,12 @@ const namesKey = "tollgate.api_names"
 //		methods <method>...
 //		websocket
 //		strip <header>...
+//		resource <path> | <url> [<name>]
 //		<directives...>
 //	}
+//
+// resource is what OAuth clients call the API: resource_metadata publishes what they need
+// to know, and the API's challenges say where.
 //
 // Either public or access_token has to be there. profile fapi2 holds every request to what
 // the FAPI 2.0 Security Profile asks of a resource server, and refuses a configuration that
@@ -112,6 +116,7 @@ func parseMatchers(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 // block. Of the directives that stay it gives where each one is, and of the profile too.
 func parseSettings(h httpcaddyfile.Helper, handler *Handler, profileAt *caddyfile.Token) (map[string]caddyfile.Token, error) {
 	directives := make(map[string]caddyfile.Token)
+	var resource *caddyfile.Token
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		switch name := h.Val(); name {
 		case "public":
@@ -136,10 +141,19 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler, profileAt *caddyfil
 			if err := parseStrip(h, handler); err != nil {
 				return nil, err
 			}
+		case "resource":
+			at := h.Token()
+			if err := parseResource(h, handler); err != nil {
+				return nil, err
+			}
+			resource = &at
 		default:
 			directives[name] = h.Token()
 			h.NextSegment()
 		}
+	}
+	if resource != nil && handler.Public {
+		return nil, tollgate.ErrorAt(*resource, "resource: %w", errPublicResource)
 	}
 	return directives, nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/dpop"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
@@ -47,6 +49,9 @@ type App struct {
 	// are none.
 	Revocations *Revocations `json:"revocations,omitempty"`
 
+	// Assertion is what services are told of callers with; left out, nothing.
+	Assertion *Assertion `json:"assertion,omitempty"`
+
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
 	logger       *zap.Logger
@@ -62,6 +67,9 @@ type App struct {
 
 	generation uint64
 	checkers   map[string]*access.Checker // by API; complete before Start
+
+	resources  resources
+	assertions *assertion.Signer // nil: services get the callers' own tokens
 }
 
 // CaddyModule returns the Caddy module information.
@@ -98,6 +106,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
+	a.resources.directory = sync.OnceValues(a.newDirectory)
 	var err error
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
 		return err
@@ -109,6 +118,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.provisionIssuers(); err != nil {
+		return err
+	}
+	if err := a.provisionAssertion(); err != nil {
 		return err
 	}
 	if err := a.provisionProofs(); err != nil {
@@ -136,6 +148,7 @@ func (a *App) provisionRedis() error {
 // Start connects.
 func (a *App) Start() error {
 	a.takeOver()
+	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	for _, issuer := range a.Issuers {

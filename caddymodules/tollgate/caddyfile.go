@@ -76,6 +76,10 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			stale   closed | open
 //			max_age <duration>
 //		}
+//		assertion {
+//			issuer   <url>
+//			key_file <path>...
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -88,7 +92,8 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // Security Profile. dpop has proofs bear a nonce of this server's.
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
-// asked what is revoked.
+// asked what is revoked. assertion is what identity_assertion tells services of callers
+// with: the first key signs, all of them are published.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -107,6 +112,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseDPoP(d)
 		case "revocations":
 			err = a.parseRevocations(d)
+		case "assertion":
+			err = a.parseAssertion(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "client_certificate":
@@ -131,7 +138,7 @@ func (a *App) checkTogether() error {
 			return ErrorAt(issuer.profileAt, "%w", err)
 		}
 	}
-	return nil
+	return a.judgeAssertion()
 }
 
 func (a *App) parseRedis(d *caddyfile.Dispenser) error {

@@ -23,6 +23,20 @@ const head = `{
 }
 `
 
+const asserted = `{
+	admin off
+	auto_https off
+	tollgate {
+		issuer https://issuer.test {
+			audience own
+		}
+		assertion {
+			issuer https://edge.test/assertions
+		}
+	}
+}
+`
+
 const issuerless = `{
 	admin off
 	auto_https off
@@ -139,6 +153,32 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"profile of an api without revocations", head + ":80 {\n api pay {\n profile fapi2 #!\n access_token\n }\n}", []string{"api pay", "profile fapi2", "redis"}},
 		{"profile of an api with RS256", "{\n tollgate {\n redis redis://127.0.0.1:1\n origin https://e.test\n issuer https://strong.test {\n audience a\n }\n issuer https://weak.test {\n audience a\n algorithms RS256\n }\n }\n}\n:80 {\n api good {\n profile fapi2\n access_token {\n issuer https://strong.test\n }\n }\n api pay {\n profile fapi2 #!\n access_token\n }\n}", []string{"api pay", "https://weak.test", "RS256"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
+		{"resource of no origin", head + ":80 {\n api pay {\n resource https://other.test/pay #!\n access_token\n }\n}", []string{"resource", "https://other.test/pay", "https://edge.test"}},
+		{"resource of a pattern", head + ":80 {\n api pay {\n resource /pay/* #!\n access_token\n }\n}", []string{"resource", "/pay/*"}},
+		{"resource without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n resource /pay #!\n }\n}", []string{"/pay", "origin"}},
+		{"resource of a public api", head + ":80 {\n api pay {\n resource /pay #!\n public\n }\n}", []string{"resource", "public"}},
+		{"resource of nothing", head + ":80 {\n api pay {\n resource #!\n access_token\n }\n}", nil},
+		{"resource with too many words", head + ":80 {\n api pay {\n resource /pay The payments #!\n access_token\n }\n}", nil},
+		{"two resources", head + ":80 {\n api pay {\n resource /a\n resource /b #!\n access_token\n }\n}", []string{"pay", "resource", "twice"}},
+		{"resource in use", head + ":80 {\n api pay /a {\n resource /a\n access_token\n }\n}\n:81 {\n api other {\n resource https://edge.test/a #!\n access_token\n }\n}", []string{"https://edge.test/a", "twice", ":13"}},
+		{"metadata in a protected api", head + ":80 {\n api pay {\n access_token\n resource_metadata #!\n }\n}", []string{"resource_metadata", "public"}},
+		{"metadata outside", head + ":80 {\n resource_metadata #!\n}", []string{"resource_metadata", "in an api"}},
+		{"metadata with arguments", head + ":80 {\n api m {\n public\n resource_metadata /x #!\n }\n}", []string{"resource_metadata", "/x"}},
+		{"metadata with options", head + ":80 {\n api m {\n public\n resource_metadata {\n scopes a #!\n }\n }\n}", []string{"resource_metadata", "scopes"}},
+		{"assertion without issuer", "{\n tollgate {\n assertion { #!\n }\n }\n}", []string{"assertion", "issuer"}},
+		{"assertion by an issuer of tokens", "{\n tollgate {\n assertion { #!\n issuer https://i.test\n }\n issuer https://i.test {\n audience a\n }\n }\n}", []string{"assertion", "https://i.test"}},
+		{"assertion by nobody in particular", "{\n tollgate {\n assertion { #!\n issuer edge\n }\n }\n}", []string{"assertion", "edge"}},
+		{"assertion twice", "{\n tollgate {\n assertion {\n issuer https://e.test\n }\n assertion { #!\n }\n }\n}", []string{"assertion", "twice"}},
+		{"unknown option of assertion", "{\n tollgate {\n assertion {\n keys a #!\n }\n }\n}", []string{"assertion", "keys"}},
+		{"assertion without a file", "{\n tollgate {\n assertion {\n key_file #!\n }\n }\n}", nil},
+		{"assertion that is not configured", head + ":80 {\n api pay {\n access_token\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "no assertion"}},
+		{"assertion for the edge", asserted + ":80 {\n api pay {\n access_token\n identity_assertion own #!\n }\n}", []string{"identity_assertion", "own"}},
+		{"assertion for nobody", asserted + ":80 {\n api pay {\n access_token\n identity_assertion #!\n }\n}", []string{"identity_assertion"}},
+		{"assertion in a public api", asserted + ":80 {\n api pay {\n public\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "public"}},
+		{"assertion outside", asserted + ":80 {\n identity_assertion pay #!\n}", []string{"identity_assertion", "inside an api"}},
+		{"keys of no assertion", head + ":80 {\n api keys {\n public\n assertion_keys #!\n }\n}", []string{"assertion_keys", "no assertion"}},
+		{"keys in a protected api", asserted + ":80 {\n api keys {\n access_token\n assertion_keys #!\n }\n}", []string{"assertion_keys", "public"}},
+		{"keys with arguments", asserted + ":80 {\n api keys {\n public\n assertion_keys /x #!\n }\n}", []string{"assertion_keys", "/x"}},
 		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
 	}
 	for _, test := range tests {
@@ -190,6 +230,11 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 		{"unknown profile", `{"handler":"api","name":"pay","profile":"bank","routes":[{"handle":[` + token + `]}]}`, "bank"},
 		{"public with a profile", `{"handler":"api","name":"pay","profile":"fapi2","public":true}`, "public"},
 		{"profile without origin", `{"handler":"api","name":"pay","profile":"fapi2","routes":[{"handle":[` + token + `]}]}`, "origin"},
+		{"resource without origin", `{"handler":"api","name":"pay","resource":"/pay","routes":[{"handle":[` + token + `]}]}`, "origin"},
+		{"resource of a public api", `{"handler":"api","name":"pay","public":true,"resource":"/pay"}`, "public"},
+		{"assertion of nobody", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"identity_assertion","audience":"pay"}]}]}`, "no assertion"},
+		{"keys of nobody", `{"handler":"api","name":"keys","public":true,"routes":[{"handle":[{"handler":"assertion_keys"}]}]}`, "no assertion"},
+		{"metadata outside", `{"handler":"resource_metadata"}`, "in an api"},
 		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
 	}
 	for _, test := range tests {
