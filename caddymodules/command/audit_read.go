@@ -29,7 +29,6 @@ type record struct {
 	API       string    `json:"api"`
 	Rule      string    `json:"rule"`
 	Method    string    `json:"method"`
-	Route     string    `json:"route"`
 	Client    string    `json:"client"`
 	Subject   string    `json:"subject"`
 	Token     string    `json:"token"`
@@ -198,7 +197,7 @@ func exportCommand() *cobra.Command {
 func exportCSV(w io.Writer, dir string, f filter) error {
 	table := csv.NewWriter(w)
 	_ = table.Write([]string{ // an error stays and is given by Error
-		"number", "time", "kind", "node", "request_id", "policy", "api", "rule", "method", "route",
+		"number", "time", "kind", "node", "request_id", "policy", "api", "rule", "method",
 		"client", "subject", "token", "address", "outcome", "reason", "status", "detail",
 	})
 	err := auditlog.Records(dir, 0, func(number int64, text []byte) bool {
@@ -207,7 +206,7 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 			return true
 		}
 		_ = table.Write([]string{
-			fmt.Sprint(number), r.Time.UTC().Format(time.RFC3339Nano), r.Kind, r.Node, r.RequestID, r.Policy, r.API, r.Rule, r.Method, r.Route,
+			fmt.Sprint(number), r.Time.UTC().Format(time.RFC3339Nano), r.Kind, r.Node, r.RequestID, r.Policy, r.API, r.Rule, r.Method,
 			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Detail,
 		})
 		return table.Error() == nil

@@ -31,7 +31,6 @@ type Record struct {
 	API       string
 	Rule      string // what decided: "access_token", "require", "rate_limit zone"
 	Method    string
-	Route     string // the pattern that matched, never the path: paths hold ids
 	Client    string
 	Subject   string
 	TokenID   string
@@ -57,7 +56,6 @@ type line struct {
 	API       string `json:"api,omitempty"`
 	Rule      string `json:"rule,omitempty"`
 	Method    string `json:"method,omitempty"`
-	Route     string `json:"route,omitempty"`
 	Client    string `json:"client,omitempty"`
 	Subject   string `json:"subject,omitempty"`
 	TokenID   string `json:"token,omitempty"`
@@ -78,7 +76,7 @@ const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
 func (r *Record) encode(node string, p pseudonyms) ([]byte, error) {
 	return json.Marshal(line{
 		Time: r.Time.UTC().Format(timeFormat), Kind: r.Kind, Node: node,
-		RequestID: r.RequestID, Policy: r.Policy, API: r.API, Rule: r.Rule, Method: r.Method, Route: r.Route,
+		RequestID: r.RequestID, Policy: r.Policy, API: r.API, Rule: r.Rule, Method: r.Method,
 		Client: p.of(ClientPseudonym, r.Client), Subject: p.of(SubjectPseudonym, r.Subject),
 		TokenID: p.of(TokenPseudonym, r.TokenID), Address: p.of(AddressPseudonym, r.Address),
 		Outcome: r.Outcome, Reason: r.Reason, Status: r.Status,
