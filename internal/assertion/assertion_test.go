@@ -175,12 +175,19 @@ func TestOneSignatureServesMostOfAMinute(t *testing.T) {
 func TestManyAskAtOnce(t *testing.T) {
 	t.Parallel()
 	c := start()
-	a, caller := newSigner(t, c, generate(t)).Audience("payments"), caller(c)
+	a := newSigner(t, c, generate(t)).Audience("payments")
+	for range 50 { // whether any meet is chance
+		askAtOnce(t, a, caller(c))
+	}
+}
+
+func askAtOnce(t *testing.T, a *assertion.Audience, caller *token.Token) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	texts, signatures := make(map[string]bool), 0
-	for range 32 {
+	texts, signatures, start := make(map[string]bool), 0, make(chan struct{})
+	for range 16 {
 		all.Go(func() {
+			<-start
 			text, fresh, err := a.For(caller, "raw")
 			mu.Lock()
 			defer mu.Unlock()
@@ -192,6 +199,7 @@ func TestManyAskAtOnce(t *testing.T) {
 			}
 		})
 	}
+	close(start)
 	all.Wait()
 	if len(texts) != 1 || signatures != 1 {
 		t.Errorf("%d assertions, %d signatures", len(texts), signatures)
@@ -210,7 +218,7 @@ func TestNeverOutlivesItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent := caller(c)
-		sent.ExpiresAt = c.now.Add(time.Duration(rapid.Int64Range(-2e9, 150e9).Draw(t, "expires")))
+		sent.ExpiresAt = c.now.Add(time.Duration(rapid.IntRange(-2000, 150_000).Draw(t, "expires")) * time.Millisecond)
 		for range 4 {
 			text, _, err := s.Audience("payments").For(sent, "raw")
 			if errors.Is(err, assertion.ErrExpired) {
@@ -226,9 +234,27 @@ func TestNeverOutlivesItsToken(t *testing.T) {
 			if !c.now.Before(end) || end.After(sent.ExpiresAt) || end.After(c.now.Add(time.Minute)) {
 				t.Fatalf("now %v, ends %v, the token %v", c.now, end, sent.ExpiresAt)
 			}
-			c.now = c.now.Add(time.Duration(rapid.Int64Range(0, 50e9).Draw(t, "later")))
+			c.now = c.now.Add(time.Duration(rapid.IntRange(0, 50_000).Draw(t, "later")) * time.Millisecond)
 		}
 	})
+}
+
+// TestATokenThatEndsSoon: its assertion is handed out to the end, and not after it.
+func TestATokenThatEndsSoon(t *testing.T) {
+	t.Parallel()
+	c := start()
+	a, sent := newSigner(t, c, generate(t)).Audience("payments"), caller(c)
+	sent.ExpiresAt = c.now.Add(30 * time.Second)
+	for after, want := range []bool{0: true, 1: false, 2: false} {
+		c.now = sent.ExpiresAt.Add(-30*time.Second + time.Duration(after)*14*time.Second)
+		if _, fresh, err := a.For(sent, "raw"); err != nil || fresh != want {
+			t.Errorf("%d s before the end: %v, %v", 30-after*14, fresh, err)
+		}
+	}
+	c.now = sent.ExpiresAt
+	if _, _, err := a.For(sent, "raw"); !errors.Is(err, assertion.ErrExpired) {
+		t.Errorf("at the end: %v", err)
+	}
 }
 
 func expiry(t *rapid.T, text string) int64 {
@@ -324,15 +350,16 @@ func TestBadKeys(t *testing.T) {
 	t.Parallel()
 	const d, x, y = `"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"`, `"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"`, `"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"` // RFC 7515 appendix A.3
 	for name, document := range map[string]string{
-		"empty":         "",
-		"text":          "canary",
-		"broken PEM":    "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
-		"public":        `{"kty":"EC","crv":"P-256","x":` + x + `,"y":` + y + `}`,
-		"symmetric":     `{"kty":"oct","k":"canarycanarycanarycanarycanarycanary"}`,
-		"another curve": p384PEM,
-		"other halves":  `{"kty":"EC","crv":"P-256","x":` + y + `,"y":` + x + `,"d":` + d + `}`,
-		"use":           `{"kty":"EC","crv":"P-256","use":"enc","x":` + x + `,"y":` + y + `,"d":` + d + `}`,
-		"a key set":     `{"keys":[{"kty":"EC","crv":"P-256","x":` + x + `,"y":` + y + `,"d":` + d + `}]}`,
+		"empty":                   "",
+		"text":                    "canary",
+		"broken PEM":              "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----\n",
+		"public":                  `{"kty":"EC","crv":"P-256","x":` + x + `,"y":` + y + `}`,
+		"symmetric":               `{"kty":"oct","k":"canarycanarycanarycanarycanarycanary"}`,
+		"another curve":           p384PEM,
+		"other halves":            `{"kty":"EC","crv":"P-256","x":` + y + `,"y":` + x + `,"d":` + d + `}`,
+		"other halves of Ed25519": `{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"}`,
+		"use":                     `{"kty":"EC","crv":"P-256","use":"enc","x":` + x + `,"y":` + y + `,"d":` + d + `}`,
+		"a key set":               `{"keys":[{"kty":"EC","crv":"P-256","x":` + x + `,"y":` + y + `,"d":` + d + `}]}`,
 	} {
 		path := filepath.Join(t.TempDir(), "key")
 		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {

@@ -115,8 +115,20 @@ func newKey(key jwk.Key) (*Key, error) {
 	if k.public, err = k.publish(public); err != nil {
 		return nil, err
 	}
-	_, err = k.sign(nil) // a JSON Web Key whose halves do not belong together
-	return k, err
+	return k, k.try(public)
+}
+
+// try refuses a JSON Web Key whose halves do not belong together: nobody could verify
+// what it signs. The library of today refuses it earlier; that is not promised.
+func (k *Key) try(public jwk.Key) error {
+	signed, err := k.sign([]byte("{}"))
+	if err != nil {
+		return err
+	}
+	if _, err := jws.Verify([]byte(signed), jws.WithKey(k.algorithm, public)); err != nil {
+		return errors.New("its public half is another key's")
+	}
+	return nil
 }
 
 // usable holds the public half to what verifiers take.

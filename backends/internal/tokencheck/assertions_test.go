@@ -43,13 +43,14 @@ func TestAssertions(t *testing.T) {
 		token  string
 		status int
 	}{
-		"an assertion":              {gates.API, about(origin, "payments"), 204},
-		"a token":                   {gates.API, issuer.Token(tokentest.Claim("scope", "payments:read")), 204},
-		"for another service":       {gates.API, about(origin, "users"), 401},
-		"for the API":               {gates.API, about(origin, origin+"/api"), 401},
-		"about another's user":      {gates.API, about("https://other.test", "payments"), 401},
-		"where services call":       {gates.Internal, about(origin, tokencheck.InternalAudience), 401},
-		"where nobody's word holds": {plain, about(origin, origin+"/api"), 401},
+		"an assertion":                 {gates.API, about(origin, "payments"), 204},
+		"a token":                      {gates.API, issuer.Token(tokentest.Claim("scope", "payments:read")), 204},
+		"for another service":          {gates.API, about(origin, "users"), 401},
+		"for the API":                  {gates.API, about(origin, origin+"/api"), 401},
+		"about another's user":         {gates.API, about("https://other.test", "payments"), 401},
+		"where services call":          {gates.Internal, about(origin, tokencheck.InternalAudience), 401},
+		"the same where services call": {gates.Internal, about(origin, "payments"), 401},
+		"where nobody's word holds":    {plain, about(origin, origin+"/api"), 401},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/api/payments", nil)
 		r.Header.Set("Authorization", "Bearer "+c.token)
