@@ -215,6 +215,7 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 	// Trailers arrive after everything here has judged. A backend may read one as a
 	// header field, whatever its name is, and of the names only some are announced.
 	r.Trailer = nil
+	markBody(r)
 	c.forwardIDs(r.Header)
 	return h.chain.ServeHTTP(c, r)
 }
@@ -227,7 +228,17 @@ func (h *Handler) admit(r *http.Request) *problem.Problem {
 	if err := canonical.Check(r.URL, r.RequestURI); err != nil {
 		return problem.New(http.StatusBadRequest, "path_not_canonical", "Refused: "+err.Error()+".")
 	}
+	if announcesAnother(r) {
+		return known[http.StatusBadRequest]
+	}
 	return nil
+}
+
+// announcesAnother says whether a request without a body comes with a Content-Length
+// that says otherwise: malformed, by RFC 9113 section 8.1.1, and let in by net/http.
+func announcesAnother(r *http.Request) bool {
+	length := r.Header.Get("Content-Length")
+	return r.ContentLength == 0 && length != "" && length != "0"
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/auditlog"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -141,8 +142,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
 }
 
+// sharesRedis says whether the configuration has a Redis.
+func (a *App) sharesRedis() bool { return a.RedisURL != "" && a.RedisURL != redisclient.Off }
+
 func (a *App) provisionRedis() error {
-	if a.RedisURL == "" || a.RedisURL == redisOff {
+	if !a.sharesRedis() {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)
