@@ -109,22 +109,28 @@ func (a Audit) copies() ([]auditlog.Copy, error) {
 	return copies, nil
 }
 
+// auditOff is what an operator writes for "no audit log", as redisclient.Off is.
+const auditOff = "off"
+
 // parseAudit reads the folder and a block of options.
 func (a *App) parseAudit(d *caddyfile.Dispenser) error {
 	if a.Audit != nil {
 		return d.Err("audit is there twice")
 	}
 	start := d.Token()
-	a.Audit = new(Audit)
-	if !d.AllArgs(&a.Audit.Dir) {
+	settings := new(Audit)
+	if !d.AllArgs(&settings.Dir) {
 		return d.ArgErr()
 	}
+	if settings.Dir != auditOff {
+		a.Audit = settings
+	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := a.Audit.parseOption(d); err != nil {
+		if err := settings.parseOption(d); err != nil {
 			return err
 		}
 	}
-	if err := a.Audit.check(); err != nil {
+	if err := settings.check(); err != nil {
 		return ErrorAt(start, "audit: %w", err)
 	}
 	return nil

@@ -81,7 +81,7 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			issuer   <url>
 //			key_file <path>...
 //		}
-//		audit <folder> {
+//		audit <folder> | off {
 //			name         <name>
 //			signing_key  <path>
 //			keep         <duration>
