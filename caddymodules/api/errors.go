@@ -52,6 +52,7 @@ func problemOf(err error) *problem.Problem {
 // site's own handle_errors makes of it.
 func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 	p := problemOf(err)
+	c.refused = p
 	h.logRefusal(c, r, p)
 	if c.final {
 		return nil // half an answer is out; a second one cannot follow it

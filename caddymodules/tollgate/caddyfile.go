@@ -81,6 +81,17 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			issuer   <url>
 //			key_file <path>...
 //		}
+//		audit <folder> | off {
+//			name         <name>
+//			signing_key  <path>
+//			keep         <duration>
+//			segment_size <size>
+//			segment_age  <duration>
+//			queue        <number>
+//			stdout
+//			syslog       <host:port>
+//			syslog_ca    <path>
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -94,7 +105,9 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
 // asked what is revoked. assertion is what identity_assertion tells services of callers
-// with: the first key signs, all of them are published.
+// with: the first key signs, all of them are published. audit is the folder of the log of
+// decisions: how long records are kept, what its checkpoints are signed as and with, how
+// many records may wait for the disk, and where copies go.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -117,6 +130,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseAssertion(d)
 		case "failures":
 			err = a.parseFailures(d)
+		case "audit":
+			err = a.parseAudit(d)
 		case "client_certificate":
 			err = a.parseCertificate(d)
 		default:

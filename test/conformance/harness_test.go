@@ -64,6 +64,8 @@ type edge struct {
 	config string
 	env    []string
 	log    *buffer
+	ended  chan error // gives how it ended; who reads puts it back
+	*os.Process
 }
 
 // buffer collects what a process writes while others read it.
@@ -103,6 +105,7 @@ func startEdge(t *testing.T, config string, env ...string) *edge {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
+	e.Process, e.ended = command.Process, ended
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		select {
