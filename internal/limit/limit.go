@@ -40,10 +40,53 @@ type Config struct {
 	// empty. In a Redis Cluster all limits of a scope live on one shard.
 	Scope string
 	// Name is unique in its scope: the name of a zone.
-	Name   string
+	Name string
+	// Kind is Sliding when empty.
+	Kind Kind
+	// Events is how many units a window or a period holds; of a concurrency limit, how
+	// many are in flight at once.
 	Events int64
+	// Window is the length of time of a sliding or gcra limit.
 	Window time.Duration
+	// Period is that of a calendar limit.
+	Period Period
+	// Burst is how many units of a gcra limit may come at once: Events when zero.
+	Burst int64
+	// OnFailure is Share when empty.
+	OnFailure OnFailure
+	// Shadow makes a limit count and report, and refuse nobody.
+	Shadow bool
 }
+
+// Kind is how a limit counts.
+type Kind string
+
+// The kinds of limits.
+const (
+	Sliding     Kind = "sliding"     // at most Events in any window
+	Calendar    Kind = "calendar"    // at most Events a day or month
+	GCRA        Kind = "gcra"        // Events a window, paced, with bursts
+	Concurrency Kind = "concurrency" // at most Events in flight at once
+)
+
+// Period is what a calendar limit counts by, in UTC.
+type Period string
+
+// The periods of calendar limits.
+const (
+	Day   Period = "day"
+	Month Period = "month"
+)
+
+// OnFailure is what a limit does while its store is out of reach.
+type OnFailure string
+
+// What a limit may do while its store is out of reach.
+const (
+	Share  OnFailure = "share"  // each node admits its share of the limit
+	Closed OnFailure = "closed" // refuses
+	Open   OnFailure = "open"   // admits
+)
 
 // Limit is a checked Config. Its counts belong to scope, name and window, so a
 // changed number of events goes on with what was counted before.
@@ -62,6 +105,9 @@ func New(c Config) (*Limit, error) {
 	}
 	if !names.MatchString(c.Name) {
 		return nil, fmt.Errorf("name %q: want up to 64 letters, digits, '_', '.', '-' or '/'", c.Name)
+	}
+	if c.Kind != "" && c.Kind != Sliding {
+		return nil, fmt.Errorf("kind %q is not built yet", c.Kind)
 	}
 	if c.Events < 1 || c.Events > MaxEvents {
 		return nil, fmt.Errorf("%d events: want 1 to %d", c.Events, MaxEvents)

@@ -68,7 +68,7 @@ func modelLimits(t *rapid.T) []*Limit {
 func drawDebits(t *rapid.T, limits []*Limit) []Debit {
 	var debits []Debit
 	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(limits)-1), 1, len(limits), rapid.ID).Draw(t, "limits") {
-		debits = append(debits, Debit{limits[i], rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")})
+		debits = append(debits, Debit{Limit: limits[i], Key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")})
 	}
 	return debits
 }
@@ -112,9 +112,9 @@ func TestRedisDenyWritesNothing(t *testing.T) {
 	t.Parallel()
 	store := newRedisStore(t, testenv.Redis(t))
 	tight, wide := newLimit(t, "tight", 1, time.Hour), newLimit(t, "wide", 9, time.Hour)
-	mustTake(t, store, Debit{tight, "k"})
+	mustTake(t, store, Debit{Limit: tight, Key: "k"})
 	before := dump(t, store.client)
-	d := mustTake(t, store, Debit{wide, "k"}, Debit{tight, "k"})
+	d := mustTake(t, store, Debit{Limit: wide, Key: "k"}, Debit{Limit: tight, Key: "k"})
 	if d.Allowed || d.States[0].Short || !d.States[1].Short || d.States[0].Remaining != 9 {
 		t.Fatalf("%+v", d)
 	}
@@ -145,12 +145,12 @@ func TestRedisHashIsBounded(t *testing.T) {
 	store := newAtTime(t, testenv.Redis(t), clock)
 	zone := newLimit(t, "zone", 1000, time.Minute)
 	for range 300 {
-		if d := mustTake(t, store, Debit{zone, "k"}); !d.Allowed {
+		if d := mustTake(t, store, Debit{Limit: zone, Key: "k"}); !d.Allowed {
 			t.Fatalf("%+v", d)
 		}
 		clock.advance(time.Second)
 	}
-	key := store.key(Debit{zone, "k"})
+	key := store.key(Debit{Limit: zone, Key: "k"})
 	fields, err := store.client.HGetAll(t.Context(), key).Result()
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +178,7 @@ func TestRedisConcurrentTakesAreExact(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for i := range 40 {
-					debits := []Debit{{limits[0], "x"}, {limits[1], "y"}}
+					debits := []Debit{{Limit: limits[0], Key: "x"}, {Limit: limits[1], Key: "y"}}
 					if (node+i)%2 == 0 {
 						debits[0], debits[1] = debits[1], debits[0]
 					}
@@ -200,7 +200,7 @@ func TestRedisLosesItsScripts(t *testing.T) {
 	store := newRedisStore(t, testenv.Redis(t))
 	zone := newLimit(t, "zone", 10, time.Hour)
 	for i := range int64(4) {
-		if d := mustTake(t, store, Debit{zone, "k"}); d.States[0].Remaining != 9-i {
+		if d := mustTake(t, store, Debit{Limit: zone, Key: "k"}); d.States[0].Remaining != 9-i {
 			t.Fatalf("take %d: %+v", i, d)
 		}
 		if err := store.client.ScriptFlush(t.Context()).Err(); err != nil {
@@ -214,15 +214,15 @@ func TestRedisOutOfReach(t *testing.T) {
 	server := testenv.NewRedisServer(t)
 	store := newRedisStore(t, server.Addr())
 	zone := newLimit(t, "zone", 10, time.Hour)
-	mustTake(t, store, Debit{zone, "k"})
+	mustTake(t, store, Debit{Limit: zone, Key: "k"})
 	server.Kill()
 	for range 3 {
-		if _, err := store.Take(t.Context(), []Debit{{zone, "k"}}, nil); !errors.Is(err, ErrUnavailable) {
+		if _, err := store.Take(t.Context(), []Debit{{Limit: zone, Key: "k"}}, nil); !errors.Is(err, ErrUnavailable) {
 			t.Fatalf("error %v, want ErrUnavailable", err)
 		}
 	}
 	server.Restart()
-	if d := mustTake(t, store, Debit{zone, "k"}); !d.Allowed {
+	if d := mustTake(t, store, Debit{Limit: zone, Key: "k"}); !d.Allowed {
 		t.Fatalf("after the restart: %+v", d)
 	}
 }
@@ -234,18 +234,18 @@ func TestSlowRedis(t *testing.T) {
 	server := testenv.NewRedisServer(t)
 	store := newRedisStore(t, server.Addr())
 	zone := newLimit(t, "zone", 10, time.Hour)
-	mustTake(t, store, Debit{zone, "k"})
+	mustTake(t, store, Debit{Limit: zone, Key: "k"})
 	server.Pause()
 	hasty := NewRedis(RedisConfig{Client: store.client, Deadline: 50 * time.Millisecond})
 	started := time.Now()
-	if _, err := hasty.Take(t.Context(), []Debit{{zone, "k"}}, nil); !errors.Is(err, ErrUnavailable) {
+	if _, err := hasty.Take(t.Context(), []Debit{{Limit: zone, Key: "k"}}, nil); !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("error %v, want ErrUnavailable", err)
 	}
 	if took := time.Since(started); took > 2*time.Second {
 		t.Errorf("a decision took %v with a deadline of 50ms", took)
 	}
 	server.Resume()
-	if d := mustTake(t, store, Debit{zone, "k"}); d.States[0].Remaining != 7 {
+	if d := mustTake(t, store, Debit{Limit: zone, Key: "k"}); d.States[0].Remaining != 7 {
 		t.Errorf("%d left of 10 after three debits, the second without a reply", d.States[0].Remaining)
 	}
 }
@@ -255,7 +255,7 @@ func TestCallerWhoHangsUp(t *testing.T) {
 	store := newRedisStore(t, testenv.Redis(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := store.Take(ctx, []Debit{{newLimit(t, "zone", 10, time.Hour), "k"}}, nil); err != nil {
+	if _, err := store.Take(ctx, []Debit{{Limit: newLimit(t, "zone", 10, time.Hour), Key: "k"}}, nil); err != nil {
 		t.Errorf("the decision was given up, and its connection with it: %v", err)
 	}
 }
@@ -271,7 +271,7 @@ func TestRedisCluster(t *testing.T) {
 	awaitCluster(t, client)
 	store := NewRedis(RedisConfig{Client: client, Deadline: 5 * time.Second})
 	tight, wide := newLimit(t, "tight", 1, time.Hour), newLimit(t, "wide", math.MaxInt32/4, time.Hour)
-	debits := []Debit{{tight, "someone"}, {wide, "somebody else"}}
+	debits := []Debit{{Limit: tight, Key: "someone"}, {Limit: wide, Key: "somebody else"}}
 	if d := mustTake(t, store, debits...); !d.Allowed {
 		t.Fatalf("%+v", d)
 	}
@@ -297,7 +297,7 @@ func awaitCluster(t *testing.T, client *redis.ClusterClient) {
 // TestReplyOfTheWrongShape stands for a proxy or a Redis that answers nonsense.
 func TestReplyOfTheWrongShape(t *testing.T) {
 	t.Parallel()
-	debits := []Debit{{newLimit(t, "zone", 1, time.Hour), "k"}}
+	debits := []Debit{{Limit: newLimit(t, "zone", 1, time.Hour), Key: "k"}}
 	for _, reply := range [][]int64{nil, {1}, {1, 2}, {1, 2, 3, 4}} {
 		if d, err := decode(reply, debits, nil); !errors.Is(err, ErrUnavailable) || d.Allowed {
 			t.Errorf("%v: %+v, %v", reply, d, err)
@@ -315,12 +315,12 @@ func BenchmarkRedis(b *testing.B) {
 			key := fmt.Sprint("key", used)
 			for range used {
 				clock.advance(time.Second)
-				mustTake(b, store, Debit{zone, key})
+				mustTake(b, store, Debit{Limit: zone, Key: key})
 			}
 			states := make([]State, 0, MaxDebits)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := store.Take(b.Context(), []Debit{{zone, key}}, states[:0]); err != nil {
+				if _, err := store.Take(b.Context(), []Debit{{Limit: zone, Key: key}}, states[:0]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,6 +15,8 @@ var (
 	ErrUnavailable = errors.New("the store of the limits is out of reach")
 	// ErrFull says that a limit has no room for a new key: all of its keys still count.
 	ErrFull = errors.New("no room for another key of this limit")
+	// ErrCost says that a debit costs more than its limit can ever hold.
+	ErrCost = errors.New("the cost is more than the limit holds")
 )
 
 // MaxDebits is how many limits one decision may have.
@@ -24,6 +26,7 @@ const MaxDebits = 16
 type Debit struct {
 	Limit *Limit
 	Key   string // who is counted
+	Cost  int64  // units: 1 when zero
 }
 
 // State is where a limit stands after a decision.
@@ -35,6 +38,10 @@ type State struct {
 	// Wait is the time until the next unit comes back: in a limit that is short,
 	// until the debit would fit.
 	Wait time.Duration
+	// Leased says that this node's memory decided, without a round trip.
+	Leased bool
+	// Degraded says that the limit was decided without its store.
+	Degraded bool
 }
 
 // Decision is the answer to several debits together.
@@ -43,6 +50,8 @@ type Decision struct {
 	Allowed bool
 	// States has one entry for each debit, in their order.
 	States []State
+	// Degraded says that one of the limits was decided without its store.
+	Degraded bool
 }
 
 // Wait gives the time after which a denied request would be allowed if nobody else
