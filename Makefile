@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint vuln bench fuzz clean
+.PHONY: demo build test deps lint vuln bench limits fuzz clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -35,6 +35,12 @@ vuln:
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./caddymodules/...
 	$(GO) run ./test/bench
+
+# The limiter under load, judged from outside: three edges, one Redis, LIMITS of load, and
+# two other limiters in the same run. Wants the machine for itself.
+LIMITS ?= 60s
+limits:
+	$(GO) test -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
 
 # Every fuzz target in turn, FUZZTIME each.
 FUZZTIME ?= 60s

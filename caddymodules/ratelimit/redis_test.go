@@ -15,7 +15,7 @@ import (
 
 func TestRedis(t *testing.T) {
 	server := testenv.NewRedisServer(t)
-	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h")
+	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h\non_failure closed")
 	one, two := load(t, file), load(t, file)
 	one.mustPass(t, "/", "")
 	if h := two.mustPass(t, "/", ""); !strings.Contains(h.Get("RateLimit"), ";r=3;") {
@@ -51,7 +51,7 @@ func TestSlowRedis(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		t.Run(fmt.Sprintf("connected %v", connected), func(t *testing.T) {
 			server := testenv.NewRedisServer(t)
-			s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h"))
+			s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h\non_failure closed"))
 			if connected {
 				s.mustPass(t, "/", "")
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/limit"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -44,6 +45,8 @@ type App struct {
 	// Revocations are followed in Redis; left out, with the defaults. Without Redis there
 	// are none.
 	Revocations *Revocations `json:"revocations,omitempty"`
+	// RateLimits say how the edge nodes share their limits; left out, with the defaults.
+	RateLimits *RateLimits `json:"rate_limits,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
@@ -51,6 +54,7 @@ type App struct {
 	certificates access.ClientCertificates
 	failures     *access.Failures     // nil: not limited
 	revocations  *revocation.Follower // nil: no Redis to follow
+	limiter      *limit.Engine        // nil: no rate_limit has asked for it
 	cancel       context.CancelFunc
 
 	releases []func()
@@ -89,6 +93,9 @@ func (a *App) ClaimAPI(name, definition string) error {
 // Redis gives the client, or nil when this process's memory is to be used.
 func (a *App) Redis() redis.UniversalClient { return a.redis }
 
+// HasRedis says whether a Redis is configured.
+func (a *App) HasRedis() bool { return a.RedisURL != "" && a.RedisURL != redisOff }
+
 // Provision parses. It does not dial.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
@@ -96,6 +103,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
 	var err error
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
+		return err
+	}
+	if _, err := a.RateLimits.settings(); err != nil {
 		return err
 	}
 	if err := a.provisionRedis(); err != nil {
@@ -117,7 +127,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 func (a *App) provisionRedis() error {
-	if a.RedisURL == "" || a.RedisURL == redisOff {
+	if !a.HasRedis() {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)

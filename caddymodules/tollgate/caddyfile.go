@@ -62,6 +62,11 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			stale   closed | open
 //			max_age <duration>
 //		}
+//		rate_limits {
+//			nodes     <number>
+//			namespace <name>
+//			deadline  <duration>
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -69,7 +74,8 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // DPoP proof has to name. issuer can be there several times.
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
-// asked what is revoked.
+// asked what is revoked. rate_limits says how many edge nodes there are at least, which key
+// prefix they share in Redis, and how long a decision may wait for it.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -86,6 +92,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseIssuer(d)
 		case "revocations":
 			err = a.parseRevocations(d)
+		case "rate_limits":
+			err = a.parseRateLimits(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "client_certificate":

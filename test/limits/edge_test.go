@@ -2,7 +2,9 @@ package limits
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,4 +94,24 @@ func (e *edge) reload(config string) {
 	if output, err := command.CombinedOutput(); err != nil {
 		e.t.Fatalf("reload: %v\n%s", err, output)
 	}
+}
+
+// metrics gives what Prometheus would scrape.
+func (e *edge) metrics() string {
+	e.t.Helper()
+	res, err := http.Get("http://" + e.admin + "/metrics")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return read(e.t, res)
+}
+
+func read(t *testing.T, res *http.Response) string {
+	t.Helper()
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
