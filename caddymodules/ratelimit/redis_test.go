@@ -23,7 +23,7 @@ func TestRedis(t *testing.T) {
 	}
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer client.Close()
-	if keys := client.Keys(t.Context(), "*").Val(); len(keys) != 1 || keys[0] != "{tollgate:}:TestRedis:3600000000:a" {
+	if keys := client.Keys(t.Context(), "{tollgate:}:TestRedis:3600000000:a").Val(); len(keys) != 1 {
 		t.Errorf("keys %q", keys)
 	}
 	server.Kill()

@@ -244,7 +244,7 @@ func TestOldKeysGiveTheirMemoryBack(t *testing.T) {
 		clock.advance(10 * time.Millisecond)
 	}
 	// About 102 keys count at a time; each new key looks at two old ones.
-	if n := len(store.shards[0].entries); n > 300 {
+	if n := len(store.table.shards[0].items); n > 300 {
 		t.Errorf("%d entries are kept", n)
 	}
 }
