@@ -46,12 +46,12 @@ type edge struct {
 }
 
 // edgeConfig gives a Caddyfile with an api, and in it a zone, for each limit. four has
-// four zones for the same request.
+// four zones for the same request. The deadline is long: a busy machine is no lost Redis.
 func edgeConfig(addr, admin, redis, backend string, limits ...limit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{\n\tadmin %s\n\tauto_https off\n\tpersist_config off\n\tlog {\n\t\tlevel WARN\n\t}\n", admin)
 	host, port, _ := net.SplitHostPort(addr)
-	fmt.Fprintf(&b, "\ttollgate {\n\t\tredis %s\n\t}\n}\nhttp://:%s {\n\tbind seamless/%s\n", redis, port, host)
+	fmt.Fprintf(&b, "\ttollgate {\n\t\tredis %s\n\t\trate_limits {\n\t\t\tnodes 1\n\t\t\tdeadline 5s\n\t\t}\n\t}\n}\nhttp://:%s {\n\tbind seamless/%s\n", redis, port, host)
 	fmt.Fprintf(&b, "\tapi free /free {\n\t\tpublic\n\t\treverse_proxy %s\n\t}\n", backend)
 	for _, l := range limits {
 		fmt.Fprintf(&b, "\tapi %s /%s {\n\t\tpublic\n\t\trate_limit {\n", l.name, l.name)

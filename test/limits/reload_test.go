@@ -147,8 +147,7 @@ func TestReducedCapacity(t *testing.T) {
 	backend := newRecorder(t).server.Listener.Addr().String()
 	redis := "redis://" + server.Addr()
 	e := startEdge(t, redis, backend, m10)
-	e.reload(strings.Replace(edgeConfig(e.addr, e.admin, redis, backend, m10),
-		"\t\tredis "+redis+"\n", "\t\tredis "+redis+"\n\t\trate_limits {\n\t\t\tnodes 2\n\t\t}\n", 1))
+	e.reload(strings.Replace(edgeConfig(e.addr, e.admin, redis, backend, m10), "nodes 1\n", "nodes 2\n", 1))
 	some(t, e.addr, m10, "before", 1)
 	server.Kill()
 	get := func() *http.Response {
