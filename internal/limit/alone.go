@@ -63,13 +63,16 @@ func (e *Engine) share(t *touch, i int, d Debit, s *State) error {
 	share, used := d.Limit.shared.events/e.nodes(), int64(0)
 	s.Wait = time.Second
 	if it := t.items[i]; it != nil {
-		used = it.value.used(d.Limit, t.now)
+		used = it.value.used(d.Limit, t.now) + it.value.flying
+		if it.value.lease != nil {
+			used += it.value.lease.wanted
+		}
 		if at := it.value.own.frees(d.Limit.shared.grid, max(used+d.cost()-share, 1)); at > t.now {
 			s.Wait = time.Duration(at-t.now) * time.Microsecond
 		}
 	} else if t.subjects[i].series.overflow.Load() > t.now {
 		used = share // nobody knows
-	} else if t.items[i] = t.shards[i].insert(t.subjects[i], t.now); t.items[i] == nil {
+	} else if e.ensure(t, i) == nil {
 		return errFull(d.Limit)
 	}
 	s.Short = used+d.cost() > share

@@ -9,6 +9,7 @@ type entry struct {
 	unsent counter // the part of own that the store does not know
 	epoch  int64   // of the store that knows the rest
 	denied denial
+	flying int64 // what the store has been asked for, and may have debited
 	slots  int64 // concurrency: requests in flight
 }
 
@@ -18,7 +19,7 @@ type denial struct{ cost, events, until, wait int64 }
 // lease is what a node holds of a limit, and how fast it uses it.
 type lease struct {
 	grants    [2]grant // the one in use, and the next
-	fetching  bool     // more has been asked for
+	wanted    int64    // has been asked for, and may be granted yet
 	granted   int64    // by the last fetch
 	pause     int64    // until when not to ask for more: there was none
 	remaining int64    // by the store's last word, less what was spent here since

@@ -32,7 +32,8 @@ type pending struct {
 // asked is an ask and what it is for.
 type asked struct {
 	who   subject
-	debit int // its number in the decision
+	debit int  // its number in the decision
+	noted bool // in the entry, as flying
 	ask   ask
 }
 
