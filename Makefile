@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint vuln bench fuzz clean
+.PHONY: demo build test deps lint vuln bench limiter fuzz clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -35,6 +35,12 @@ vuln:
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./caddymodules/...
 	$(GO) run ./test/bench
+
+# The limiter's simulations and faults for longer: LIMITER_RUNS scenarios of each kind.
+LIMITER_RUNS ?= 3000
+limiter:
+	$(GO) test -timeout 60m -count 1 ./internal/limit -run 'Twin|Window|Bounds|Pace|Slots|Planted' -rapid.checks=$(LIMITER_RUNS)
+	$(GO) test -timeout 30m -count 5 ./internal/limit -run 'Faults|Sentinel|Cluster'
 
 # Every fuzz target in turn, FUZZTIME each.
 FUZZTIME ?= 60s

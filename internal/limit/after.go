@@ -213,7 +213,7 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	s.Lock()
 	if it := s.items[who]; it != nil {
 		slots := it.value.slots
-		it.value = entry{slots: slots, epoch: it.value.epoch}
+		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}
 	s.Unlock()

@@ -230,11 +230,12 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 	e.find(&t, debits)
 	e.lock(&t)
 	var know [MaxDebits]known
-	missing, short := 0, false
+	missing, short, away := 0, false, c.away.Load()
 	for i, d := range debits {
 		know[i] = e.look(c, &t, i, d)
 		if know[i] == knownNothing {
 			missing++
+			away = away || t.items[i] != nil && t.items[i].value.telling > 0
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}
@@ -245,7 +246,9 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 	var spent [MaxDebits]receipt
 	for i, d := range debits {
 		if know[i] == knownHeld {
-			spent[i], _ = t.items[i].value.lease.spend(d.cost())
+			v := &t.items[i].value
+			spent[i], _ = v.lease.spend(d.cost())
+			v.remaining = max(v.remaining-d.cost(), 0)
 		}
 	}
 	if missing == 0 {
@@ -257,9 +260,9 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 		}
 		return decision, nil, nil
 	}
-	if c.away.Load() {
+	if away {
 		defer e.unlock(&t)
-		decision, _, err := e.alone(c, &t, debits, &know, &spent, into)
+		decision, err := e.alone(c, &t, debits, &know, &spent, into)
 		return decision, nil, err
 	}
 	p := e.ask(c, &t, debits, &know)
@@ -367,7 +370,7 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
 	for i, d := range debits {
 		l := t.items[i].value.lease
-		if l.wanted > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
+		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
 		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
@@ -434,7 +437,7 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	for _, a := range p.asks {
 		know[a.debit] = knownNothing
 	}
-	decision, p.passed, err = e.alone(p.channel, t, p.debits, &know, &p.spent, into)
+	decision, err = e.alone(p.channel, t, p.debits, &know, &p.spent, into)
 	return decision, !p.landed, err
 }
 
@@ -500,6 +503,7 @@ func (e *Engine) unspend(c *channel, t *touch, debits []Debit, spent *[MaxDebits
 		if spent[i].expired(t.now) || !v.lease.put(spent[i], d.cost()) && !v.lease.add(grant{d.cost(), spent[i]}) {
 			e.returns(c, t.subjects[i], d.Limit, v, spent[i], d.cost())
 		} else {
+			v.remaining += d.cost()
 			e.expiresAt(spent[i].expires, t.subjects[i], d.Limit)
 		}
 		spent[i] = receipt{}
@@ -547,9 +551,9 @@ func (e *Engine) state(t *touch, i int, d Debit) State {
 	if t.items[i] == nil {
 		return s
 	}
-	if l := t.items[i].value.lease; l != nil {
-		s.Remaining = l.remaining
-		s.Wait = time.Duration(max(l.frees-t.now, 0)) * time.Microsecond
+	if v := &t.items[i].value; v.heard {
+		s.Remaining = v.remaining
+		s.Wait = time.Duration(max(v.frees-t.now, 0)) * time.Microsecond
 	}
 	return s
 }
@@ -597,9 +601,9 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	} else if a.ask.need > 0 {
 		v.denied = denial{}
 	}
+	v.heard, v.remaining, v.frees = true, max(limit.shared.events-word.used, 0), l.sent+word.wait
 	if v.lease != nil {
-		v.lease.remaining = max(limit.shared.events-word.used, 0) + v.lease.tokens()
-		v.lease.frees = l.sent + word.wait
+		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
 			v.lease.wanted = 0
 			if word.extra == 0 {
@@ -644,7 +648,7 @@ func (e *Engine) recordDenial(a asked, word answer, l landing, v *entry, now int
 	wait := l.sent + word.wait
 	until := min(wait, now+longestDenial.Microseconds())
 	if limit.shared.slice/e.nodes() >= 2 {
-		until = max(until, now+limit.lease.Microseconds()*2/3)
+		until = max(until, l.sent+limit.lease.Microseconds()*2/3)
 	}
 	if limit.shared.kind == Concurrency {
 		until = now + slotIdle.Microseconds()
@@ -662,18 +666,6 @@ func (l *Limit) leasable(nodes int64) bool {
 		return true
 	}
 	return l.shared.events >= leastEvents && max(l.shared.events/(2*nodes), l.shared.slice/nodes) >= 2
-}
-
-// known settles a debit that this node made alone, and of which the store has now said
-// that it made it as well.
-func (e *Engine) known(c *channel, a asked, own receipt) {
-	s := e.shard(a.who)
-	s.Lock()
-	defer s.Unlock()
-	if it := s.items[a.who]; it != nil && a.ask.limit.shared.kind != Concurrency {
-		it.value.unsent.credit(own.bucket, a.ask.need)
-		it.value.own.credit(own.bucket, a.ask.need)
-	}
 }
 
 // overflows notes that something was debited and there is no room to remember it.

@@ -460,7 +460,7 @@ func (s *sim) books() error {
 // remembered holds a no out of a node's memory to the store: it outlives the true wait by
 // the life of a lease at most, and what a message takes.
 func (s *sim) remembered(n *simNode, d Debit, state State) {
-	if !state.Short || !state.Leased || s.Clocks || s.Reloads || d.Limit.shared.kind != Sliding {
+	if !state.Short || !state.Leased || s.Clocks || s.Reloads || s.Restarts || d.Limit.shared.kind != Sliding {
 		return
 	}
 	c := s.twin.cells[d.Limit.id+":"+d.Key]
