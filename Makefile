@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint vuln bench limits fuzz clean
+.PHONY: demo build test deps lint vuln bench limits limiter fuzz clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -41,6 +41,12 @@ bench: build
 LIMITS ?= 60s
 limits:
 	$(GO) test -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
+
+# The limiter's simulations and faults for longer: LIMITER_RUNS scenarios of each kind.
+LIMITER_RUNS ?= 3000
+limiter:
+	$(GO) test -timeout 60m -count 1 ./internal/limit -run 'Twin|Window|Bounds|Pace|Slots|Planted' -rapid.checks=$(LIMITER_RUNS)
+	$(GO) test -timeout 30m -count 5 ./internal/limit -run 'Faults|Sentinel|Cluster'
 
 # Every fuzz target in turn, FUZZTIME each.
 FUZZTIME ?= 60s

@@ -102,14 +102,9 @@ func (c *channel) tellNow() {
 
 // occupy counts a request in flight. The shard is locked.
 func (e *Engine) occupy(t *touch, i int, d Debit) {
-	it := t.items[i]
+	it := e.ensure(t, i)
 	if it == nil {
-		if it = t.shards[i].items[t.subjects[i]]; it == nil {
-			if it = t.shards[i].insert(t.subjects[i], t.now); it == nil {
-				return
-			}
-		}
-		t.items[i] = it
+		return
 	}
 	if it.value.slots == 0 {
 		e.channel(d.Limit.scope).occupied(t.subjects[i], d.Limit, true)
@@ -218,7 +213,7 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	s.Lock()
 	if it := s.items[who]; it != nil {
 		slots := it.value.slots
-		it.value = entry{slots: slots, epoch: it.value.epoch}
+		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}
 	s.Unlock()

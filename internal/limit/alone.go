@@ -5,10 +5,9 @@ import (
 	"time"
 )
 
-// alone decides without the store about the debits that this node knows nothing of,
-// and gives how they were debited. The rest is in spent. The shards are locked.
-func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]known, spent *[MaxDebits]receipt, into []State) (Decision, [MaxDebits]receipt, error) {
-	var own [MaxDebits]receipt
+// alone decides without the store about the debits that this node knows nothing of. The
+// rest is in spent. The shards are locked.
+func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]known, spent *[MaxDebits]receipt, into []State) (Decision, error) {
 	var short [MaxDebits]bool
 	from, refused := len(into), false
 	for i, d := range debits {
@@ -21,7 +20,7 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 				for j := range debits {
 					t.subjects[j].series.zone.degraded.Add(1)
 				}
-				return Decision{}, own, err
+				return Decision{}, err
 			}
 			short[i] = err != nil || s.Short
 		} else {
@@ -35,12 +34,11 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 	if refused {
 		e.unspend(c, t, debits, spent)
 		e.count(t, debits, into[from:], false)
-		return Decision{States: into, Degraded: true}, own, nil
+		return Decision{States: into, Degraded: true}, nil
 	}
 	for i, d := range debits {
 		if know[i] == knownNothing && !short[i] {
-			own[i] = e.debitOwn(c, t, i, d)
-			spent[i] = own[i]
+			spent[i] = e.debitOwn(c, t, i, d)
 		}
 		if d.Limit.shared.kind == Concurrency && spent[i].how != debitedNot {
 			e.occupy(t, i, d)
@@ -48,7 +46,7 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 		into[from+i].receipt = spent[i]
 	}
 	e.count(t, debits, into[from:], true)
-	return Decision{Allowed: true, States: into, Degraded: true}, own, nil
+	return Decision{Allowed: true, States: into, Degraded: true}, nil
 }
 
 // share finds out whether a debit fits into this node's share of a limit: an nth of
@@ -63,13 +61,16 @@ func (e *Engine) share(t *touch, i int, d Debit, s *State) error {
 	share, used := d.Limit.shared.events/e.nodes(), int64(0)
 	s.Wait = time.Second
 	if it := t.items[i]; it != nil {
-		used = it.value.used(d.Limit, t.now)
+		used = it.value.used(d.Limit, t.now) + it.value.flying
+		if it.value.lease != nil {
+			used += it.value.lease.wanted
+		}
 		if at := it.value.own.frees(d.Limit.shared.grid, max(used+d.cost()-share, 1)); at > t.now {
 			s.Wait = time.Duration(at-t.now) * time.Microsecond
 		}
 	} else if t.subjects[i].series.overflow.Load() > t.now {
 		used = share // nobody knows
-	} else if t.items[i] = t.shards[i].insert(t.subjects[i], t.now); t.items[i] == nil {
+	} else if e.ensure(t, i) == nil {
 		return errFull(d.Limit)
 	}
 	s.Short = used+d.cost() > share

@@ -23,7 +23,10 @@ const (
 	firstTrip  = time.Millisecond // taken for a round trip before one is measured
 )
 
-var errAway = errors.New("the store does not answer")
+var (
+	errAway    = errors.New("the store does not answer")
+	errTelling = errors.New("the store is being told what it does not know")
+)
 
 // channel is an engine's way to the store for one scope: it batches what concurrent
 // decisions ask, and stops asking a store that does not answer.
@@ -124,11 +127,15 @@ func (c *channel) fly(f *flight) {
 	}
 	c.loadGives(f)
 	c.mu.Unlock()
-	for _, p := range f.groups {
+	f.groups = slices.DeleteFunc(f.groups, func(p *pending) bool {
 		for _, a := range p.asks {
-			c.loadCharges(f, a.who, a.ask.limit)
+			if !c.loadCharges(f, a.who, a.ask.limit) {
+				p.land(landing{err: errTelling})
+				return true
+			}
 		}
-	}
+		return false
+	})
 	for _, p := range f.groups {
 		p.flown.Store(f.sent)
 		f.batch.ops = append(f.batch.ops, p.op())
@@ -157,19 +164,23 @@ func (c *channel) loadGives(f *flight) {
 
 // loadCharges takes along debits that the store does not know: those made without it,
 // and after it has lost its memory all that still count.
-func (c *channel) loadCharges(f *flight, who subject, l *Limit) {
+// It gives false while another batch that says so is under way: this one could overtake it.
+func (c *channel) loadCharges(f *flight, who subject, l *Limit) bool {
 	e := c.engine
 	s := e.shard(who)
 	s.Lock()
 	defer s.Unlock()
 	it := s.items[who]
-	if it == nil {
-		return
+	if it == nil || slices.ContainsFunc(f.charged, func(t charged) bool { return t.who == who }) {
+		return true
 	}
 	v, now := &it.value, e.micros()
+	if v.telling > 0 {
+		return false
+	}
 	if l.shared.kind == Concurrency {
 		c.loadSlots(f, who, l, v)
-		return
+		return true
 	}
 	v.own.advance(l.shared.grid, now)
 	v.unsent.advance(l.shared.grid, now)
@@ -194,7 +205,9 @@ func (c *channel) loadCharges(f *flight, who subject, l *Limit) {
 	if len(buckets) > 0 {
 		f.charged = append(f.charged, tell)
 		v.unsent = counter{}
+		v.telling++
 	}
+	return true
 }
 
 // loadSlots says how many slots the node holds, to a store that may not know.
@@ -207,6 +220,7 @@ func (c *channel) loadSlots(f *flight, who subject, l *Limit, v *entry) {
 		v.epoch, v.unsent = f.batch.epoch, counter{}
 		f.batch.ops = append(f.batch.ops, op{code: opHold, asks: []ask{{limit: l, key: who.key, need: held}}})
 		f.charged = append(f.charged, charged{who: who, limit: l})
+		v.telling++
 	}
 }
 
@@ -216,6 +230,8 @@ func (c *channel) landed(f *flight, res *result, err error) {
 	if err != nil {
 		e.failures.Add(1)
 		c.restore(f)
+	} else if f.batch.epoch == 0 || f.batch.epoch == res.epoch {
+		c.told(f)
 	}
 	c.mu.Lock()
 	hadGives := f.batch.gives != 0 && !f.probe
@@ -376,6 +392,7 @@ func (c *channel) restore(f *flight) {
 		s := c.engine.shard(t.who)
 		s.Lock()
 		if it := s.items[t.who]; it != nil {
+			it.value.telling--
 			if t.unsent == nil {
 				it.value.epoch = -1 // of no store: all of it is told again
 			}
@@ -387,6 +404,24 @@ func (c *channel) restore(f *flight) {
 		c.mu.Lock()
 		c.unsent[t.who] = t.limit
 		c.mu.Unlock()
+	}
+	f.charged = nil
+}
+
+// told notes that the store knows what a flight has said.
+func (c *channel) told(f *flight) {
+	for _, t := range f.charged {
+		s := c.engine.shard(t.who)
+		s.Lock()
+		more := false
+		if it := s.items[t.who]; it != nil {
+			it.value.telling--
+			more = it.value.unsent.used > 0
+		}
+		s.Unlock()
+		if more {
+			c.missed(t.who, t.limit)
+		}
 	}
 	f.charged = nil
 }

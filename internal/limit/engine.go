@@ -200,7 +200,9 @@ func (e *Engine) lock(t *touch) {
 	}
 	t.now = e.micros() // under the locks: a time read before them could be old by now
 	for i := range t.n {
-		t.items[i] = t.shards[i].items[t.subjects[i]]
+		if t.items[i] = t.shards[i].items[t.subjects[i]]; t.items[i] != nil {
+			t.items[i].until = max(t.items[i].until, t.now+1) // stays while others come
+		}
 	}
 }
 
@@ -228,11 +230,12 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 	e.find(&t, debits)
 	e.lock(&t)
 	var know [MaxDebits]known
-	missing, short := 0, false
+	missing, short, away := 0, false, c.away.Load()
 	for i, d := range debits {
 		know[i] = e.look(c, &t, i, d)
 		if know[i] == knownNothing {
 			missing++
+			away = away || t.items[i] != nil && t.items[i].value.telling > 0
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}
@@ -243,7 +246,9 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 	var spent [MaxDebits]receipt
 	for i, d := range debits {
 		if know[i] == knownHeld {
-			spent[i], _ = t.items[i].value.lease.spend(d.cost())
+			v := &t.items[i].value
+			spent[i], _ = v.lease.spend(d.cost())
+			v.remaining = max(v.remaining-d.cost(), 0)
 		}
 	}
 	if missing == 0 {
@@ -255,9 +260,9 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 		}
 		return decision, nil, nil
 	}
-	if c.away.Load() {
+	if away {
 		defer e.unlock(&t)
-		decision, _, err := e.alone(c, &t, debits, &know, &spent, into)
+		decision, err := e.alone(c, &t, debits, &know, &spent, into)
 		return decision, nil, err
 	}
 	p := e.ask(c, &t, debits, &know)
@@ -324,20 +329,31 @@ func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]know
 		if know[i] != knownNothing {
 			continue
 		}
-		a := ask{limit: d.Limit, key: t.subjects[i].key, need: d.cost()}
-		if it := t.items[i]; it != nil {
-			a.want = e.want(&it.value, d.Limit, t.now, a.need)
+		a := asked{who: t.subjects[i], debit: i, ask: ask{limit: d.Limit, key: t.subjects[i].key, need: d.cost()}}
+		if it := e.ensure(t, i); it != nil {
+			a.noted = true
+			it.value.flying += a.ask.need
+			it.until = max(it.until, t.now+2*e.deadline.Microseconds())
+			a.ask.want = e.want(&it.value, d.Limit, t.now, a.ask.need)
 		}
-		p.asks = append(p.asks, asked{who: t.subjects[i], debit: i, ask: a})
+		p.asks = append(p.asks, a)
 		t.subjects[i].series.zone.roundTrips.Add(1)
 	}
 	return p
 }
 
+// ensure gives the item of a debit, or nil when there is no room for it.
+func (e *Engine) ensure(t *touch, i int) *item[entry] {
+	if t.items[i] == nil {
+		t.items[i] = t.shards[i].insert(t.subjects[i], t.now)
+	}
+	return t.items[i]
+}
+
 // want says how many units to ask for on lease: those that will be used while it
 // lives, less what there is already. It marks that they are asked for.
 func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
-	if v.lease == nil || v.lease.fetching || v.lease.pause > now || l.shared.kind == Concurrency {
+	if v.lease == nil || v.lease.wanted > 0 || v.lease.pause > now || l.shared.kind == Concurrency {
 		return 0
 	}
 	life := l.lease - time.Duration(e.channel(l.scope).trip.Load())*time.Microsecond
@@ -345,7 +361,7 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 	if want < leastLease {
 		return 0
 	}
-	v.lease.fetching = true
+	v.lease.wanted = want
 	return want
 }
 
@@ -354,7 +370,7 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
 	for i, d := range debits {
 		l := t.items[i].value.lease
-		if l.fetching || c.away.Load() || d.Limit.shared.kind == Concurrency {
+		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
 		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
@@ -392,6 +408,11 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	t := &p.touch
 	e.lock(t)
 	defer e.unlock(t)
+	for _, a := range p.asks {
+		if it := t.items[a.debit]; it != nil && a.noted {
+			it.value.flying = max(it.value.flying-a.ask.need, 0)
+		}
+	}
 	var know [MaxDebits]known
 	for i := range p.debits {
 		if p.spent[i].how != debitedNot {
@@ -416,7 +437,7 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	for _, a := range p.asks {
 		know[a.debit] = knownNothing
 	}
-	decision, p.passed, err = e.alone(p.channel, t, p.debits, &know, &p.spent, into)
+	decision, err = e.alone(p.channel, t, p.debits, &know, &p.spent, into)
 	return decision, !p.landed, err
 }
 
@@ -482,6 +503,7 @@ func (e *Engine) unspend(c *channel, t *touch, debits []Debit, spent *[MaxDebits
 		if spent[i].expired(t.now) || !v.lease.put(spent[i], d.cost()) && !v.lease.add(grant{d.cost(), spent[i]}) {
 			e.returns(c, t.subjects[i], d.Limit, v, spent[i], d.cost())
 		} else {
+			v.remaining += d.cost()
 			e.expiresAt(spent[i].expires, t.subjects[i], d.Limit)
 		}
 		spent[i] = receipt{}
@@ -529,9 +551,9 @@ func (e *Engine) state(t *touch, i int, d Debit) State {
 	if t.items[i] == nil {
 		return s
 	}
-	if l := t.items[i].value.lease; l != nil {
-		s.Remaining = l.remaining
-		s.Wait = time.Duration(max(l.frees-t.now, 0)) * time.Microsecond
+	if v := &t.items[i].value; v.heard {
+		s.Remaining = v.remaining
+		s.Wait = time.Duration(max(v.frees-t.now, 0)) * time.Microsecond
 	}
 	return s
 }
@@ -550,7 +572,7 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	it := s.items[a.who]
 	if l.err != nil {
 		if it != nil && it.value.lease != nil && a.ask.want > 0 {
-			it.value.lease.fetching = false
+			it.value.lease.wanted = 0
 		}
 		return
 	}
@@ -563,25 +585,27 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 			}
 			return
 		}
-		it.value.epoch = l.epoch
 	}
 	v := &it.value
+	if v.epoch == 0 {
+		v.epoch = l.epoch
+	}
 	if v.lease == nil && limit.leasable(e.nodes()) {
 		v.lease = &lease{since: now}
 	}
 	if l.allowed && !word.short && a.ask.need+word.extra > 0 {
 		e.recordDebit(p.channel, a, word, l, v, now)
 	}
-	if word.short {
+	if word.short || word.used >= limit.shared.events && limit.shared.kind != Concurrency {
 		e.recordDenial(a, word, l, v, now)
 	} else if a.ask.need > 0 {
 		v.denied = denial{}
 	}
+	v.heard, v.remaining, v.frees = true, max(limit.shared.events-word.used, 0), l.sent+word.wait
 	if v.lease != nil {
-		v.lease.remaining = max(limit.shared.events-word.used, 0) + v.lease.tokens()
-		v.lease.frees = l.sent + word.wait
+		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
-			v.lease.fetching = false
+			v.lease.wanted = 0
 			if word.extra == 0 {
 				v.lease.pause = now + limit.lease.Microseconds()/4
 			}
@@ -616,20 +640,24 @@ func (e *Engine) recordDebit(c *channel, a asked, word answer, l landing, v *ent
 	e.expiresAt(g.receipt.expires, a.who, limit)
 }
 
-// recordDenial remembers a no until the units are back. Of a limit that gives many
-// back in a while it is remembered for half of a lease's life at least: then there is
-// something to fetch.
+// recordDenial remembers that the limit is used up until units are back. Of a limit that gives many
+// back in a while it is remembered for two thirds of a lease's life at least: then
+// there is something to fetch.
 func (e *Engine) recordDenial(a asked, word answer, l landing, v *entry, now int64) {
 	limit := a.ask.limit
 	wait := l.sent + word.wait
 	until := min(wait, now+longestDenial.Microseconds())
 	if limit.shared.slice/e.nodes() >= 2 {
-		until = max(until, now+limit.lease.Microseconds()/2)
+		until = max(until, l.sent+limit.lease.Microseconds()*2/3)
 	}
 	if limit.shared.kind == Concurrency {
 		until = now + slotIdle.Microseconds()
 	}
-	v.denied = denial{cost: a.ask.need, events: limit.shared.events, until: until, wait: max(wait, until)}
+	cost := int64(1) // there is nothing left
+	if word.short {
+		cost = max(a.ask.need, 1)
+	}
+	v.denied = denial{cost: cost, events: limit.shared.events, until: until, wait: max(wait, until)}
 }
 
 // leasable says whether it can ever be worth while to hold units of the limit.
@@ -637,19 +665,7 @@ func (l *Limit) leasable(nodes int64) bool {
 	if l.shared.kind == Concurrency {
 		return true
 	}
-	return max(l.shared.events/(2*nodes), l.shared.slice/nodes) >= 2
-}
-
-// known settles a debit that this node made alone, and of which the store has now said
-// that it made it as well.
-func (e *Engine) known(c *channel, a asked, own receipt) {
-	s := e.shard(a.who)
-	s.Lock()
-	defer s.Unlock()
-	if it := s.items[a.who]; it != nil && a.ask.limit.shared.kind != Concurrency {
-		it.value.unsent.credit(own.bucket, a.ask.need)
-		it.value.own.credit(own.bucket, a.ask.need)
-	}
+	return l.shared.events >= leastEvents && max(l.shared.events/(2*nodes), l.shared.slice/nodes) >= 2
 }
 
 // overflows notes that something was debited and there is no room to remember it.

@@ -9,7 +9,14 @@ type entry struct {
 	unsent counter // the part of own that the store does not know
 	epoch  int64   // of the store that knows the rest
 	denied denial
+	flying int64 // what the store has been asked for, and may have debited
 	slots  int64 // concurrency: requests in flight
+	// telling is how many batches under way say what the store did not know. Until one
+	// has arrived, the store's word on the subject is not to be had.
+	telling   int32
+	heard     bool  // from the store:
+	remaining int64 // by its last word, less what was spent here since
+	frees     int64 // when the next unit comes back, by the same
 }
 
 // denial is the store's no, which holds for a while.
@@ -17,15 +24,13 @@ type denial struct{ cost, events, until, wait int64 }
 
 // lease is what a node holds of a limit, and how fast it uses it.
 type lease struct {
-	grants    [2]grant // the one in use, and the next
-	fetching  bool     // more has been asked for
-	granted   int64    // by the last fetch
-	pause     int64    // until when not to ask for more: there was none
-	remaining int64    // by the store's last word, less what was spent here since
-	frees     int64    // when the next unit comes back, by the same
-	demand    int64    // since
-	since     int64
-	rate      float64 // of demand, in units a microsecond
+	grants  [2]grant // the one in use, and the next
+	wanted  int64    // has been asked for, and may be granted yet
+	granted int64    // by the last fetch
+	pause   int64    // until when not to ask for more: there was none
+	demand  int64    // since
+	since   int64
+	rate    float64 // of demand, in units a microsecond
 }
 
 // grant is units that are debited and not spent.
@@ -43,7 +48,6 @@ func (l *lease) spend(n int64) (receipt, bool) {
 	for i := range l.grants {
 		if g := &l.grants[i]; g.tokens >= n {
 			g.tokens -= n
-			l.remaining = max(l.remaining-n, 0)
 			return g.receipt, true
 		}
 	}
@@ -59,7 +63,6 @@ func (l *lease) put(r receipt, n int64) bool {
 	for i := range l.grants {
 		if g := &l.grants[i]; g.tokens > 0 && g.receipt == r {
 			g.tokens += n
-			l.remaining += n
 			return true
 		}
 	}

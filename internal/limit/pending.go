@@ -26,13 +26,13 @@ type pending struct {
 	mu        sync.Mutex
 	landed    bool
 	landing   landing
-	passed    [MaxDebits]receipt // let pass without the store's word
 }
 
 // asked is an ask and what it is for.
 type asked struct {
 	who   subject
-	debit int // its number in the decision
+	debit int  // its number in the decision
+	noted bool // in the entry, as flying
 	ask   ask
 }
 
@@ -88,18 +88,14 @@ func (p *pending) wake() {
 	}
 }
 
-// landedLate deals with what was debited for somebody who has gone. Who was let pass
-// without it has spent it.
+// landedLate gives back what was debited for somebody who has gone. Who was let pass
+// meanwhile has a debit of its own: this one is too old to cover it.
 func (p *pending) landedLate() {
 	if p.landing.err != nil || !p.landing.allowed {
 		return
 	}
 	for i, a := range p.asks {
 		if p.landing.answers[i].short || a.ask.need == 0 {
-			continue
-		}
-		if own := p.passed[a.debit]; own.how == debitedOwn {
-			p.engine.known(p.channel, a, own)
 			continue
 		}
 		p.engine.giveBack(p.channel, a.who, a.ask.limit, p.receipt(i), a.ask.need)

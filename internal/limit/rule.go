@@ -20,6 +20,9 @@ const (
 	slotIdle = 50 * time.Millisecond
 	// slotWait is when to come back for a slot: nobody knows when one becomes free.
 	slotWait = int64(time.Second / time.Microsecond)
+	// leastEvents is the smallest limit that is ever leased. A smaller one is asked for
+	// each time, however few nodes there are.
+	leastEvents = 20
 )
 
 // cell holds what is counted for one subject. Its zero value is empty.
@@ -182,7 +185,7 @@ func (r *rule) until(c *cell) int64 {
 // nth of what comes back while a lease lives, or each unit would be fetched alone.
 func (r *rule) extra(room, want, nodes int64) int64 {
 	share := max(room/(2*nodes), min(room, r.slice/nodes))
-	if share < 2 || r.kind == Concurrency {
+	if share < 2 || r.events < leastEvents || r.kind == Concurrency {
 		return 0
 	}
 	return min(want, share)

@@ -15,6 +15,7 @@
 local SLIDING, DAY, MONTH, GCRA, SLOTS = 1, 2, 3, 4, 5
 local TAKE, GIVE, CHARGE, READ, DROP, HOLD = 1, 2, 3, 4, 5, 6
 local SLOT_LIFE, SLOT_WAIT = 30000000, 1000000
+local LEAST_EVENTS = 20
 local FIRST = 5 -- arguments before those of the subjects
 
 local node, nodes, expected = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -285,7 +286,7 @@ end
 local function extra(c, want)
 	local room = c.events - c.used
 	local share = max(floor(room / (2 * nodes)), min(room, floor(c.slice / nodes)))
-	if share < 2 or c.kind == SLOTS then
+	if share < 2 or c.events < LEAST_EVENTS or c.kind == SLOTS then
 		return 0
 	end
 	return min(want, share)

@@ -267,7 +267,7 @@ func (s *sim) run() {
 // load plans the requests: on and off, more on the first nodes.
 func (s *sim) load(length int64) {
 	total := int(s.Load * float64(s.Events) * float64(s.Windows))
-	total = min(max(total, 20), 3000)
+	total = min(max(total, 20), 2000)
 	bursts := make([]int64, 1+s.rand.IntN(4))
 	for i := range bursts {
 		bursts[i] = s.rand.Int64N(length)
@@ -319,6 +319,11 @@ func (s *sim) request(n *simNode, key int, cost int64) {
 func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error) {
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		s.faults = append(s.faults, err)
+	}
+	if err == nil && !d.Degraded {
+		for i, debit := range debits {
+			s.remembered(n, debit, d.States[i])
+		}
 	}
 	if err != nil || !d.Allowed {
 		return
@@ -425,9 +430,9 @@ func (s *sim) over(bound func(limit int64) int64) error {
 	return nil
 }
 
-// balance holds the books of the store to what was spent: what it counts is at least
-// what may still be spent or has been, and nothing in it is negative.
-func (s *sim) balance() error {
+// books holds what the store has debited, and not got back, to what was spent: never
+// less, and as much where nothing was lost. Nothing is negative.
+func (s *sim) books() error {
 	for id, c := range s.twin.cells {
 		for _, b := range c.buckets {
 			if b.count < 0 {
@@ -435,7 +440,41 @@ func (s *sim) balance() error {
 			}
 		}
 	}
+	for _, who := range s.keys {
+		spent, l := int64(0), s.nodes[0].limit
+		if who.second {
+			l = s.nodes[0].second
+		}
+		for _, x := range s.spends[who] {
+			spent += x.cost
+		}
+		net := s.twin.net[l.id+":"+who.name]
+		lossless := s.Lost == 0 && s.Late == 0 && !s.Crashes && !s.Cuts
+		if net < spent || lossless && net != spent {
+			return fmt.Errorf("key %s (second %v): %d spent, %d debited for good", who.name, who.second, spent, net)
+		}
+	}
 	return nil
+}
+
+// remembered holds a no out of a node's memory to the store: it outlives the true wait by
+// the life of a lease at most, and what a message takes.
+func (s *sim) remembered(n *simNode, d Debit, state State) {
+	if !state.Short || !state.Leased || s.Clocks || s.Reloads || s.Restarts || d.Limit.shared.kind != Sliding {
+		return
+	}
+	c := s.twin.cells[d.Limit.id+":"+d.Key]
+	if c == nil {
+		return
+	}
+	missing := c.counter.used + d.cost() - d.Limit.shared.events
+	if missing <= 0 {
+		return // units were given back meanwhile
+	}
+	late := s.now - c.frees(d.Limit.shared.grid, missing) - d.Limit.lease.Microseconds()
+	if late > 0 {
+		s.faults = append(s.faults, fmt.Errorf("node %d says no %d us after the store would have said yes", n.number, late))
+	}
 }
 
 func (s *sim) pop() simEvent { return heap.Pop(&s.events).(simEvent) }

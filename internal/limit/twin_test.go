@@ -19,12 +19,14 @@ type twin struct {
 	epochs map[string]int64
 	given  map[string]int64
 	nodes  map[string]int64
+	log    map[string][]spend // of gcra: what was debited and not given back
+	net    map[string]int64   // what was debited and not given back
 
 	naiveCredit bool // a mistake that a test makes on purpose
 }
 
 func newTwin() *twin {
-	return &twin{cells: map[string]*cell{}, epochs: map[string]int64{}, given: map[string]int64{}, nodes: map[string]int64{}}
+	return &twin{cells: map[string]*cell{}, epochs: map[string]int64{}, given: map[string]int64{}, nodes: map[string]int64{}, log: map[string][]spend{}, net: map[string]int64{}}
 }
 
 // run does a batch as the script does.
@@ -49,8 +51,12 @@ func (w *twin) run(b *batch, now int64) *result {
 		a := o.asks[0]
 		r, c := &a.limit.shared, w.cell(a)
 		v := r.at(c, now)
+		before := c.counter.used
 		switch o.code {
 		case opGive:
+			if following && r.kind == GCRA {
+				w.unlog(a)
+			}
 			if following && w.naiveCredit && r.kind == GCRA {
 				r.credit(c, now, b.node, now, a.need)
 			} else if following {
@@ -65,8 +71,21 @@ func (w *twin) run(b *batch, now int64) *result {
 		case opRead:
 			res.answers = append(res.answers, w.answer(r, c, v, v.used+1 > r.events, 0, 1))
 		}
+		w.net[a.limit.id+":"+a.key] += c.counter.used - before
 	}
 	return res
+}
+
+// unlog takes what is given back out of the log.
+func (w *twin) unlog(a ask) {
+	log := w.log[a.limit.id+":"+a.key]
+	for i := range log {
+		if log[i].at == a.at {
+			n := min(log[i].cost, a.need)
+			log[i].cost -= n
+			a.need -= n
+		}
+	}
 }
 
 func (w *twin) cell(a ask) *cell {
@@ -96,6 +115,11 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 			}
 			if a.need+extra > 0 || c.slots[b.node].taken > 0 {
 				r.debit(c, &v, b.node, a.need+extra)
+				w.net[a.limit.id+":"+a.key] += a.need + extra
+				if r.kind == GCRA {
+					id := a.limit.id + ":" + a.key
+					w.log[id] = append(w.log[id], spend{at: now, cost: a.need + extra})
+				}
 			}
 		}
 		res.answers = append(res.answers, w.answer(r, c, v, short[i], extra, wait))
