@@ -46,7 +46,8 @@ type edge struct {
 }
 
 // edgeConfig gives a Caddyfile with an api, and in it a zone, for each limit. four has
-// four zones for the same request. The deadline is long: a busy machine is no lost Redis.
+// four zones for the same request. Where Redis is too late on a busy machine, requests are
+// refused, so that no window has an excuse.
 func edgeConfig(addr, admin, redis, backend string, limits ...limit) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{\n\tadmin %s\n\tauto_https off\n\tpersist_config off\n\tlog {\n\t\tlevel WARN\n\t}\n", admin)
@@ -66,7 +67,7 @@ func edgeConfig(addr, admin, redis, backend string, limits ...limit) string {
 	return b.String()
 }
 
-const zone = "\t\t\tzone %s {\n\t\t\t\tkey {http.request.header.Client}\n\t\t\t\tevents %d\n\t\t\t\twindow %s\n\t\t\t}\n"
+const zone = "\t\t\tzone %s {\n\t\t\t\tkey {http.request.header.Client}\n\t\t\t\tevents %d\n\t\t\t\twindow %s\n\t\t\t\ton_failure closed\n\t\t\t}\n"
 
 // startEdge runs one with its own Caddyfile.
 func startEdge(t *testing.T, redis, backend string, limits ...limit) *edge {

@@ -12,11 +12,11 @@ import (
 func report(out io.Writer, results []result) {
 	fmt.Fprintf(out, "\n%s, %d cores, %d nodes, one Redis, %v of load\n\n", runtime.Version(), runtime.NumCPU(), nodes, *length)
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "limiter\tlimit\tload\tsent\tadmitted\tof an exact log\tworst window\tof the limit\tcertain\t")
+	fmt.Fprintln(w, "limiter\tlimit\tload\tsent\tadmitted\tRedis late\tof an exact log\tworst window\tof the limit\tcertain\t")
 	for _, r := range results {
 		for _, o := range r.keys {
-			fmt.Fprintf(w, "%s\t%d/%s\t%s\t%d\t%d\t%.3f\t%d\t%.3f\t%.3f\t\n", r.name, o.limit.events, o.limit.window, o.kind,
-				len(o.sent), o.admitted, o.share(), o.worst,
+			fmt.Fprintf(w, "%s\t%d/%s\t%s\t%d\t%d\t%d\t%.3f\t%d\t%.3f\t%.3f\t\n", r.name, o.limit.events, o.limit.window, o.kind,
+				len(o.sent), o.admitted, o.late(), o.share(), o.worst,
 				float64(o.worst)/float64(o.limit.events), float64(o.proven)/float64(o.limit.events))
 		}
 	}
