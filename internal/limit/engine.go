@@ -158,18 +158,18 @@ func (e *Engine) Take(ctx context.Context, debits []Debit, into []State) (Decisi
 	}
 	woken := make(chan struct{})
 	p.notify = func() { close(woken) }
-	e.await(p)
+	stop := e.await(p)
 	<-woken
+	stop()
 	return e.finish(p, into)
 }
 
 // await sends a decision to the store. Its notify is called when an answer is there or
 // time is up.
-func (e *Engine) await(p *pending) {
-	stop := e.clock.AfterFunc(p.patience(), p.wake)
-	notify := p.notify
-	p.notify = func() { stop(); notify() }
+func (e *Engine) await(p *pending) (stop func() bool) {
+	stop = e.clock.AfterFunc(p.patience(), p.wake)
 	p.channel.submit(p)
+	return stop
 }
 
 // touch is what a decision has to do with in the table.

@@ -226,7 +226,7 @@ func TestPlantedFaults(t *testing.T) {
 	}{
 		"the span forgets the lease": {slow, func(s *sim) {
 			s.mutate = func(l *Limit) { l.shared.grid.span -= leaseBuckets(l.lease, l.shared.grid.width) }
-		}, func(s *sim) error { return s.over(exact) }, 100},
+		}, func(s *sim) error { return s.over(exact) }, 260},
 		"a lease lives from the reply on": {slow, func(s *sim) {
 			s.mutant = func(e *Engine) { e.lifeFromReply = true }
 		}, func(s *sim) error { return s.over(exact) }, 500},

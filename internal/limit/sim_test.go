@@ -77,15 +77,14 @@ type sim struct {
 	back       int64 // how far Redis's clock has gone back
 	generation int   // of Redis: what was sent to an older one is lost
 
-	nodes            []*simNode
-	events0, events1 int64 // the limit and what a reload makes of it
-	spends           map[*simKey][]spend
-	keys             []*simKey
-	trips            int
-	asked            int
-	faults           []error
-	mutate           func(*Limit)
-	mutant           func(*Engine)
+	nodes  []*simNode
+	spends map[*simKey][]spend
+	keys   []*simKey
+	trips  int
+	asked  int
+	faults []error
+	mutate func(*Limit)
+	mutant func(*Engine)
 }
 
 type simKey struct {
