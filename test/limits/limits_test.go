@@ -51,6 +51,7 @@ type result struct {
 	busyCalls  float64 // for each request of a key with room in its minute
 	fastCalls  float64 // the same in its second: what is on lease lives a fiftieth as long
 	fourCalls  float64 // for each request with four limits
+	beats      float64 // of those, what the nodes may have said in the meantime of themselves: once a second
 	leased     added   // of a key with much room
 	strict     added   // of keys with a small limit
 	redis      latencies
@@ -191,6 +192,7 @@ func (r *result) count(t *testing.T, s system, client *redis.Client) {
 	}
 	defer c.close()
 	const requests = 50
+	started := clock()
 	before := calls(t, client, s.scripts)
 	for n := range requests {
 		if status, err := c.get("four", "four"+strconv.Itoa(n), clock()); err != nil || status != 200 {
@@ -198,6 +200,7 @@ func (r *result) count(t *testing.T, s system, client *redis.Client) {
 		}
 	}
 	r.fourCalls = float64(calls(t, client, s.scripts)-before) / requests
+	r.beats = nodes * (1 + (clock() - started).Seconds()) / requests
 }
 
 // hold is what the edge promises.
@@ -227,7 +230,7 @@ func (r *result) hold(t *testing.T) {
 			t.Errorf("%s: %d arrived in one window, the limit is %d", name, o.worst, o.limit.events)
 		}
 	}
-	if r.calls > 1 || r.fourCalls > 1 {
+	if r.calls > 1 || r.fourCalls > 1+r.beats {
 		t.Errorf("%.3f calls of Redis a request, %.3f with four limits: want 1 at most", r.calls, r.fourCalls)
 	}
 	if r.busyCalls > 0.02 {
