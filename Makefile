@@ -40,7 +40,7 @@ bench: build
 # two other limiters in the same run. Wants the machine for itself.
 LIMITS ?= 60s
 limits:
-	$(GO) test -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
+	$(GO) test -v -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
 
 # The limiter's simulations and faults for longer: LIMITER_RUNS scenarios of each kind.
 LIMITER_RUNS ?= 3000

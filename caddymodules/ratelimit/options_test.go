@@ -15,6 +15,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/internal/limit"
 	"github.com/open-tollgate/tollgate/internal/problem"
+	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // get sends a request with fields of its own.
@@ -332,7 +333,7 @@ func FuzzNetwork(f *testing.F) {
 
 // BenchmarkLeased is the handler with one zone whose key is on lease.
 func BenchmarkLeased(b *testing.B) {
-	s := load(b, ":80 {\nrate_limit {\nzone bench {\nkey {http.request.header.Client}\nevents 1000000000\nwindow 1m\n}\n}\n}\n")
+	s := load(b, "{\ntollgate {\nredis redis://"+testenv.Redis(b)+"\n}\n}\n:80 {\nrate_limit {\nzone bench {\nkey {http.request.header.Client}\nevents 1000000000\nwindow 1m\n}\n}\n}\n")
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Client", "shop")
