@@ -194,7 +194,7 @@ func BenchmarkEngineLeased(b *testing.B) {
 			e := newNodeAt(b, addr)
 			var debits []Debit
 			for i := range limits {
-				debits = append(debits, Debit{Limit: newLimit(b, fmt.Sprint("zone", limits, i), MaxEvents, time.Minute), Key: fmt.Sprint("key", i)})
+				debits = append(debits, Debit{Limit: newLimit(b, fmt.Sprintf("zone%d-%d", limits, i), MaxEvents, time.Minute), Key: fmt.Sprint("key", i)})
 			}
 			states := make([]State, 0, MaxDebits)
 			b.ReportAllocs()
