@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers fuzz clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -46,6 +46,18 @@ bench: build
 # the numbers held to. Part of test are the same tests with less load.
 issuers:
 	TOLLGATE_STRICT=1 $(GO) test -count=1 -v -run '^(TestRevocationUnderLoad|TestRandomKeyIDs)$$' ./test/conformance
+
+# The limiter under load, judged from outside: three edges, one Redis, LIMITS of load, and
+# two other limiters in the same run. Wants the machine for itself.
+LIMITS ?= 60s
+limits:
+	$(GO) test -v -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
+
+# The limiter's simulations and faults for longer: LIMITER_RUNS scenarios of each kind.
+LIMITER_RUNS ?= 3000
+limiter:
+	$(GO) test -timeout 60m -count 1 ./internal/limit -run 'Twin|Window|Bounds|Pace|Slots|Planted' -rapid.checks=$(LIMITER_RUNS)
+	$(GO) test -timeout 30m -count 5 ./internal/limit -run 'Faults|Sentinel|Cluster'
 
 # Every fuzz target in turn, FUZZTIME each. FUZZED is what strangers write: test
 # gives it two seconds each.
