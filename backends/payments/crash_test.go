@@ -267,6 +267,10 @@ func TestCommands(t *testing.T) {
 		if out := run(exitViolation, "ledger", "verify"); !strings.Contains(out, p.wallet.ID) {
 			t.Errorf("got %s", out)
 		}
+		if out := run(0, "ledger", "rebuild"); !strings.Contains(out, `"corrected": 1`) {
+			t.Errorf("got %s", out)
+		}
+		run(0, "ledger", "verify")
 		run(1, "ledger", "burn")
 		run(1, "ledger", "verify", "now")
 		if out := run(0, "--help"); !strings.Contains(out, "PAYMENTS_DATABASE") {
