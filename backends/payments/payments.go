@@ -13,6 +13,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/idempotency"
+	"github.com/open-tollgate/tollgate/backends/internal/openapi"
 	"github.com/open-tollgate/tollgate/backends/internal/outbox"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
@@ -23,6 +24,11 @@ import (
 
 //go:embed migrations
 var migrations embed.FS
+
+// document describes the API. Tests hold the service to it.
+//
+//go:embed openapi.yaml
+var document []byte
 
 const (
 	// consentTime is how long a payment waits for the user's consent.
@@ -120,7 +126,8 @@ func (s *Server) addRoutes() {
 	}
 	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
-	s.routes.Handle("GET /metrics", func(next http.Handler) http.Handler { return next }, s.metrics.serve)
+	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)
+	s.routes.Handle("GET /openapi/payments.yaml", openapi.Public, openapi.Endpoint(document))
 }
 
 // ServeHTTP answers one request.

@@ -31,6 +31,7 @@ type platform struct {
 	dsn      string
 	db       *database.DB
 	server   *Server
+	handler  http.Handler // the server, held to its document
 	issuer   *tokentest.Issuer
 	logs     logBuffer
 	clock    atomic.Int64
@@ -55,6 +56,7 @@ func newPlatform(t *testing.T, dsn string) *platform {
 	keys := httptest.NewServer(p.issuer.Handler())
 	t.Cleanup(keys.Close)
 	p.server = p.newServer(keys.URL)
+	p.handler = described(t).Handler(t, p.server)
 	if p.wallet, err = OpenAccount(t.Context(), db, "ada", "Everyday", "EUR", 100_000); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func (p *platform) call(q request) answer {
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	p.server.ServeHTTP(w, r)
+	p.handler.ServeHTTP(w, r)
 	return answer{w, p.t}
 }
 
