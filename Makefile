@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint vuln bench fuzz clean
+.PHONY: demo build test deps lint vuln bench fuzz crash clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -40,6 +40,12 @@ bench: build
 FUZZTIME ?= 60s
 fuzz:
 	@./scripts/fuzz.sh $(FUZZTIME)
+
+# Kills the payments service ROUNDS times under load on each database, and looks at
+# the books after every time.
+ROUNDS ?= 200
+crash:
+	ROUNDS=$(ROUNDS) $(GO) test -count 1 -timeout 60m -v -run 'TestCrashLoop' ./backends/payments
 
 clean:
 	rm -rf $(BIN)

@@ -27,7 +27,7 @@ const origin = "https://localhost:8443"
 
 // platform is the service with an issuer, a shop, and a user with a wallet.
 type platform struct {
-	t        *testing.T
+	t        testing.TB
 	dsn      string
 	db       *database.DB
 	server   *Server
@@ -44,7 +44,7 @@ func forEach(t *testing.T, test func(*platform)) {
 	databasetest.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn)) })
 }
 
-func newPlatform(t *testing.T, dsn string) *platform {
+func newPlatform(t testing.TB, dsn string) *platform {
 	t.Helper()
 	db, err := OpenDatabase(t.Context(), dsn)
 	if err != nil {
@@ -126,7 +126,7 @@ type request struct {
 // answer is what came back.
 type answer struct {
 	*httptest.ResponseRecorder
-	t *testing.T
+	t testing.TB
 }
 
 func (p *platform) call(q request) answer {

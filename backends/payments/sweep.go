@@ -29,8 +29,11 @@ func (s *Server) sweep(ctx context.Context) error {
 	defer fold.Stop()
 	defer expire.Stop()
 	defer purge.Stop()
+	err := ledger.Fold(ctx, s.db) // what an instance before this one has left
 	for {
-		var err error
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("sweep", "error", err) // the next one tries again
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -40,9 +43,6 @@ func (s *Server) sweep(ctx context.Context) error {
 			err = s.expire(ctx)
 		case <-purge.C:
 			err = s.purge(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Error("sweep", "error", err) // the next one tries again
 		}
 	}
 }
