@@ -124,9 +124,17 @@ func matchesVersion(r *http.Request, tag string) error {
 	return problem.New(http.StatusPreconditionFailed, "version_mismatch", "It has changed since you read it.")
 }
 
-// refuseState says that a payment is not in a state for what is asked.
-func refuseState(code, detail string, p payment) error {
-	return problem.New(http.StatusConflict, code, detail).WithExtra("payment_status", p.Status)
+// What a payment's state does not allow.
+var (
+	errNotCapturable = problem.New(http.StatusConflict, "payment_not_capturable", "Nothing is held to be captured.")
+	errNotRefundable = problem.New(http.StatusConflict, "payment_not_refundable", "Nothing was captured that could be given back.")
+	errNotCancelable = problem.New(http.StatusConflict, "payment_not_cancelable", "The payment is being carried out, or has ended.")
+	errNotInReview   = problem.New(http.StatusConflict, "payment_not_in_review", "The payment does not wait for an officer.")
+)
+
+// butIs says with a refusal where the payment stands.
+func (p payment) butIs(refusal *problem.Problem) error {
+	return refusal.WithExtra("payment_status", p.Status)
 }
 
 // capturePayment takes all or a part of what is held.
@@ -138,7 +146,7 @@ func (s *Server) capturePayment(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.changePayment(w, r, body, func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) (changed, error) {
 		if p.Status != RequiresCapture || !now.Before(p.ExpiresAt) {
-			return changed{}, refuseState("payment_not_capturable", "Nothing is held to be captured.", *p)
+			return changed{}, p.butIs(errNotCapturable)
 		}
 		value, err := in.value(*p, p.Authorised-p.Captured)
 		if err != nil {
@@ -173,7 +181,7 @@ func (s *Server) refundPayment(w http.ResponseWriter, r *http.Request) error {
 	}
 	return s.changePayment(w, r, body, func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) (changed, error) {
 		if p.Captured == 0 {
-			return changed{}, refuseState("payment_not_refundable", "Nothing was captured that could be given back.", *p)
+			return changed{}, p.butIs(errNotRefundable)
 		}
 		value, err := in.value(*p, p.Captured-p.Refunded)
 		if err != nil {
@@ -202,7 +210,7 @@ func (s *Server) cancelPayment(w http.ResponseWriter, r *http.Request) error {
 	cancelable := []Status{RequiresConsent, InReview, RequiresCapture}
 	return s.changePayment(w, r, nil, func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) (changed, error) {
 		if !slices.Contains(cancelable, p.Status) {
-			return changed{}, refuseState("payment_not_cancelable", "The payment is being carried out, or has ended.", *p)
+			return changed{}, p.butIs(errNotCancelable)
 		}
 		return changed{}, giveUp(ctx, tx, p, Canceled, canceledByClient, now)
 	})

@@ -156,8 +156,7 @@ func consentedWallet(ctx context.Context, tx *sql.Tx, t *token.Token, p payment)
 // confirmable refuses what is not waiting for consent, or no longer.
 func confirmable(p payment, now time.Time) error {
 	if p.Status != RequiresConsent {
-		return problem.New(http.StatusConflict, "payment_not_confirmable", "The payment does not wait for consent.").
-			WithExtra("payment_status", p.Status)
+		return p.butIs(problem.New(http.StatusConflict, "payment_not_confirmable", "The payment does not wait for consent."))
 	}
 	if !now.Before(p.ExpiresAt) {
 		return problem.New(http.StatusConflict, "payment_expired", "The payment has waited for consent for too long.")

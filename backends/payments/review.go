@@ -100,7 +100,7 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, action str
 			return idempotency.Response{}, err
 		}
 		if p.Status != InReview || !now.Before(p.ExpiresAt) {
-			return idempotency.Response{}, refuseState("payment_not_in_review", "The payment does not wait for an officer.", p)
+			return idempotency.Response{}, p.butIs(errNotInReview)
 		}
 		if err := do(ctx, tx, &p, now); err != nil {
 			return idempotency.Response{}, err
