@@ -70,7 +70,7 @@ func respondConfirmed(p payment, async bool) (idempotency.Response, error) {
 		resp.Header.Set("Location", "/api/payments/"+p.ID)
 		resp.Header.Set("Retry-After", after)
 	}
-	if err == nil && async {
+	if err == nil && async && status == http.StatusAccepted {
 		resp.Header.Set("Preference-Applied", "respond-async")
 	}
 	return resp, err

@@ -251,7 +251,7 @@ func (s *Server) addToList(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return idempotency.Response{}, err
 		}
-		return respond(http.StatusCreated, viewEntryOfList(entry), `"1"`, "")
+		return respond(http.StatusCreated, viewEntryOfList(entry), "", "")
 	})
 	return err
 }

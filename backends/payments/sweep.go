@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	foldEvery   = 5 * time.Second
+	foldEvery   = 30 * time.Second
 	expireEvery = 15 * time.Second
 	purgeEvery  = 10 * time.Minute
 	expireBatch = 100

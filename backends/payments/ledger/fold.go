@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 )
@@ -20,6 +21,10 @@ func note(ctx context.Context, tx *sql.Tx, a Account, transfer string, c columns
 	return nil
 }
 
+// foldBatch is how many accounts are folded in one transaction: each transaction of
+// SQLite waits for the disk.
+const foldBatch = 100
+
 // Fold adds the entries that wait to the rows of their accounts. Without, balances
 // would be just as right, and reading them slower with every payment.
 func Fold(ctx context.Context, db *database.DB) error {
@@ -27,18 +32,25 @@ func Fold(ctx context.Context, db *database.DB) error {
 	if err != nil {
 		return fmt.Errorf("ledger: folding: %w", err)
 	}
-	for _, account := range accounts {
-		if err := db.InTx(ctx, func(tx *sql.Tx) error { return foldOne(ctx, tx, account) }); err != nil {
-			return fmt.Errorf("ledger: folding %s: %w", account, err)
+	for batch := range slices.Chunk(accounts, foldBatch) {
+		err := db.InTx(ctx, func(tx *sql.Tx) error {
+			for _, account := range batch {
+				if err := foldOne(ctx, tx, account); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("ledger: folding: %w", err)
 		}
 	}
 	return nil
 }
 
+// accountsToFold are in the order of ids, in which rows are locked.
 func accountsToFold(ctx context.Context, db *database.DB) (accounts []string, err error) {
-	// Accounts that are not wallets are few: each costs one look at an index.
-	rows, err := db.QueryContext(ctx, `
-		SELECT id FROM accounts WHERE kind <> 'wallet' AND EXISTS (SELECT 1 FROM unfolded WHERE account = accounts.id)`)
+	rows, err := db.QueryContext(ctx, `SELECT DISTINCT account FROM unfolded ORDER BY account`)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +111,10 @@ func takeEntries(ctx context.Context, tx *sql.Tx, account string) (sum columns, 
 func Rebuild(ctx context.Context, db *database.DB) (corrected int64, err error) {
 	err = db.InTx(ctx, func(tx *sql.Tx) error {
 		if db.Dialect == database.Postgres {
+			// All the books in one statement may take longer than a payment may.
+			if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, `LOCK TABLE accounts, transfers, unfolded IN EXCLUSIVE MODE`); err != nil {
 				return err
 			}
