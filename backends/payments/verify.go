@@ -38,6 +38,9 @@ var rules = []ledger.Rule{
 	{Name: "money was captured exactly in the states that say so", Table: "payments", Query: `
 		SELECT id FROM payments WHERE (status = 'succeeded' AND captured = 0)
 			OR (status NOT IN ('succeeded', 'requires_capture') AND captured > 0)`},
+	{Name: "a payment is in the queue exactly while it is being carried out", Table: "payments", Query: `
+		SELECT p.id FROM payments p LEFT JOIN jobs j ON j.payment_id = p.id
+		WHERE (p.status = 'processing') <> (j.payment_id IS NOT NULL)`},
 	{Name: "what was authorised was consented to", Table: "payments", Query: `
 		SELECT p.id FROM payments p LEFT JOIN consents c ON c.payment_id = p.id AND c.client_id = p.client_id
 			AND c.user_id = p.payer AND c.debtor_account = p.debtor_account AND c.creditor_account = p.creditor_account
