@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
@@ -59,13 +58,6 @@ func newMetrics(registry *prometheus.Registry, db *database.DB, now func() time.
 		_, age, err := backlog(ctx, db, now())
 		return age.Seconds(), err
 	})
-	registry.MustRegister(collectors.NewDBStatsCollector(db.DB, "payments"))
-	times := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "tollgate_payments_transaction_seconds", Help: "Transactions of the database, from waiting for a connection to the commit.",
-		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-	})
-	registry.MustRegister(times)
-	db.Observe(func(d time.Duration) { times.Observe(d.Seconds()) })
 	return m
 }
 

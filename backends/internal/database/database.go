@@ -6,8 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -30,12 +28,7 @@ type DB struct {
 	path      string          // SQLite: the file
 	writer    chan struct{}   // SQLite: holds one slot, for the one writer of this process
 	migrating *pgx.ConnConfig // PostgreSQL: how Migrate connects
-	observed  atomic.Pointer[func(time.Duration)]
 }
-
-// Observe has f told how long each transaction of InTx took from now on, waiting for
-// its turn included. One observer at a time.
-func (db *DB) Observe(f func(time.Duration)) { db.observed.Store(&f) }
 
 // Open opens the database that dsn names and checks that it answers.
 //

@@ -41,10 +41,6 @@ func retry(ctx context.Context, fn func() error) error {
 }
 
 func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	if observe := db.observed.Load(); observe != nil {
-		start := time.Now()
-		defer func() { (*observe)(time.Since(start)) }()
-	}
 	if db.writer != nil {
 		// SQLite has one writer. Queueing here is fair and cheap; its own busy
 		// handler would poll, and is left for other processes on the file.
