@@ -58,8 +58,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.app, err = tollgate.FromContext(ctx); err != nil {
 		return err
 	}
-	if h.checker, err = h.app.Checker(h.api, h.Issuers, h.Audiences); err != nil {
+	if h.checker, err = h.app.Checker(api, h.Issuers, h.Audiences); err != nil {
 		return fmt.Errorf("access_token in api %s: %w", h.api, err)
+	}
+	if err := h.app.DescribeTokens(h.api, h.Issuers, h.Audiences); err != nil {
+		return err
 	}
 	if err := tollgate.Register(ctx, tollgate.Decisions); err != nil {
 		return err
@@ -84,6 +87,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	tollgate.SetToken(r, t)
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(caller{t}.placeholder)
+	}
+	if t.Confirmation.JKT != "" {
+		w = tollgate.HandOutNonce(w, r)
 	}
 	return next.ServeHTTP(w, r)
 }

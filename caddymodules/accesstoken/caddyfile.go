@@ -1,6 +1,7 @@
 package accesstoken
 
 import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
@@ -35,13 +36,29 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if h.NextArg() {
 		return nil, h.Errf("access_token takes neither a matcher nor arguments, here %q", h.Val())
 	}
-	handler := new(Handler)
+	start, handler := h.Token(), new(Handler)
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		if err := handler.parseOption(h, app); err != nil {
 			return nil, err
 		}
 	}
+	if err := handler.checkTogether(h, app, start); err != nil {
+		return nil, err
+	}
 	return h.NewRoute(nil, handler), nil
+}
+
+// checkTogether looks at the issuers that are left when all options are known.
+func (h *Handler) checkTogether(d httpcaddyfile.Helper, app *tollgate.App, start caddyfile.Token) error {
+	issuers, err := app.Select(h.Issuers, h.Audiences)
+	if err == nil {
+		err = tollgate.CheckIssuers(issuers)
+	}
+	if err != nil {
+		return tollgate.ErrorAt(start, "access_token: %w", err)
+	}
+	block, _ := tollgate.EnclosingBlock(d)
+	return block.CheckProfile(app, issuers)
 }
 
 func (h *Handler) parseOption(d httpcaddyfile.Helper, app *tollgate.App) error {

@@ -44,6 +44,8 @@ type Handler struct {
 	Name string `json:"name"`
 	// Public lets requests without a token in. Without it, the first handler must be access_token.
 	Public bool `json:"public,omitempty"`
+	// Profile that every request is held to: fapi2, or empty.
+	Profile tollgate.Profile `json:"profile,omitempty"`
 	// Methods are those that are allowed; empty: GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.
 	Methods []string `json:"methods,omitempty"`
 	// WebSocket lets a request turn its connection into one. What is sent over it is the
@@ -52,6 +54,11 @@ type Handler struct {
 	// Strip names further header fields that a caller cannot send, beside those that this
 	// edge knows to speak of identity; with a * at the end, all that begin so.
 	Strip []string `json:"strip,omitempty"`
+	// Resource is what OAuth clients call this API (RFC 9728): a path at the first origin of
+	// the tollgate app, or a URL at one of them. Empty: it has no metadata.
+	Resource string `json:"resource,omitempty"`
+	// ResourceName is what the metadata call it for people to read; empty: Name.
+	ResourceName string `json:"resource_name,omitempty"`
 	// Routes are what the API does.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
@@ -73,6 +80,9 @@ func (h *Handler) APIName() string { return h.Name }
 
 // IsPublic says whether requests without a token get in.
 func (h *Handler) IsPublic() bool { return h.Public }
+
+// APIProfile gives the profile, for the access_token inside.
+func (h *Handler) APIProfile() tollgate.Profile { return h.Profile }
 
 // ClaimToken refuses a second access_token.
 func (h *Handler) ClaimToken() error {
@@ -99,9 +109,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := tollgate.Register(ctx, requests, durations); err != nil {
 		return err
 	}
+	if err := h.beginResource(); err != nil {
+		return err
+	}
 	if err := h.Routes.Provision(ctx); err != nil {
 		return fmt.Errorf("api %s: %w", h.Name, err)
 	}
+	h.completeResource()
 	if len(h.Methods) == 0 {
 		h.Methods = knownMethods
 	}
@@ -129,6 +143,9 @@ func (h *Handler) Validate() error {
 	if !validName.MatchString(h.Name) {
 		return fmt.Errorf("api name %q: %w", h.Name, errName)
 	}
+	if err := h.checkProfile(); err != nil {
+		return err
+	}
 	for _, method := range h.Methods {
 		if !slices.Contains(knownMethods, method) {
 			return fmt.Errorf("api %s: method %q is not one of %s", h.Name, method, strings.Join(knownMethods, " "))
@@ -136,6 +153,17 @@ func (h *Handler) Validate() error {
 	}
 	if !h.Public && !h.startsWithToken() {
 		return fmt.Errorf("api %s must start with access_token on every request, or say public", h.Name)
+	}
+	return nil
+}
+
+// checkProfile refuses a profile for requests without a token.
+func (h *Handler) checkProfile() error {
+	if err := h.Profile.Check(); err != nil {
+		return fmt.Errorf("api %s: %w", h.Name, err)
+	}
+	if h.Public && h.Profile != "" {
+		return fmt.Errorf("api %s has profile %s and is public: say one or the other", h.Name, h.Profile)
 	}
 	return nil
 }
@@ -176,6 +204,7 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 	// Trailers arrive after everything here has judged. A backend may read one as a
 	// header field, whatever its name is, and of the names only some are announced.
 	r.Trailer = nil
+	markBody(r)
 	c.forwardIDs(r.Header)
 	return h.chain.ServeHTTP(c, r)
 }
@@ -188,7 +217,17 @@ func (h *Handler) admit(r *http.Request) *problem.Problem {
 	if err := canonical.Check(r.URL, r.RequestURI); err != nil {
 		return problem.New(http.StatusBadRequest, "path_not_canonical", "Refused: "+err.Error()+".")
 	}
+	if announcesAnother(r) {
+		return known[http.StatusBadRequest]
+	}
 	return nil
+}
+
+// announcesAnother says whether a request without a body comes with a Content-Length
+// that says otherwise: malformed, by RFC 9113 section 8.1.1, and let in by net/http.
+func announcesAnother(r *http.Request) bool {
+	length := r.Header.Get("Content-Length")
+	return r.ContentLength == 0 && length != "" && length != "0"
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

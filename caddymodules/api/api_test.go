@@ -10,6 +10,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	_ "github.com/open-tollgate/tollgate/caddymodules/accesstoken"
 	_ "github.com/open-tollgate/tollgate/caddymodules/api"
+	_ "github.com/open-tollgate/tollgate/caddymodules/identityassertion"
 	_ "github.com/open-tollgate/tollgate/caddymodules/ratelimit"
 	_ "github.com/open-tollgate/tollgate/caddymodules/require"
 )
@@ -38,7 +39,7 @@ type handler struct {
 	Routes  []route  `json:"routes"`
 }
 
-const issuer = "{\n tollgate {\n issuer https://issuer.test {\n audience a\n }\n }\n}\n"
+const issuer = "{\n tollgate {\n issuer https://issuer.test {\n audience a\n }\n assertion {\n issuer https://edge.test\n }\n }\n}\n"
 
 // adapt gives the routes of the only site.
 func adapt(t *testing.T, site string) []route {
@@ -76,6 +77,7 @@ func TestDirectivesAreSorted(t *testing.T) {
 	routes := adapt(t, `api pay {
 		respond "last"
 		tracing
+		identity_assertion pay
 		header X-A b
 		rate_limit {
 			zone z {
@@ -92,7 +94,7 @@ func TestDirectivesAreSorted(t *testing.T) {
 		}
 		access_token
 	}`)
-	want := `access_token, require path["/x"], require, rate_limit, tracing, headers, static_response`
+	want := `access_token, require path["/x"], require, rate_limit, identity_assertion, tracing, headers, static_response`
 	if got := names(routes[0].Handle[0].Routes); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}

@@ -24,13 +24,20 @@ const namesKey = "tollgate.api_names"
 //
 //	api <name> [<matcher> | <path>...] {
 //		public
+//		profile fapi2
 //		methods <method>...
 //		websocket
 //		strip <header>...
+//		resource <path> | <url> [<name>]
 //		<directives...>
 //	}
 //
-// Either public or access_token has to be there. The directives are sorted as in a
+// resource is what OAuth clients call the API: resource_metadata publishes what they need
+// to know, and the API's challenges say where.
+//
+// Either public or access_token has to be there. profile fapi2 holds every request to what
+// the FAPI 2.0 Security Profile asks of a resource server, and refuses a configuration that
+// says otherwise. The directives are sorted as in a
 // handle block, with access_token, require and rate_limit first.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next() // the directive's name
@@ -46,14 +53,18 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
-	directives, err := parseSettings(h, handler)
+	profileAt := start
+	directives, err := parseSettings(h, handler, &profileAt)
 	if err != nil {
 		return nil, err
+	}
+	if err := handler.checkProfile(); err != nil {
+		return nil, tollgate.ErrorAt(profileAt, "%w", err)
 	}
 	if _, authenticated := directives["access_token"]; !authenticated && !handler.Public {
 		return nil, tollgate.ErrorAt(start, "api %s lets everybody in: it needs access_token, or public to say so aloud", handler.Name)
 	}
-	if handler.Routes, err = parseRoutes(h, handler); err != nil {
+	if handler.Routes, err = parseRoutes(h, handler, profileAt); err != nil {
 		return nil, locate(err, directives)
 	}
 	return h.NewRoute(matchers, handler), nil
@@ -102,15 +113,22 @@ func parseMatchers(h httpcaddyfile.Helper) (caddy.ModuleMap, error) {
 }
 
 // parseSettings reads what is not a directive of its own and takes it out of the
-// block. Of the directives that stay it gives where each one is.
-func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfile.Token, error) {
+// block. Of the directives that stay it gives where each one is, and of the profile too.
+func parseSettings(h httpcaddyfile.Helper, handler *Handler, profileAt *caddyfile.Token) (map[string]caddyfile.Token, error) {
 	directives := make(map[string]caddyfile.Token)
+	var resource *caddyfile.Token
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
 		switch name := h.Val(); name {
 		case "public":
 			if err := parseFlag(h, &handler.Public); err != nil {
 				return nil, err
 			}
+		case "profile":
+			*profileAt = h.Token()
+			if err := tollgate.ParseProfile(h.Dispenser, &handler.Profile); err != nil {
+				return nil, err
+			}
+			h.DeleteN(2)
 		case "websocket":
 			if err := parseFlag(h, &handler.WebSocket); err != nil {
 				return nil, err
@@ -123,10 +141,19 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler) (map[string]caddyfi
 			if err := parseStrip(h, handler); err != nil {
 				return nil, err
 			}
+		case "resource":
+			at := h.Token()
+			if err := parseResource(h, handler); err != nil {
+				return nil, err
+			}
+			resource = &at
 		default:
 			directives[name] = h.Token()
 			h.NextSegment()
 		}
+	}
+	if resource != nil && handler.Public {
+		return nil, tollgate.ErrorAt(*resource, "resource: %w", errPublicResource)
 	}
 	return directives, nil
 }
@@ -186,12 +213,14 @@ func parseStrip(h httpcaddyfile.Helper, handler *Handler) error {
 }
 
 // parseRoutes reads what is left of the block as a handle block would.
-func parseRoutes(h httpcaddyfile.Helper, handler *Handler) (caddyhttp.RouteList, error) {
+func parseRoutes(h httpcaddyfile.Helper, handler *Handler, profileAt caddyfile.Token) (caddyhttp.RouteList, error) {
 	h.Reset()
 	h.Next()
 	h.DeleteN(len(h.RemainingArgs())) // the name and the matcher, which a handle block does not have
 	h.Reset()
-	inside := tollgate.Block{Name: handler.Name, Public: handler.Public}.Enter(h)
+	inside := tollgate.Block{
+		Name: handler.Name, Public: handler.Public, Profile: handler.Profile, ProfileAt: profileAt,
+	}.Enter(h)
 	subroute, err := httpcaddyfile.ParseSegmentAsSubroute(inside)
 	if err != nil {
 		return nil, err

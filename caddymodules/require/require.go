@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -48,6 +49,7 @@ type Handler struct {
 	AuthorizationDetails []string `json:"authorization_details,omitempty"`
 
 	api        string
+	app        *tollgate.App
 	algorithms string // of DPoP proofs, for challenges
 }
 
@@ -62,14 +64,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("require: %w", err)
 	}
-	app, err := tollgate.FromContext(ctx)
-	if err != nil {
+	if h.app, err = tollgate.FromContext(ctx); err != nil {
 		return err
 	}
-	if h.algorithms = app.ProofAlgorithms(); (h.SenderConstrained || h.DPoP) && h.algorithms == "" {
+	if h.algorithms = h.app.ProofAlgorithms(); (h.SenderConstrained || h.DPoP) && h.algorithms == "" {
 		return errNoOrigin
 	}
 	h.api = api.APIName()
+	h.describe(h.app.Resource(h.api))
 	return tollgate.Register(ctx, tollgate.Decisions)
 }
 
@@ -107,7 +109,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	if denial := h.judge(t, time.Now()); denial != nil {
 		tollgate.Decisions.WithLabelValues(h.api, tollgate.Denied, denial.Reason).Inc()
-		return denial
+		return access.WithMetadata(denial, h.app.MetadataURL(h.api))
 	}
 	return next.ServeHTTP(w, r)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,7 +14,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -39,11 +42,16 @@ type App struct {
 	// ClientCertificate is how trusted proxies hand client certificates on. Left out, there
 	// are none but those of TLS with this edge.
 	ClientCertificate *ClientCertificate `json:"client_certificate,omitempty"`
+	// DPoP says what proofs need beyond what they always do; left out, nothing.
+	DPoP *DPoP `json:"dpop,omitempty"`
 	// Failures limit bad tokens by client address; left out, with the defaults.
 	Failures *Failures `json:"failures,omitempty"`
 	// Revocations are followed in Redis; left out, with the defaults. Without Redis there
 	// are none.
 	Revocations *Revocations `json:"revocations,omitempty"`
+
+	// Assertion is what services are told of callers with; left out, nothing.
+	Assertion *Assertion `json:"assertion,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
@@ -53,11 +61,16 @@ type App struct {
 	revocations  *revocation.Follower // nil: no Redis to follow
 	cancel       context.CancelFunc
 
+	introspectors []asked // of all checkers
+
 	releases []func()
 	apis     map[string]string // definition by name
 
 	generation uint64
 	checkers   map[string]*access.Checker // by API; complete before Start
+
+	resources  resources
+	assertions *assertion.Signer // nil: services get the callers' own tokens
 }
 
 // CaddyModule returns the Caddy module information.
@@ -94,6 +107,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
+	a.resources.directory = sync.OnceValues(a.newDirectory)
 	var err error
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
 		return err
@@ -107,17 +121,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionIssuers(); err != nil {
 		return err
 	}
+	if err := a.provisionAssertion(); err != nil {
+		return err
+	}
 	if err := a.provisionProofs(); err != nil {
 		return err
 	}
 	if err := a.provisionFailures(ctx); err != nil {
 		return err
 	}
-	return Register(ctx, keysetCollector{a})
+	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
 }
 
+// sharesRedis says whether the configuration has a Redis.
+func (a *App) sharesRedis() bool { return a.RedisURL != "" && a.RedisURL != redisclient.Off }
+
 func (a *App) provisionRedis() error {
-	if a.RedisURL == "" || a.RedisURL == redisOff {
+	if !a.sharesRedis() {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)
@@ -132,11 +152,15 @@ func (a *App) provisionRedis() error {
 // Start connects.
 func (a *App) Start() error {
 	a.takeOver()
+	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
 	for _, issuer := range a.Issuers {
-		issuer.keys.Start(context.Background()) // ends when no configuration wants these keys
+		if issuer.fetched != nil {
+			issuer.fetched.Start(context.Background()) // ends when no configuration wants these keys
+		}
 	}
+	a.prepareIntrospection(ctx)
 	if a.revocations != nil {
 		a.revocations.Start(context.Background()) // ends when no configuration wants it
 	}

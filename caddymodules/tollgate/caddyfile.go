@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 )
 
 func init() {
@@ -50,8 +51,22 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //		issuer <url> {
 //			audience   <name>...
 //			algorithms <algorithm>...
-//			jwks_uri   <url>
+//			jwks_uri   <url> | off
+//			jwks_file  <path>
 //			leeway     <duration>
+//			introspection [<url>] {
+//				client_id     <id>
+//				client_secret {env.<name>} | {file.<path>}
+//				client_key    <path>
+//				signed
+//				ttl     <duration>
+//				timeout <duration>
+//			}
+//			profile fapi2
+//		}
+//		dpop {
+//			nonce_key    generated | {env.<name>} | {file.<path>}
+//			nonce_period <duration>
 //		}
 //		client_certificate header <name> rfc9440|pem from <cidr>...
 //		failures off | {
@@ -62,14 +77,24 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			stale   closed | open
 //			max_age <duration>
 //		}
+//		assertion {
+//			issuer   <url>
+//			key_file <path>...
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
 // default, is this process's memory. origin is where callers reach this edge: what a
-// DPoP proof has to name. issuer can be there several times.
+// DPoP proof has to name. issuer can be there several times. Its keys are fetched, from
+// where its metadata says or jwks_uri does, or read from jwks_file; jwks_uri off is for one
+// whose tokens are all opaque. introspection asks it about opaque tokens, at the URL or
+// where its metadata says, with a secret that the configuration names and does not hold, or
+// the private JSON Web Key in client_key. profile fapi2 holds its tokens to the FAPI 2.0
+// Security Profile. dpop has proofs bear a nonce of this server's.
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
-// asked what is revoked.
+// asked what is revoked. assertion is what identity_assertion tells services of callers
+// with: the first key signs, all of them are published.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -84,8 +109,12 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseOrigins(d)
 		case "issuer":
 			err = a.parseIssuer(d)
+		case "dpop":
+			err = a.parseDPoP(d)
 		case "revocations":
 			err = a.parseRevocations(d)
+		case "assertion":
+			err = a.parseAssertion(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "client_certificate":
@@ -97,7 +126,20 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return nil
+	return a.checkTogether()
+}
+
+// checkTogether looks at what several options say together, when all of them are known.
+func (a *App) checkTogether() error {
+	if err := a.checkDPoP(); err != nil {
+		return ErrorAt(a.DPoP.at, "%w", err)
+	}
+	for _, issuer := range a.Issuers {
+		if err := a.checkProfile([]*Issuer{issuer}); err != nil {
+			return ErrorAt(issuer.profileAt, "%w", err)
+		}
+	}
+	return a.judgeAssertion()
 }
 
 func (a *App) parseRedis(d *caddyfile.Dispenser) error {
@@ -107,10 +149,10 @@ func (a *App) parseRedis(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&a.RedisURL) {
 		return d.Err("redis takes one URL, or off") // d.ArgErr repeats a word, which may hold a password
 	}
-	if a.RedisURL == redisOff {
+	if a.RedisURL == redisclient.Off {
 		return nil
 	}
-	if _, err := parseRedis(a.RedisURL); err != nil {
+	if _, err := redisclient.Parse(a.RedisURL); err != nil {
 		return d.Errf("redis: %w", err)
 	}
 	return nil
@@ -174,9 +216,22 @@ func (i *Issuer) parseOption(d *caddyfile.Dispenser) error {
 			return d.Err("jwks_uri is there twice")
 		}
 		if !d.AllArgs(&i.JWKSURI) {
-			return d.Err("jwks_uri takes one URL")
+			return d.Err("jwks_uri takes one URL, or off")
 		}
 		return nil
+	case "jwks_file":
+		if i.JWKSFile != "" {
+			return d.Err("jwks_file is there twice")
+		}
+		if !d.AllArgs(&i.JWKSFile) {
+			return d.ArgErr()
+		}
+		return nil
+	case "introspection":
+		return i.parseIntrospection(d)
+	case "profile":
+		i.profileAt = d.Token()
+		return ParseProfile(d, &i.Profile)
 	case "leeway":
 		return i.parseLeeway(d)
 	default:

@@ -14,18 +14,43 @@ import (
 
 // Checker gives what checks the access tokens and DPoP proofs of an API's requests,
 // for tokens of these issuers and audiences; empty: all that are configured.
-func (a *App) Checker(api string, issuerURLs, audiences []string) (*access.Checker, error) {
+func (a *App) Checker(api API, issuerURLs, audiences []string) (*access.Checker, error) {
 	issuers, err := a.Select(issuerURLs, audiences)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := a.loadVerifier(issuers)
-	if err != nil {
+	issuers = api.APIProfile().hold(issuers)
+	if err := a.checkProfile(issuers); err != nil {
 		return nil, err
 	}
-	checker := &access.Checker{Tokens: tokens, Proofs: a.proofs, Certificate: certificateOf, Failures: a.failures}
-	a.checkers[api] = checker
+	checker := &access.Checker{Proofs: a.proofs, Certificate: certificateOf, Failures: a.failures, Renew: renewNonce}
+	if err := a.setTokens(checker, issuers); err != nil {
+		return nil, err
+	}
+	a.checkers[api.APIName()] = checker
 	return checker, nil
+}
+
+// setTokens sets who judges JWTs, and who is asked about the rest.
+func (a *App) setTokens(checker *access.Checker, issuers []*Issuer) error {
+	signing := slices.DeleteFunc(slices.Clone(issuers), func(i *Issuer) bool { return !i.signs() })
+	if len(signing) > 0 {
+		tokens, err := a.loadVerifier(signing)
+		if err != nil {
+			return err
+		}
+		checker.Tokens = tokens
+	}
+	one, err := asking(issuers)
+	if err != nil || one == nil {
+		return err
+	}
+	opaque, err := a.loadIntrospector(one)
+	if err != nil {
+		return err
+	}
+	checker.Opaque = opaque
+	return nil
 }
 
 // ProofAlgorithms gives what DPoP proofs may be signed with, as a challenge names it;
@@ -35,6 +60,12 @@ func (a *App) ProofAlgorithms() string {
 		return ""
 	}
 	return a.proofs.Algorithms()
+}
+
+// CheckIssuers says why an API cannot have all of these issuers.
+func CheckIssuers(issuers []*Issuer) error {
+	_, err := asking(issuers)
+	return err
 }
 
 // Select gives the issuers of these URLs, each narrowed down to these audiences. It
@@ -111,7 +142,7 @@ func (pooledMemory) Destruct() error { return nil }
 // provisionProofs sets DPoP up, if the configuration says what a proof has to name.
 func (a *App) provisionProofs() error {
 	if len(a.Origins) == 0 {
-		return nil
+		return a.checkDPoP()
 	}
 	for _, origin := range a.Origins {
 		if err := checkOrigin(origin); err != nil {
@@ -122,7 +153,11 @@ func (a *App) provisionProofs() error {
 	if err != nil {
 		return err
 	}
-	a.proofs, err = dpop.New(dpop.Config{Origins: a.Origins, Replay: replay})
+	nonces, err := a.nonces()
+	if err != nil {
+		return err
+	}
+	a.proofs, err = dpop.New(dpop.Config{Origins: a.Origins, Replay: replay, Nonces: nonces})
 	return err
 }
 

@@ -33,7 +33,8 @@ var denials = []string{access.Unconstrained, access.ScopeMissing, access.Details
 func PrepareDecisions(api string) {
 	Decisions.WithLabelValues(api, Accepted, access.Accepted)
 	for _, reason := range access.Reasons() {
-		if reason != access.Accepted && !slices.Contains(denials, reason) {
+		// The one reason that both have: a token that is bound to nothing is refused by a profile, and denied by a require.
+		if reason == access.Unconstrained || reason != access.Accepted && !slices.Contains(denials, reason) {
 			Decisions.WithLabelValues(api, Refused, reason)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 type API interface {
 	APIName() string
 	IsPublic() bool
+	APIProfile() Profile
 	// ClaimToken is for the access_token of the API, of which there is one: with a
 	// second one further in, it would be by chance whose issuers a reload asks for.
 	ClaimToken() error
@@ -49,6 +50,9 @@ const blockKey = "tollgate.api"
 type Block struct {
 	Name   string
 	Public bool
+
+	Profile   Profile
+	ProfileAt caddyfile.Token // where it is, if there is one
 
 	accessToken *caddyfile.Token // the first one in here; nil: none yet
 }

@@ -9,6 +9,11 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("access_token", httpcaddyfile.Before, "tracing")
 	httpcaddyfile.RegisterDirectiveOrder("require", httpcaddyfile.Before, "tracing")
 	httpcaddyfile.RegisterDirectiveOrder("rate_limit", httpcaddyfile.Before, "tracing")
+	// Whom the service is told of: only when all of that has let the request pass.
+	httpcaddyfile.RegisterDirectiveOrder("identity_assertion", httpcaddyfile.Before, "tracing")
+	// What the edge publishes itself: after what limits and counts it.
+	httpcaddyfile.RegisterDirectiveOrder("resource_metadata", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterDirectiveOrder("assertion_keys", httpcaddyfile.Before, "respond")
 	// A site's headers and encoding are outside its APIs; its other routes come after them.
 	httpcaddyfile.RegisterDirectiveOrder("api", httpcaddyfile.Before, "invoke")
 }

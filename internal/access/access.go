@@ -32,6 +32,9 @@ type Checker struct {
 	Certificate func(*http.Request) ([]byte, error)
 	// Failures limits how many bad credentials an address may have verified; nil: any number.
 	Failures *Failures
+	// Renew is told, for a request that passes, the nonce that its answer has to hand out:
+	// the one of its proof is about to end (RFC 9449 section 8.2). Nil: nobody hands it out.
+	Renew func(r *http.Request, nonce string)
 	// ResourceMetadata is the URL that challenges name (RFC 9728 section 5.1); none when empty.
 	ResourceMetadata string
 }
@@ -125,6 +128,9 @@ func (c *Checker) refusedToken(used scheme, err error) *problem.Problem {
 	}
 	if refused.Reason.Unavailable() {
 		return unavailable(string(refused.Reason), outOfReach[refused.Reason], err)
+	}
+	if refused.Reason == token.NotSenderConstrained {
+		return c.unconstrained().WithCause(err)
 	}
 	detail := "The token is not valid."
 	if refused.Reason == token.Expired {

@@ -38,6 +38,15 @@ var wanted = map[Constraint]string{
 	MutualConstraint: "An access token that is bound to a client certificate is required.",
 }
 
+// unconstrained refuses a token of an issuer whose tokens all have to be bound.
+func (c *Checker) unconstrained() *problem.Problem {
+	algorithms := ""
+	if c.Proofs != nil {
+		algorithms = c.Proofs.Algorithms()
+	}
+	return WithMetadata(NotSenderConstrained(AnyConstraint, algorithms), c.ResourceMetadata)
+}
+
 // NotSenderConstrained asks for another token rather than for another permission:
 // that is a 401 (RFC 6750 section 3.1), in the scheme that would do. algorithms are
 // those of DPoP proofs; empty where DPoP is not possible.

@@ -26,8 +26,12 @@ func (c *Checker) possession(r *http.Request, used scheme, raw string, t *token.
 		return nil
 	}
 	return c.Failures.guard(r, t.Confirmation.JKT, func() *problem.Problem {
-		if err := c.Proofs.Verify(r.Context(), r, raw, t.Confirmation.JKT); err != nil {
+		renewal, err := c.Proofs.Check(r.Context(), r, raw, t.Confirmation.JKT)
+		if err != nil {
 			return c.refusedProof(err)
+		}
+		if renewal != "" && c.Renew != nil {
+			c.Renew(r, renewal)
 		}
 		return nil
 	})

@@ -22,7 +22,7 @@ const (
 	CertificateWrong      = "certificate_wrong"
 	CertificateUnreadable = "certificate_unreadable"
 	TooManyFailures       = "too_many_failures"
-	Unconstrained         = "not_sender_constrained"
+	Unconstrained         = string(token.NotSenderConstrained) // of a policy for the request, or of the issuer's profile
 	StepUpWanted          = insufficientAuthentication
 	ScopeMissing          = insufficientScope
 	DetailsMissing        = "insufficient_details"
@@ -35,7 +35,7 @@ func Reasons() []string {
 	reasons := []string{
 		Accepted, NoCredentials, UnsupportedScheme, MalformedHeader, TwoMethods, TokenInQuery, TokenInForm,
 		BoundAsBearer, CertificateBound, CertificateMissing, CertificateWrong, CertificateUnreadable,
-		TooManyFailures, Unconstrained, StepUpWanted, ScopeMissing, DetailsMissing, ClaimRefused,
+		TooManyFailures, StepUpWanted, ScopeMissing, DetailsMissing, ClaimRefused,
 	}
 	for _, reason := range token.Reasons() {
 		reasons = append(reasons, string(reason))

@@ -135,30 +135,37 @@ func (v *Verifier) Nonce() string {
 // Verify checks that the request carries one good, fresh proof for accessToken by
 // the key whose thumbprint is jkt. Any other outcome is an *Error.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request, accessToken, jkt string) error {
+	_, err := v.Check(ctx, r, accessToken, jkt)
+	return err
+}
+
+// Check does what Verify does, and gives the nonce to hand out with the answer; empty
+// while that of the proof is good for a whole period more.
+func (v *Verifier) Check(ctx context.Context, r *http.Request, accessToken, jkt string) (renewal string, err error) {
 	fields := r.Header.Values("DPoP")
 	if len(fields) == 0 {
-		return refuse(Missing, nil)
+		return "", refuse(Missing, nil)
 	}
 	if len(fields) > 1 {
-		return refuse(Malformed, errors.New("more than one DPoP field"))
+		return "", refuse(Malformed, errors.New("more than one DPoP field"))
 	}
 	key, p, err := v.read(fields[0])
 	if err != nil {
-		return err
+		return "", err
 	}
 	target, err := v.match(p, r, accessToken)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if jkt == "" || key.Thumbprint != jkt {
-		return refuse(WrongKey, nil)
+		return "", refuse(WrongKey, nil)
 	}
 	if v.nonces != nil {
-		if err := v.nonces.check(p.nonce); err != nil {
-			return err
+		if renewal, err = v.nonces.check(p.nonce); err != nil {
+			return "", err
 		}
 	}
-	return v.consume(ctx, jkt, target, p.id)
+	return renewal, v.consume(ctx, jkt, target, p.id)
 }
 
 // read parses the proof and verifies that its own key signed it.

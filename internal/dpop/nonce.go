@@ -83,15 +83,18 @@ var (
 	errOldNonce = errors.New("not a nonce of ours, or an old one")
 )
 
-// check refuses a proof without a nonce that was given out lately.
-func (n *Nonces) check(nonce string) error {
+// check refuses a proof without a nonce that was given out lately. For one that is of
+// the stretch before, and about to end, it gives the nonce that follows.
+func (n *Nonces) check(nonce string) (renewal string, err error) {
 	if nonce == "" {
-		return refuse(NonceWanted, errNoNonce)
+		return "", refuse(NonceWanted, errNoNonce)
 	}
 	r := n.load()
-	if subtle.ConstantTimeCompare([]byte(nonce), []byte(r.current)) == 1 ||
-		subtle.ConstantTimeCompare([]byte(nonce), []byte(r.previous)) == 1 {
-		return nil
+	if subtle.ConstantTimeCompare([]byte(nonce), []byte(r.current)) == 1 {
+		return "", nil
 	}
-	return refuse(NonceWanted, errOldNonce)
+	if subtle.ConstantTimeCompare([]byte(nonce), []byte(r.previous)) == 1 {
+		return r.current, nil
+	}
+	return "", refuse(NonceWanted, errOldNonce)
 }

@@ -101,6 +101,41 @@ func TestNonceComesAfterAllElseButReplay(t *testing.T) {
 	}
 }
 
+// TestRenewal has a nonce from its first to its last moment: in its second period the
+// answer hands out the next one (RFC 9449 section 8.2).
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	at := now
+	clock := func() time.Time { return at }
+	nonces := newNonces(t, nonceKey, clock)
+	v, err := dpop.New(dpop.Config{Origins: []string{origin}, Nonces: nonces, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, given := tokentest.NewKey(t, "ES256", ""), nonces.Current()
+	check := func() string {
+		t.Helper()
+		r := request(key.Proof(at, http.MethodPost, origin+"/api/payments/a%2Fb", accessToken, tokentest.Claim("nonce", given)))
+		renewal, err := v.Check(t.Context(), r, accessToken, key.JKT())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return renewal
+	}
+	if renewal := check(); renewal != "" {
+		t.Errorf("renewed at once: %q", renewal)
+	}
+	at = now.Add(time.Minute)
+	renewal := check()
+	if renewal == "" || renewal == given || renewal != nonces.Current() {
+		t.Errorf("renewed to %q", renewal)
+	}
+	given = renewal
+	if again := check(); again != "" {
+		t.Errorf("renewed twice: %q", again)
+	}
+}
+
 func TestNoncesOfManyGoroutines(t *testing.T) {
 	t.Parallel()
 	n, err := dpop.NewNonces(nonceKey, 0, nil)

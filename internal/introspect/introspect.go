@@ -34,7 +34,8 @@ type Config struct {
 	// Issuer is who is asked. With Keys, its answers have to be signed (RFC 9701);
 	// without, they have to be plain: neither passes for the other.
 	Issuer token.Issuer
-	// Endpoint is the introspection endpoint.
+	// Endpoint is the introspection endpoint; when empty, the issuer's metadata names it
+	// (RFC 8414, then OpenID).
 	Endpoint string
 	// Credentials are ours at the issuer.
 	Credentials Credentials
@@ -54,6 +55,8 @@ type Config struct {
 	Client *http.Client
 	// Revocations are asked about each token, as in token.Config.
 	Revocations token.Revocations
+	// Report is told of each question whether it brought an answer, for metrics; nil: nobody is.
+	Report func(answered bool)
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
@@ -63,8 +66,8 @@ func (c Config) check() (Config, error) {
 	if err := c.Issuer.Check(); err != nil {
 		return c, err
 	}
-	if err := outbound.CheckURL(c.Endpoint); err != nil {
-		return c, fmt.Errorf("introspection endpoint: %w", err)
+	if err := c.checkEndpoint(); err != nil {
+		return c, err
 	}
 	if c.Credentials == nil {
 		return c, errors.New("introspection: no credentials, and the endpoint wants some (RFC 7662 section 2.1)")
@@ -92,14 +95,31 @@ func (c Config) check() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Report == nil {
+		c.Report = func(bool) {}
+	}
 	c.Client = outbound.Restrict(c.Client, c.Timeout)
 	return c, nil
+}
+
+func (c Config) checkEndpoint() error {
+	if c.Endpoint == "" {
+		if err := outbound.CheckURL(c.Issuer.URL); err != nil {
+			return fmt.Errorf("introspection: where to ask is not said, and cannot be looked up: %w", err)
+		}
+		return nil
+	}
+	if err := outbound.CheckURL(c.Endpoint); err != nil {
+		return fmt.Errorf("introspection endpoint: %w", err)
+	}
+	return nil
 }
 
 // Client asks one issuer. It is safe for concurrent use.
 type Client struct {
 	config     Config
 	signatures *token.Signatures // nil: answers are plain
+	endpoint   *endpoint
 	good, bad  *cache
 	flights    singleflight.Group
 	aloft      chan struct{} // one for each question that is under way
@@ -114,7 +134,7 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	client := &Client{
-		config: c, good: newCache(c.CacheSize), bad: newCache(c.CacheSize),
+		config: c, endpoint: newEndpoint(c), good: newCache(c.CacheSize), bad: newCache(c.CacheSize),
 		aloft: make(chan struct{}, c.MaxFlights),
 	}
 	if c.Issuer.Keys != nil {
@@ -200,6 +220,7 @@ func (c *Client) fly(n name, raw string) verdict {
 		if ttl := now.Add(c.config.TTL); ttl.Before(end) {
 			end = ttl
 		}
+		c.config.Report(true)
 		v := verdict{token: t, end: end}
 		c.good.add(n, v)
 		return v
@@ -208,8 +229,10 @@ func (c *Client) fly(n name, raw string) verdict {
 	var refused *token.Error
 	if errors.As(err, &refused) && refused.Reason.Unavailable() {
 		c.failed.Add(1)
+		c.config.Report(false)
 		return v
 	}
+	c.config.Report(true)
 	c.bad.add(n, v)
 	return v
 }

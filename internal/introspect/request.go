@@ -33,12 +33,16 @@ func (c *Client) ask(ctx context.Context, raw string) (*token.Token, error) {
 
 // post gives the body of an answer of the type that is wanted.
 func (c *Client) post(ctx context.Context, raw string) ([]byte, error) {
+	endpoint, err := c.endpoint.find(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("discovery: %w", err)
+	}
 	form := url.Values{"token": {raw}, "token_type_hint": {"access_token"}}
 	header := make(http.Header)
 	if err := c.config.Credentials.authenticate(header, form, c.config.Now()); err != nil {
 		return nil, fmt.Errorf("authenticate at the issuer: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.Endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}

@@ -2,15 +2,14 @@ package jwks
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/open-tollgate/tollgate/internal/discovery"
 	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
@@ -56,7 +55,7 @@ func (f *fetcher) address(ctx context.Context) (string, error) {
 	if f.discovered != "" && f.Now().Sub(f.looked) < maxRefresh {
 		return f.discovered, nil
 	}
-	found, err := f.discover(ctx)
+	found, err := discovery.Find(ctx, f.Client, f.Issuer, "jwks_uri")
 	switch {
 	case err == nil:
 		f.discovered, f.looked = found, f.Now()
@@ -66,39 +65,6 @@ func (f *fetcher) address(ctx context.Context) (string, error) {
 		f.Logger.Warn("cannot look up where the keys of an issuer are; using what is known", "issuer", f.Issuer, "error", err)
 	}
 	return f.discovered, nil
-}
-
-// discover gives the URL of the key set that the issuer's metadata names.
-func (f *fetcher) discover(ctx context.Context) (string, error) {
-	var failures []error
-	for _, place := range wellKnown(f.Issuer) {
-		document, _, err := f.get(ctx, place)
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		found, err := parseMetadata(document, f.Issuer)
-		if err == nil {
-			return found, nil
-		}
-		failures = append(failures, err)
-	}
-	return "", errors.Join(failures...)
-}
-
-// wellKnown gives the places of an issuer's metadata: RFC 8414 section 3 puts the
-// well-known part before the issuer's path, OpenID Discovery section 4 behind it.
-func wellKnown(issuer string) []string {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return nil
-	}
-	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	origin := u.Scheme + "://" + u.Host
-	return []string{
-		origin + "/.well-known/oauth-authorization-server" + path,
-		origin + path + "/.well-known/openid-configuration",
-	}
 }
 
 // get fetches a bounded document.

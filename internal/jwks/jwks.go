@@ -16,7 +16,7 @@ import (
 // Bounds that nobody has needed to change.
 const (
 	fetchTimeout = 5 * time.Second
-	// maxBody bounds a key set and a metadata document.
+	// maxBody bounds a key set.
 	maxBody = 512 << 10
 	maxKeys = 64
 	// minRefresh and maxRefresh clamp what the issuer's Cache-Control says;

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
-	"github.com/open-tollgate/tollgate/internal/outbound"
 )
 
 // snapshot is a key set as it was fetched. It never changes.
@@ -61,21 +60,4 @@ func (s *snapshot) add(i int, element any) {
 		return
 	}
 	s.keys[key.ID] = key
-}
-
-// parseMetadata reads what discovery needs of RFC 8414 and OpenID metadata.
-func parseMetadata(document []byte, issuer string) (jwksURL string, err error) {
-	members, err := jose.ParseObject(document)
-	if err != nil {
-		return "", err
-	}
-	// RFC 8414 section 3.3: identical, or somebody else's metadata.
-	if members["issuer"] != issuer {
-		return "", errors.New("metadata of another issuer")
-	}
-	jwksURL, ok := members["jwks_uri"].(string)
-	if !ok {
-		return "", errors.New("metadata without jwks_uri")
-	}
-	return jwksURL, outbound.CheckURL(jwksURL)
 }

@@ -52,6 +52,7 @@ func (r *reader) token() *Token {
 		Claims:       r.claims,
 
 		notBefore: r.time("nbf", false),
+		kept:      new(kept),
 	}
 }
 

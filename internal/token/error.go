@@ -24,6 +24,8 @@ const (
 	Revoked             Reason = "revoked"
 	// RevocationsUnavailable says that nobody knows whether the token is revoked.
 	RevocationsUnavailable Reason = "revocations_unavailable"
+	// NotSenderConstrained says that the token is bound to nothing, where it has to be.
+	NotSenderConstrained Reason = "not_sender_constrained"
 	// Inactive is what the issuer says of an opaque token, and no more than that (RFC 7662 section 2.2).
 	Inactive Reason = "inactive"
 	// IntrospectionUnavailable says that the issuer could not be asked about it.
@@ -35,7 +37,7 @@ func Reasons() []Reason {
 	return []Reason{
 		Malformed, WrongType, WrongAlgorithm, UnknownIssuer, UnknownKey, KeysUnavailable, BadSignature,
 		MissingClaim, InvalidClaim, WrongAudience, Expired, NotYetValid, UnknownConfirmation,
-		Revoked, RevocationsUnavailable, Inactive, IntrospectionUnavailable,
+		Revoked, RevocationsUnavailable, NotSenderConstrained, Inactive, IntrospectionUnavailable,
 	}
 }
 

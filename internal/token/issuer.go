@@ -37,6 +37,9 @@ type Issuer struct {
 	Keys       KeySource
 	// Leeway is granted to "exp" for clocks that disagree; a minute at most.
 	Leeway time.Duration
+	// SenderConstrained refuses tokens that whoever has them can use, as FAPI 2.0 section
+	// 5.3.3 wants it.
+	SenderConstrained bool
 }
 
 // issuer is an Issuer that has been checked.
@@ -80,6 +83,9 @@ func (i *Issuer) accept(t *Token, now time.Time) error {
 	}
 	if latest := now.Add(max(i.Leeway, futureSkew)); t.IssuedAt.After(latest) || t.notBefore.After(latest) {
 		return refuse(NotYetValid, nil)
+	}
+	if i.SenderConstrained && !t.Confirmation.Bound() {
+		return refuse(NotSenderConstrained, nil)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Token struct {
 	Algorithm string
 
 	notBefore time.Time
+	kept      *kept
 }
 
 // Confirmation is the "cnf" claim (RFC 7800): what the sender has to prove the

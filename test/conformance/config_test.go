@@ -23,6 +23,20 @@ const head = `{
 }
 `
 
+const asserted = `{
+	admin off
+	auto_https off
+	tollgate {
+		issuer https://issuer.test {
+			audience own
+		}
+		assertion {
+			issuer https://edge.test/assertions
+		}
+	}
+}
+`
+
 const issuerless = `{
 	admin off
 	auto_https off
@@ -105,7 +119,66 @@ func TestConfigErrorsNameFileAndLine(t *testing.T) {
 		{"redis with a blank", "{\n tollgate {\n redis redis://user:canary canary@host #!\n }\n}", []string{"redis takes one URL"}},
 		{"key set with a blank", "{\n tollgate {\n issuer https://i.test {\n audience a\n jwks_uri https://user:canary canary@i.test/k #!\n }\n }\n}", []string{"jwks_uri takes one URL"}},
 		{"tollgate twice", "{\n tollgate {\n redis off\n }\n tollgate { #!\n redis off\n }\n}", []string{"twice"}},
+		{"secret written out", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection {\n client_id edge\n client_secret canary #!\n }\n }\n }\n}", []string{"client_secret", "{env.NAME}"}},
+		{"secret with a blank", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection {\n client_id edge\n client_secret canary canary #!\n }\n }\n }\n}", []string{"client_secret"}},
+		{"introspection by nobody", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection { #!\n client_secret {env.S}\n }\n }\n }\n}", []string{"introspection", "client_id"}},
+		{"introspection without credentials", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection { #!\n client_id edge\n }\n }\n }\n}", []string{"client_secret", "client_key"}},
+		{"introspection with two credentials", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection { #!\n client_id edge\n client_secret {env.S}\n client_key k.json\n }\n }\n }\n}", []string{"client_secret", "client_key"}},
+		{"introspection in clear", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection http://i.test/x { #!\n client_id edge\n client_secret {env.S}\n }\n }\n }\n}", []string{"http://i.test/x"}},
+		{"answers held for an hour", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection { #!\n client_id edge\n client_secret {env.S}\n ttl 1h\n }\n }\n }\n}", []string{"introspection", "1h0m0s"}},
+		{"answers held for no time", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection {\n client_id edge\n ttl soon #!\n }\n }\n }\n}", []string{"ttl", "soon"}},
+		{"introspection twice", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection {\n client_id edge\n client_secret {env.S}\n }\n introspection { #!\n }\n }\n }\n}", []string{"introspection", "twice"}},
+		{"unknown option of introspection", "{\n tollgate {\n issuer https://i.test {\n audience a\n introspection {\n secret canary #!\n }\n }\n }\n}", []string{"introspection", "secret"}},
+		{"no keys and no introspection", "{\n tollgate {\n issuer https://i.test { #!\n audience a\n jwks_uri off\n }\n }\n}", []string{"jwks_uri off", "introspection"}},
+		{"no keys for signed answers", "{\n tollgate {\n issuer https://i.test { #!\n audience a\n jwks_uri off\n introspection {\n client_id edge\n client_secret {env.S}\n signed\n }\n }\n }\n}", []string{"jwks_uri off", "signed"}},
+		{"keys at two places", "{\n tollgate {\n issuer https://i.test { #!\n audience a\n jwks_uri https://i.test/k\n jwks_file k.json\n }\n }\n}", []string{"jwks_uri", "jwks_file"}},
+		{"opaque tokens of two issuers", "{\n tollgate {\n issuer https://one.test {\n audience a\n introspection {\n client_id edge\n client_secret {env.S}\n }\n }\n issuer https://two.test {\n audience a\n introspection {\n client_id edge\n client_secret {env.S}\n }\n }\n }\n}\n:80 {\n api pay {\n access_token #!\n }\n}", []string{"access_token", "https://one.test", "https://two.test", "issuer <url>"}},
+		{"dpop without an origin", "{\n tollgate {\n dpop { #!\n nonce_key generated\n }\n }\n}", []string{"dpop", "origin"}},
+		{"dpop of nothing", "{\n tollgate {\n origin https://e.test\n dpop { #!\n }\n }\n}", []string{"nonce_key"}},
+		{"nonce key written out", "{\n tollgate {\n dpop {\n nonce_key canary #!\n }\n }\n}", []string{"nonce_key", "{env.NAME}"}},
+		{"nonce key with a blank", "{\n tollgate {\n dpop {\n nonce_key canary canary #!\n }\n }\n}", []string{"nonce_key"}},
+		{"nonces of a second", "{\n tollgate {\n dpop {\n nonce_period 1s #!\n }\n }\n}", []string{"30s"}},
+		{"a key of its own beside redis", "{\n tollgate {\n origin https://e.test\n redis redis://127.0.0.1:1\n dpop { #!\n nonce_key generated\n }\n }\n}", []string{"generated", "redis"}},
+		{"dpop twice", "{\n tollgate {\n dpop {\n }\n dpop { #!\n }\n }\n}", []string{"twice"}},
+		{"unknown option of dpop", "{\n tollgate {\n dpop {\n nonces on #!\n }\n }\n}", []string{"dpop", "nonces"}},
+		{"unknown profile", "{\n tollgate {\n issuer https://i.test {\n audience a\n profile fapi1 #!\n }\n }\n}", []string{"profile", "fapi1"}},
+		{"profile without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n profile fapi2 #!\n }\n }\n}", []string{"profile fapi2", "origin"}},
+		{"profile with RS256", "{\n tollgate {\n origin https://e.test\n issuer https://i.test {\n audience a\n algorithms ES256 RS256\n profile fapi2 #!\n }\n }\n}", []string{"profile fapi2", "https://i.test", "RS256"}},
+		{"profile in clear", "{\n tollgate {\n issuer https://i.test {\n audience a\n profile fapi2 #!\n }\n origin http://e.test\n }\n}", []string{"profile fapi2", "http://e.test"}},
+		{"profile without revocations", "{\n tollgate {\n issuer https://i.test {\n audience a\n profile fapi2 #!\n }\n origin https://e.test\n }\n}", []string{"profile fapi2", "redis"}},
+		{"profile with revocations that may be old", "{\n tollgate {\n redis redis://127.0.0.1:1\n issuer https://i.test {\n audience a\n profile fapi2 #!\n }\n origin https://e.test\n revocations {\n stale open\n }\n }\n}", []string{"profile fapi2", "stale open"}},
+		{"profile of a public api", head + ":80 {\n api pay {\n public\n profile fapi2 #!\n }\n}", []string{"pay", "fapi2", "public"}},
+		{"unknown profile of an api", head + ":80 {\n api pay {\n profile bank #!\n access_token\n }\n}", []string{"profile", "bank"}},
+		{"profile of an api twice", head + ":80 {\n api pay {\n profile fapi2\n profile fapi2 #!\n access_token\n }\n}", []string{"profile", "twice"}},
+		{"profile of an api without revocations", head + ":80 {\n api pay {\n profile fapi2 #!\n access_token\n }\n}", []string{"api pay", "profile fapi2", "redis"}},
+		{"profile of an api with RS256", "{\n tollgate {\n redis redis://127.0.0.1:1\n origin https://e.test\n issuer https://strong.test {\n audience a\n }\n issuer https://weak.test {\n audience a\n algorithms RS256\n }\n }\n}\n:80 {\n api good {\n profile fapi2\n access_token {\n issuer https://strong.test\n }\n }\n api pay {\n profile fapi2 #!\n access_token\n }\n}", []string{"api pay", "https://weak.test", "RS256"}},
 		{"constraint without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n sender_constrained #!\n }\n }\n}", []string{"sender_constrained", "origin"}},
+		{"resource of no origin", head + ":80 {\n api pay {\n resource https://other.test/pay #!\n access_token\n }\n}", []string{"resource", "https://other.test/pay", "https://edge.test"}},
+		{"resource of a pattern", head + ":80 {\n api pay {\n resource /pay/* #!\n access_token\n }\n}", []string{"resource", "/pay/*"}},
+		{"resource without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n resource /pay #!\n }\n}", []string{"/pay", "origin"}},
+		{"resource of a public api", head + ":80 {\n api pay {\n resource /pay #!\n public\n }\n}", []string{"resource", "public"}},
+		{"resource of nothing", head + ":80 {\n api pay {\n resource #!\n access_token\n }\n}", nil},
+		{"resource with too many words", head + ":80 {\n api pay {\n resource /pay The payments #!\n access_token\n }\n}", nil},
+		{"two resources", head + ":80 {\n api pay {\n resource /a\n resource /b #!\n access_token\n }\n}", []string{"pay", "resource", "twice"}},
+		{"resource in use", head + ":80 {\n api pay /a {\n resource /a\n access_token\n }\n}\n:81 {\n api other {\n resource https://edge.test/a #!\n access_token\n }\n}", []string{"https://edge.test/a", "twice", ":13"}},
+		{"metadata in a protected api", head + ":80 {\n api pay {\n access_token\n resource_metadata #!\n }\n}", []string{"resource_metadata", "public"}},
+		{"metadata outside", head + ":80 {\n resource_metadata #!\n}", []string{"resource_metadata", "in an api"}},
+		{"metadata with arguments", head + ":80 {\n api m {\n public\n resource_metadata /x #!\n }\n}", []string{"resource_metadata", "/x"}},
+		{"metadata with options", head + ":80 {\n api m {\n public\n resource_metadata {\n scopes a #!\n }\n }\n}", []string{"resource_metadata", "scopes"}},
+		{"assertion without issuer", "{\n tollgate {\n assertion { #!\n }\n }\n}", []string{"assertion", "issuer"}},
+		{"assertion by an issuer of tokens", "{\n tollgate {\n assertion { #!\n issuer https://i.test\n }\n issuer https://i.test {\n audience a\n }\n }\n}", []string{"assertion", "https://i.test"}},
+		{"assertion by nobody in particular", "{\n tollgate {\n assertion { #!\n issuer edge\n }\n }\n}", []string{"assertion", "edge"}},
+		{"assertion twice", "{\n tollgate {\n assertion {\n issuer https://e.test\n }\n assertion { #!\n }\n }\n}", []string{"assertion", "twice"}},
+		{"unknown option of assertion", "{\n tollgate {\n assertion {\n keys a #!\n }\n }\n}", []string{"assertion", "keys"}},
+		{"assertion without a file", "{\n tollgate {\n assertion {\n key_file #!\n }\n }\n}", nil},
+		{"assertion that is not configured", head + ":80 {\n api pay {\n access_token\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "no assertion"}},
+		{"assertion for the edge", asserted + ":80 {\n api pay {\n access_token\n identity_assertion own #!\n }\n}", []string{"identity_assertion", "own"}},
+		{"assertion for nobody", asserted + ":80 {\n api pay {\n access_token\n identity_assertion #!\n }\n}", []string{"identity_assertion"}},
+		{"assertion in a public api", asserted + ":80 {\n api pay {\n public\n identity_assertion pay #!\n }\n}", []string{"identity_assertion", "public"}},
+		{"assertion outside", asserted + ":80 {\n identity_assertion pay #!\n}", []string{"identity_assertion", "inside an api"}},
+		{"keys of no assertion", head + ":80 {\n api keys {\n public\n assertion_keys #!\n }\n}", []string{"assertion_keys", "no assertion"}},
+		{"keys in a protected api", asserted + ":80 {\n api keys {\n access_token\n assertion_keys #!\n }\n}", []string{"assertion_keys", "public"}},
+		{"keys with arguments", asserted + ":80 {\n api keys {\n public\n assertion_keys /x #!\n }\n}", []string{"assertion_keys", "/x"}},
 		{"dpop without origin", "{\n tollgate {\n issuer https://i.test {\n audience a\n }\n }\n}\n:80 {\n api pay {\n access_token\n require {\n dpop #!\n }\n }\n}", []string{"dpop", "origin"}},
 	}
 	for _, test := range tests {
@@ -154,6 +227,14 @@ func TestJSONConfigIsHeldToTheSame(t *testing.T) {
 		{"half a second of max_age", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","max_age":1500000000}]}]}`, "max_age"},
 		{"dpop without origin", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","dpop":true}]}]}`, "origin"},
 		{"bad acr", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"require","acr":["a b"]}]}]}`, "acr"},
+		{"unknown profile", `{"handler":"api","name":"pay","profile":"bank","routes":[{"handle":[` + token + `]}]}`, "bank"},
+		{"public with a profile", `{"handler":"api","name":"pay","profile":"fapi2","public":true}`, "public"},
+		{"profile without origin", `{"handler":"api","name":"pay","profile":"fapi2","routes":[{"handle":[` + token + `]}]}`, "origin"},
+		{"resource without origin", `{"handler":"api","name":"pay","resource":"/pay","routes":[{"handle":[` + token + `]}]}`, "origin"},
+		{"resource of a public api", `{"handler":"api","name":"pay","public":true,"resource":"/pay"}`, "public"},
+		{"assertion of nobody", `{"handler":"api","name":"pay","routes":[{"handle":[` + token + `,{"handler":"identity_assertion","audience":"pay"}]}]}`, "no assertion"},
+		{"keys of nobody", `{"handler":"api","name":"keys","public":true,"routes":[{"handle":[{"handler":"assertion_keys"}]}]}`, "no assertion"},
+		{"metadata outside", `{"handler":"resource_metadata"}`, "in an api"},
 		{"name in use", `{"handler":"api","name":"pay","public":true},{"handler":"api","name":"pay","public":true,"methods":["GET"]}`, "in use"},
 	}
 	for _, test := range tests {

@@ -6,6 +6,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,10 @@ var binary string
 // root is the repository.
 var root string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "conformance")
@@ -46,7 +50,11 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building the edge: %v\n%s", err, output)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if *table {
+		printTable(os.Stdout)
+	}
+	return code
 }
 
 // edge is a running edge.

@@ -21,7 +21,7 @@ func NewGates(c Config) (Gates, error) {
 		return Gates{}, err
 	}
 	// Services call each other directly, with plain bearer tokens that live for a minute.
-	c.Audience, c.Origin = InternalAudience, ""
+	c.Audience, c.Origin, c.Assertions = InternalAudience, "", Assertions{}
 	internal, err := New(c)
 	if err != nil {
 		return Gates{}, err
@@ -44,7 +44,10 @@ func (g Gates) Ready() error {
 }
 
 // Flags say on a command line whose tokens a backend takes.
-type Flags struct{ issuer, jwksURL, audience *string }
+type Flags struct {
+	issuer, jwksURL, audience    *string
+	edge, edgeKeys, edgeAudience *string
+}
 
 // DefineFlags defines the flags of the gates.
 func DefineFlags(f *command.Flags) Flags {
@@ -52,6 +55,10 @@ func DefineFlags(f *command.Flags) Flags {
 		issuer:   f.Text("issuer", "https://localhost:8443", "`URL` of the authorization server; also the edge's origin"),
 		jwksURL:  f.Text("jwks-url", "http://127.0.0.1:8081/oauth/jwks", "`URL` of the issuer's keys; empty: discover it"),
 		audience: f.Text("audience", "", "`audience` that tokens must be for; empty: the issuer and /api"),
+
+		edge:         f.Text("assertion-issuer", "", "`issuer` of the edge's assertions, for tokens that only the edge can check; empty: none are taken"),
+		edgeKeys:     f.Text("assertion-jwks-url", "", "`URL` of the assertions' keys"),
+		edgeAudience: f.Text("assertion-audience", "", "what the edge calls this service: the `audience` of assertions"),
 	}
 }
 
@@ -61,5 +68,11 @@ func (f Flags) Gates(logger *slog.Logger) (Gates, error) {
 	if audience == "" {
 		audience = *f.issuer + "/api"
 	}
-	return NewGates(Config{Issuer: *f.issuer, JWKSURL: *f.jwksURL, Audience: audience, Origin: *f.issuer, Logger: logger})
+	if *f.edge == "" && (*f.edgeKeys != "" || *f.edgeAudience != "") {
+		return Gates{}, errors.New("token check: assertions have no issuer")
+	}
+	return NewGates(Config{
+		Issuer: *f.issuer, JWKSURL: *f.jwksURL, Audience: audience, Origin: *f.issuer, Logger: logger,
+		Assertions: Assertions{Issuer: *f.edge, JWKSURL: *f.edgeKeys, Audience: *f.edgeAudience},
+	})
 }

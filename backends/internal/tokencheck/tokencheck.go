@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/access"
+	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/dpop"
 	"github.com/open-tollgate/tollgate/internal/jwks"
 	"github.com/open-tollgate/tollgate/internal/token"
@@ -27,24 +29,21 @@ type Config struct {
 	// Origin is the edge's external origin, for which DPoP proofs are made. When
 	// empty, DPoP-bound tokens are refused.
 	Origin string
-	Logger *slog.Logger
+	// Assertions are the edge's word for tokens that cannot be checked here; the zero
+	// value takes none.
+	Assertions Assertions
+	Logger     *slog.Logger
 }
 
 // Check verifies the tokens for one audience.
 type Check struct {
-	keys    *jwks.Set
+	keys    []*jwks.Set
 	checker *access.Checker
 }
 
 // New makes a Check. It does not dial: Start does.
 func New(c Config) (*Check, error) {
-	keys, err := jwks.New(jwks.Config{Issuer: c.Issuer, JWKSURL: c.JWKSURL, Logger: c.Logger})
-	if err != nil {
-		return nil, fmt.Errorf("token check: %w", err)
-	}
-	tokens, err := token.NewVerifier(token.Config{Issuers: []token.Issuer{
-		{URL: c.Issuer, Audiences: []string{c.Audience}, Keys: keys},
-	}})
+	keys, tokens, err := newTokens(c)
 	if err != nil {
 		return nil, fmt.Errorf("token check: %w", err)
 	}
@@ -53,6 +52,28 @@ func New(c Config) (*Check, error) {
 		return nil, fmt.Errorf("token check: %w", err)
 	}
 	return &Check{keys: keys, checker: &access.Checker{Tokens: tokens, Proofs: proofs}}, nil
+}
+
+// newTokens makes what verifies tokens, and the key sets that it goes by.
+func newTokens(c Config) ([]*jwks.Set, access.Tokens, error) {
+	own, err := jwks.New(jwks.Config{Issuer: c.Issuer, JWKSURL: c.JWKSURL, Logger: c.Logger})
+	if err != nil {
+		return nil, nil, err
+	}
+	issuers := []token.Issuer{{URL: c.Issuer, Audiences: []string{c.Audience}, Keys: own}}
+	if c.Assertions.Issuer == "" {
+		tokens, err := token.NewVerifier(token.Config{Issuers: issuers})
+		return []*jwks.Set{own}, tokens, err
+	}
+	edge, keys, err := c.Assertions.issuer(c.Logger)
+	if err != nil {
+		return nil, nil, fmt.Errorf("assertions: %w", err)
+	}
+	tokens, err := token.NewVerifier(token.Config{Issuers: append(issuers, edge)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return []*jwks.Set{own, keys}, assertion.NewVerifier(tokens, edge.URL, c.Issuer), nil
 }
 
 // newProofs checks proofs once more without remembering them: the edge has
@@ -66,10 +87,16 @@ func newProofs(origin string) (*dpop.Verifier, error) {
 }
 
 // Start fetches the issuer's keys and keeps them fresh until ctx ends.
-func (c *Check) Start(ctx context.Context) { c.keys.Start(ctx) }
+func (c *Check) Start(ctx context.Context) {
+	for _, keys := range c.keys {
+		keys.Start(ctx)
+	}
+}
 
 // Ready tells whether tokens can be verified.
-func (c *Check) Ready() bool { return c.keys.Ready() }
+func (c *Check) Ready() bool {
+	return !slices.ContainsFunc(c.keys, func(keys *jwks.Set) bool { return !keys.Ready() })
+}
 
 type contextKey struct{}
 

@@ -8,6 +8,7 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
+import * as oauth from 'oauth4webapi'
 import { importJWK } from 'jose'
 
 const [manifestPath, clientId] = process.argv.slice(2)
@@ -49,7 +50,23 @@ async function discover() {
   const auth = fapi
     ? client.PrivateKeyJwt({ key: await importJWK(registered.jwk, registered.jwk.alg ?? 'ES256'), kid: registered.jwk.kid })
     : client.ClientSecretBasic(registered.client_secret)
-  return client.discovery(new URL(demo.issuer), clientId, metadata, auth)
+  return client.discovery(await issuerOf(new URL('/api/payments', demo.base_url)), clientId, metadata, auth)
+}
+
+// issuerOf knows nothing but the API: its challenge names the metadata, and these name
+// the issuer (RFC 9728). The library holds both to the letter.
+async function issuerOf(api) {
+  const refusal = await oauth.protectedResourceRequest('none', 'GET', api).then(() => assert.fail('no token was needed'), (error) => error)
+  assert.ok(refusal instanceof oauth.WWWAuthenticateChallengeError, String(refusal))
+  const named = refusal.cause.map((challenge) => challenge.parameters.resource_metadata)
+  assert.ok(named.length === 2, `challenges: ${JSON.stringify(refusal.cause)}`)
+  const answer = await oauth.resourceDiscoveryRequest(api)
+  assert.deepEqual(named, [answer.url, answer.url]) // each challenge names where the library looks by itself
+  const resource = await oauth.processResourceDiscoveryResponse(api, answer)
+  assert.deepEqual(resource.authorization_servers, [demo.issuer])
+  assert.deepEqual(resource.scopes_supported, ['payments:confirm', 'payments:create', 'payments:read'])
+  assert.ok(resource.dpop_signing_alg_values_supported.includes('ES256'))
+  return new URL(resource.authorization_servers[0])
 }
 
 async function createPayment() {

@@ -1,0 +1,52 @@
+package conformance
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// example is a Caddyfile, or a piece of one, on the page for operators.
+var example = regexp.MustCompile("(?s)```caddyfile\n(.*?)\n```")
+
+// exampleHead is what the pieces take for granted.
+const exampleHead = `{
+	admin off
+	tollgate {
+		redis redis://127.0.0.1:1
+		origin https://api.example.com
+		issuer https://login.example.com {
+			audience https://api.example.com/api
+		}
+	}
+}
+`
+
+// TestExamplesAreCaddyfiles has what operators copy adapted, each by itself.
+func TestExamplesAreCaddyfiles(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join(root, "docs", "operators.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := example.FindAllStringSubmatch(string(page), -1)
+	if len(examples) < 10 {
+		t.Fatalf("%d examples are found", len(examples))
+	}
+	for _, match := range examples {
+		config := match[1] + "\n"
+		switch {
+		case strings.HasPrefix(config, "api "):
+			config = exampleHead + "api.example.com {\n" + config + "}\n"
+		case !strings.HasPrefix(config, "{"):
+			config = exampleHead + config
+		}
+		adapt := exec.Command(binary, "adapt", "--config", writeConfig(t, "Caddyfile", config), "--adapter", "caddyfile")
+		if output, err := adapt.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s\n%s", err, config, output)
+		}
+	}
+}
