@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz crash clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -65,6 +65,12 @@ FUZZTIME ?= 60s
 FUZZED   := $(addprefix ./internal/,access dpop introspect jose jwks token)
 fuzz:
 	@./scripts/fuzz.sh $(FUZZTIME)
+
+# Kills the payments service ROUNDS times under load on each database, and looks at
+# the books after every time.
+ROUNDS ?= 200
+crash:
+	ROUNDS=$(ROUNDS) $(GO) test -count 1 -timeout 60m -v -run 'TestCrashLoop' ./backends/payments
 
 clean:
 	rm -rf $(BIN)

@@ -29,7 +29,12 @@ var scopes = []scope{
 	{name: "payments:create", client: true},
 	{name: "payments:read", user: true, client: true, words: "See payments that it asked you for"},
 	{name: scopeConfirm, user: true, words: "Carry out the payment shown here, once"},
+	{name: "payments:capture", client: true},
+	{name: "payments:refund", client: true},
 	{name: "users:create", client: true},
+	// For the bank's own officers. A user cannot consent to them: a customer is no officer.
+	{name: "risk:read", client: true},
+	{name: "risk:write", client: true},
 	{name: scopeGrants, client: true, internal: true},
 }
 

@@ -12,10 +12,14 @@ import (
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
+// allScopes are those of the shipped file.
+const allScopes = "profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create " +
+	"payments:capture payments:refund risk:read risk:write"
+
 // everything is a token that all APIs accept.
 func (p *platform) everything(options ...tokentest.Option) string {
 	return p.issuer.Token(append(options, tokentest.Claim("scope",
-		"profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create"))...)
+		allScopes))...)
 }
 
 func TestListedOperationsReachTheService(t *testing.T) {
@@ -33,6 +37,21 @@ func TestListedOperationsReachTheService(t *testing.T) {
 		"GET /api/payments/a-1?expand=x%2F": "payments:read",
 		"POST /api/payments":                "payments:create",
 		"POST /api/payments/a-1/confirm":    "payments:confirm",
+		"POST /api/payments/a-1/captures":   "payments:capture",
+		"GET /api/payments/a-1/captures":    "payments:read",
+		"POST /api/payments/a-1/cancel":     "payments:capture",
+		"POST /api/payments/a-1/refunds":    "payments:refund",
+		"GET /api/payments/a-1/refunds":     "payments:read",
+		"GET /api/risk/rules":               "risk:read",
+		"GET /api/risk/rules/new_payee":     "risk:read",
+		"PUT /api/risk/rules/new_payee":     "risk:write",
+		"GET /api/risk/lists":               "risk:read",
+		"POST /api/risk/lists":              "risk:write",
+		"DELETE /api/risk/lists/a-1":        "risk:write",
+		"GET /api/risk/reviews":             "risk:read",
+		"POST /api/risk/reviews/a-1/reject": "risk:write",
+		"GET /api/risk/decisions":           "risk:read",
+		"GET /api/risk/changes":             "risk:read",
 	}
 	for operation, scope := range operations {
 		method, path, _ := strings.Cut(operation, " ")
@@ -44,7 +63,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 		if sent := p.service.lastRequest(); sent.URL.RequestURI() != path || !strings.HasPrefix(sent.Header.Get("Authorization"), "Bearer ") {
 			t.Errorf("%s arrives as %s with %q", operation, sent.URL.RequestURI(), sent.Header.Get("Authorization"))
 		}
-		others := strings.Replace(" profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create ", " "+scope+" ", " ", 1)
+		others := strings.Replace(" "+allScopes+" ", " "+scope+" ", " ", 1)
 		p.expectNothingBehind(t, func() {
 			got := p.do(t, method, path, withBearer(p.issuer.Token(tokentest.Claim("scope", strings.TrimSpace(others)))))
 			if got.status != http.StatusForbidden {
@@ -55,7 +74,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 	public := []string{
 		"GET /.well-known/openid-configuration", "GET /.well-known/oauth-authorization-server", "HEAD /oauth/jwks",
 		"GET /oauth/authorize?client_id=x", "POST /oauth/authorize/login", "GET /oauth/assets/style.css",
-		"POST /oauth/token", "POST /oauth/par", "POST /oauth/revoke", "POST /oauth/introspect", "GET /oauth/userinfo",
+		"GET /openapi/payments.yaml", "POST /oauth/token", "POST /oauth/par", "POST /oauth/revoke", "POST /oauth/introspect", "GET /oauth/userinfo",
 	}
 	for _, operation := range public {
 		method, path, _ := strings.Cut(operation, " ")
