@@ -1,9 +1,7 @@
 package payments
 
 import (
-	"context"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -29,17 +27,7 @@ func newMetrics(registry *prometheus.Registry, db *database.DB) *metrics {
 		}, []string{"result"}),
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}
-	registry.MustRegister(m.payments, m.webhooks, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "tollgate_webhook_queue_depth", Help: "Deliveries of webhooks that are waiting; -1 when the database does not answer.",
-	}, func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		waiting, err := outbox.Depth(ctx, db)
-		if err != nil {
-			return -1
-		}
-		return float64(waiting)
-	}))
+	registry.MustRegister(m.payments, m.webhooks, outbox.NewBacklogCollector(db))
 	return m
 }
 
