@@ -21,12 +21,19 @@ var scopes = []scope{
 	{name: "openid", user: true, words: "Know that it is you"},
 	{name: "profile:read", user: true, words: "Read your name and e-mail address"},
 	{name: "profile:write", user: true, words: "Change your name and e-mail address"},
+	{name: "profile:export", user: true, words: "Download everything that is stored about you"},
+	{name: "profile:delete", user: true, words: "Close your account for good and delete your data"},
+	{name: "password:write", user: true, words: "Change your password, if you type the old one there"},
+	{name: "consents:read", user: true, words: "See which apps you gave access to"},
+	{name: "consents:write", user: true, words: "Take access away from apps"},
 	{name: "accounts:read", user: true, words: "See your accounts, balances and transactions"},
 	{name: "accounts:write", user: true, words: "Open accounts for you"},
 	{name: "payments:create", client: true},
 	{name: "payments:read", user: true, client: true, words: "See payments that it asked you for"},
 	{name: scopeConfirm, user: true, words: "Carry out the payment shown here, once"},
 	{name: "users:create", client: true},
+	{name: "webhooks:read", client: true},
+	{name: "webhooks:write", client: true},
 }
 
 // scopeConfirm is worth nothing without the payment that it is for.

@@ -18,6 +18,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/backends/internal/vault"
 	"github.com/open-tollgate/tollgate/backends/internal/webhook"
+	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
 )
 
 //go:embed migrations
@@ -45,9 +46,11 @@ type Server struct {
 	keys       *idempotency.Keeper
 	dispatcher *outbox.Dispatcher
 	metrics    *metrics
-	log        *slog.Logger
-	now        func() time.Time
-	routes     *rest.Router
+	// allowPrivate is Config.WebhookAllowPrivate.
+	allowPrivate bool
+	log          *slog.Logger
+	now          func() time.Time
+	routes       *rest.Router
 }
 
 // New makes the service.
@@ -56,13 +59,14 @@ func New(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		db:      cfg.DB,
-		gates:   cfg.Gates,
-		keys:    idempotency.New(cfg.DB, cfg.Now),
-		metrics: newMetrics(prometheus.NewRegistry(), cfg.DB),
-		log:     cfg.Logger,
-		now:     cfg.Now,
-		routes:  rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
+		db:           cfg.DB,
+		gates:        cfg.Gates,
+		keys:         idempotency.New(cfg.DB, cfg.Now),
+		metrics:      newMetrics(prometheus.NewRegistry(), cfg.DB),
+		allowPrivate: cfg.WebhookAllowPrivate,
+		log:          cfg.Logger,
+		now:          cfg.Now,
+		routes:       rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
 	}
 	s.dispatcher = outbox.NewDispatcher(outbox.Config{
 		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,
@@ -89,6 +93,9 @@ func (s *Server) addRoutes() {
 	} {
 		s.routes.Handle(route.pattern, s.gates.API.Require(route.scope), route.endpoint)
 	}
+	webhookapi.AddRoutes(s.routes, webhookapi.Config{
+		DB: s.db, Vault: s.dispatcher.Vault, Check: s.gates.API, AllowPrivate: s.allowPrivate, Now: s.now, Wake: s.dispatcher.Wake,
+	})
 	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
 	s.routes.Handle("GET /metrics", func(next http.Handler) http.Handler { return next }, s.metrics.serve)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -108,7 +109,7 @@ func (s store) change(ctx context.Context, id string, now time.Time, edit func(*
 			id, before.Version, changed.Name, changed.Email, orNull(changed.Phone), changed.Locale, now.UnixMicro(),
 		).Scan(&changed.Version)
 		if errors.Is(err, sql.ErrNoRows) {
-			return stale()
+			return rest.Stale()
 		}
 		return err
 	})
