@@ -30,7 +30,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 		"PATCH /api/users/me":                           "profile:write",
 		"DELETE /api/users/me":                          "profile:delete",
 		"GET /api/users/me/export":                      "profile:export",
-		"PUT /api/users/me/password":                    "password:write",
+		"POST /api/users/me/password":                   "password:write",
 		"GET /api/users/me/consents":                    "consents:read",
 		"DELETE /api/users/me/consents/a-1":             "consents:write",
 		"GET /api/accounts":                             "accounts:read",
