@@ -28,6 +28,7 @@ func newMetrics(registry *prometheus.Registry, db *database.DB) *metrics {
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}
 	registry.MustRegister(m.payments, m.webhooks, outbox.NewBacklogCollector(db))
+	registry.MustRegister(db.Collectors()...)
 	return m
 }
 

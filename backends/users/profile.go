@@ -39,7 +39,7 @@ func (s *Service) readProfile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, err := byID(r.Context(), s.store.db, id)
+	u, err := s.store.byID(r.Context(), s.store.db, id)
 	if err != nil {
 		return err
 	}
