@@ -431,7 +431,7 @@ func TestVerifyLedgerNamesThePlantedRow(t *testing.T) {
 		"money without a consent":     `DELETE FROM consents WHERE payment_id = $1`,
 		"a consent to another amount": `UPDATE consents SET amount = amount + 1 WHERE payment_id = $1`,
 		"nobody told":                 `DELETE FROM events WHERE subject = $1`,
-		"told twice":                  `INSERT INTO events SELECT 'x', client_id, type, subject, payload, created_at FROM events WHERE subject = $1`,
+		"told twice":                  `INSERT INTO events (id, client_id, type, subject, payload, created_at) SELECT 'x', client_id, type, subject, payload, created_at FROM events WHERE subject = $1`,
 		"another debtor":              `UPDATE payments SET debtor_account = creditor_account WHERE id = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -117,7 +118,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 func (a *App) provisionRedis() error {
-	if a.RedisURL == "" || a.RedisURL == redisOff {
+	if a.RedisURL == "" || a.RedisURL == redisclient.Off {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)

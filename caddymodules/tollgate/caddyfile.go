@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 )
 
 func init() {
@@ -107,10 +108,10 @@ func (a *App) parseRedis(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&a.RedisURL) {
 		return d.Err("redis takes one URL, or off") // d.ArgErr repeats a word, which may hold a password
 	}
-	if a.RedisURL == redisOff {
+	if a.RedisURL == redisclient.Off {
 		return nil
 	}
-	if _, err := parseRedis(a.RedisURL); err != nil {
+	if _, err := redisclient.Parse(a.RedisURL); err != nil {
 		return d.Errf("redis: %w", err)
 	}
 	return nil

@@ -26,9 +26,12 @@ func (o options) database(service string) string {
 // the arguments of a process are there for all users of a machine to read.
 func (o options) serviceEnv(service string) []string {
 	prefix := strings.ToUpper(service)
-	env := []string{prefix + "_DATABASE=" + o.database(service)}
-	if service != "users" { // which has nothing to seal
-		env = append(env, prefix+"_SECRET_FILE="+filepath.Join(o.data, service+".key"))
+	env := []string{
+		prefix + "_DATABASE=" + o.database(service),
+		prefix + "_SECRET_FILE=" + filepath.Join(o.data, service+".key"),
+	}
+	if service == "auth" && o.redis != "" {
+		env = append(env, "AUTH_REDIS="+o.redis) // where the edge hears of revocations
 	}
 	return env
 }
@@ -42,6 +45,21 @@ func (s seeder) run(ctx context.Context, stdin, program string, result any, args
 		return fmt.Errorf("%s %s: its output: %w", program, args[0], err)
 	}
 	return nil
+}
+
+// usersSecret is the file with which the users service proves who it is.
+func (o options) usersSecret() string { return filepath.Join(o.data, "users.secret") }
+
+// seedUsersService registers the users service at the authorization server: it asks
+// that one for a user's grants, and payments for open money.
+func (s seeder) seedUsersService(ctx context.Context) error {
+	var c client
+	err := s.run(ctx, "", "auth", &c, "client", "add", "--replace", "--id", "tollgate-users", "--name", "Users service",
+		"--kind", "standard", "--grant", "client_credentials", "--scope", "internal:grants", "--scope", "internal:customers")
+	if err != nil {
+		return err
+	}
+	return replaceFile(s.opts.usersSecret(), []byte(c.ClientSecret+"\n"))
 }
 
 // seedUsers makes two users with a euro wallet each.
