@@ -9,8 +9,8 @@ import (
 
 // usersToken is one as the users service has it.
 func (p *platform) usersToken() string {
-	return p.issuer.Token(tokentest.Claim("aud", tokencheck.InternalAudience), tokentest.Claim("sub", "tollgate-users"),
-		tokentest.Claim("client_id", "tollgate-users"), tokentest.Claim("scope", customersScope))
+	return p.issuer.Token(tokentest.Claim("aud", tokencheck.InternalAudience), tokentest.Claim("sub", "users-service"),
+		tokentest.Claim("client_id", "users-service"), tokentest.Claim("scope", customersScope))
 }
 
 func TestMoneyOpen(t *testing.T) {

@@ -87,7 +87,7 @@ func peerFlags(flags *command.Flags) peers {
 	return peers{
 		auth:     flags.Text("auth-url", "http://127.0.0.1:8081", "`URL` of the authorization server, from inside"),
 		payments: flags.Text("payments-url", "http://127.0.0.1:8083", "`URL` of the payments service, from inside"),
-		client:   flags.Text("client-id", "tollgate-users", "`id` that this service is registered under, with the scopes\n"+grantsScope+" and "+customersScope),
+		client:   flags.Text("client-id", "users-service", "`id` that this service is registered under, with the scopes\n"+grantsScope+" and "+customersScope),
 		secretFile: flags.Text("client-secret-file", "", "`file` with the secret of that client.\n"+
 			"Left out: consents, exports and the closing of accounts are answered with 503"),
 	}

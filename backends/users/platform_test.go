@@ -17,7 +17,7 @@ func TestPlatformCalls(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /oauth/token", func(w http.ResponseWriter, r *http.Request) {
 		id, secret, _ := r.BasicAuth()
-		if id != "tollgate-users" || secret != "hush" || r.PostFormValue("scope") != "internal:grants internal:customers" {
+		if id != "users-service" || secret != "hush" || r.PostFormValue("scope") != "internal:grants internal:customers" {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = w.Write([]byte(`{"error":"invalid_client","error_description":"canary"}`))
@@ -50,7 +50,7 @@ func TestPlatformCalls(t *testing.T) {
 	answer("GET /internal/users/u1/data", 200, `{"accounts":[{}],"payments":[{"id":"1"}],"next_cursor":"c"}`)
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	p := NewPlatform(PlatformConfig{AuthURL: server.URL, PaymentsURL: server.URL, ClientID: "tollgate-users", ClientSecret: "hush"})
+	p := NewPlatform(PlatformConfig{AuthURL: server.URL, PaymentsURL: server.URL, ClientID: "users-service", ClientSecret: "hush"})
 	ctx := t.Context()
 	if list, err := p.Consents(ctx, "u1"); err != nil || len(list) != 1 || list[0].ClientName != "The shop" {
 		t.Errorf("%+v %v", list, err)
@@ -80,7 +80,7 @@ func TestPlatformCalls(t *testing.T) {
 	if _, err := p.MoneyOpen(ctx, "u1"); err == nil {
 		t.Error("a 500 was taken for an answer")
 	}
-	stranger := NewPlatform(PlatformConfig{AuthURL: server.URL, PaymentsURL: server.URL, ClientID: "tollgate-users", ClientSecret: "wrong"})
+	stranger := NewPlatform(PlatformConfig{AuthURL: server.URL, PaymentsURL: server.URL, ClientID: "users-service", ClientSecret: "wrong"})
 	if _, err := stranger.Consents(ctx, "u1"); err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "invalid_client") {
 		t.Errorf("got %v", err)
 	}

@@ -54,7 +54,7 @@ func (o options) usersSecret() string { return filepath.Join(o.data, "users.secr
 // that one for a user's grants, and payments for open money.
 func (s seeder) seedUsersService(ctx context.Context) error {
 	var c client
-	err := s.run(ctx, "", "auth", &c, "client", "add", "--replace", "--id", "tollgate-users", "--name", "Users service",
+	err := s.run(ctx, "", "auth", &c, "client", "add", "--replace", "--id", "users-service", "--name", "Users service",
 		"--kind", "standard", "--grant", "client_credentials", "--scope", "internal:grants", "--scope", "internal:customers")
 	if err != nil {
 		return err
