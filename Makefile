@@ -46,5 +46,9 @@ FUZZTIME ?= 60s
 fuzz:
 	@./scripts/fuzz.sh $(FUZZTIME)
 
+# Linters and generators of others over the OpenAPI documents; npm fetches them.
+strangers:
+	$(GO) test -count 1 -tags strangers ./test/strangers/
+
 clean:
 	rm -rf $(BIN)
