@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz crash clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz crash strangers clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -71,6 +71,10 @@ fuzz:
 ROUNDS ?= 200
 crash:
 	ROUNDS=$(ROUNDS) $(GO) test -count 1 -timeout 60m -v -run 'TestCrashLoop' ./backends/payments
+
+# Linters and generators of others over the OpenAPI documents; npm fetches them.
+strangers:
+	$(GO) test -count 1 -tags strangers ./test/strangers/
 
 clean:
 	rm -rf $(BIN)

@@ -78,18 +78,7 @@ func storageFlags(flags *command.Flags) storage {
 
 func (s storage) open(ctx context.Context) (*database.DB, error) { return OpenDatabase(ctx, *s.dsn) }
 
-// keyFile is where the master key is. Instances that share a PostgreSQL need one
-// key: were its place guessed, each machine would make a key of its own there.
-func (s storage) keyFile() (string, error) {
-	if *s.secretFile != "" {
-		return *s.secretFile, nil
-	}
-	if database.DialectOf(*s.dsn) == database.Postgres {
-		return "", errors.New("--secret-file (PAYMENTS_SECRET_FILE) is missing: with PostgreSQL there is no database file " +
-			"to keep the master key beside; name a file, made when missing, and give every instance a copy of the same one")
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
-}
+func (s storage) keyFile() (string, error) { return command.KeyFile("payments", *s.secretFile, *s.dsn) }
 
 // with does something to the open database and prints the result.
 func (s storage) with(ctx context.Context, out io.Writer, do func(*database.DB) (any, error)) error {

@@ -33,7 +33,8 @@ func newMetrics(registry *prometheus.Registry, db *database.DB, now func() time.
 		}),
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}
-	registry.MustRegister(m.payments, m.webhooks, m.steps)
+	registry.MustRegister(m.payments, m.webhooks, m.steps, outbox.NewBacklogCollector(db))
+	registry.MustRegister(db.Collectors()...)
 	ask := func(name, help string, of func(context.Context, *database.DB) (float64, error)) {
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help + "; -1 when the database does not answer."},
 			func() float64 {
@@ -46,10 +47,6 @@ func newMetrics(registry *prometheus.Registry, db *database.DB, now func() time.
 				return value
 			}))
 	}
-	ask("tollgate_webhook_queue_depth", "Deliveries of webhooks that are waiting", func(ctx context.Context, db *database.DB) (float64, error) {
-		waiting, err := outbox.Depth(ctx, db)
-		return float64(waiting), err
-	})
 	ask("tollgate_payments_queue_depth", "Payments that wait for a worker", func(ctx context.Context, db *database.DB) (float64, error) {
 		waiting, _, err := backlog(ctx, db, now())
 		return float64(waiting), err

@@ -3,6 +3,7 @@ package payments
 import (
 	_ "embed" // for the released document
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,10 @@ func described(t testing.TB) *openapitest.Document {
 func TestTheDocumentIsTrue(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, t.TempDir()+"/test.db")
-	described(t).RequireRoutes(t, p.server.routes.Patterns())
+	own := slices.DeleteFunc(p.server.routes.Patterns(), func(pattern string) bool { // package webhookapi's have a document of theirs
+		return strings.Contains(pattern, " /api/webhook-endpoints") || strings.Contains(pattern, " /api/events")
+	})
+	described(t).RequireRoutes(t, own)
 	described(t).RequireScopes(t, p.server, p.clientToken("shop", "nothing"))
 	a := p.call(request{method: "GET", path: "/openapi/payments.yaml"}).expect(200, "")
 	if a.Body.String() != string(document) || a.Header().Get("Cache-Control") != "public, max-age=300" {

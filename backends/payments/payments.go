@@ -19,6 +19,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/backends/internal/vault"
 	"github.com/open-tollgate/tollgate/backends/internal/webhook"
+	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
 	"github.com/open-tollgate/tollgate/internal/access"
 )
 
@@ -62,9 +63,11 @@ type Server struct {
 	workers    *workers
 	stepUp     access.StepUp
 	metrics    *metrics
-	log        *slog.Logger
-	now        func() time.Time
-	routes     *rest.Router
+	// allowPrivate is Config.WebhookAllowPrivate.
+	allowPrivate bool
+	log          *slog.Logger
+	now          func() time.Time
+	routes       *rest.Router
 }
 
 // New makes the service.
@@ -73,14 +76,15 @@ func New(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		db:      cfg.DB,
-		stepUp:  cfg.StepUp,
-		gates:   cfg.Gates,
-		keys:    idempotency.New(cfg.DB, cfg.Now),
-		metrics: newMetrics(prometheus.NewRegistry(), cfg.DB, cfg.Now),
-		log:     cfg.Logger,
-		now:     cfg.Now,
-		routes:  rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
+		db:           cfg.DB,
+		stepUp:       cfg.StepUp,
+		gates:        cfg.Gates,
+		keys:         idempotency.New(cfg.DB, cfg.Now),
+		metrics:      newMetrics(prometheus.NewRegistry(), cfg.DB, cfg.Now),
+		allowPrivate: cfg.WebhookAllowPrivate,
+		log:          cfg.Logger,
+		now:          cfg.Now,
+		routes:       rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
 	}
 	s.dispatcher = outbox.NewDispatcher(outbox.Config{
 		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,
@@ -124,8 +128,13 @@ func (s *Server) addRoutes() {
 	} {
 		s.routes.Handle(route.pattern, s.gates.API.Require(route.scope), route.endpoint)
 	}
+	webhookapi.AddRoutes(s.routes, webhookapi.Config{
+		DB: s.db, Vault: s.dispatcher.Vault, Check: s.gates.API, AllowPrivate: s.allowPrivate, Now: s.now, Wake: s.dispatcher.Wake,
+	})
 	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
+	s.routes.Handle("GET /internal/users/{user}/money", s.gates.Internal.Require(customersScope), s.moneyOpen)
+	s.routes.Handle("GET /internal/users/{user}/data", s.gates.Internal.Require(customersScope), s.customerData)
 	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)
 	s.routes.Handle("GET /openapi/payments.yaml", openapi.Public, openapi.Endpoint(document))
 }
