@@ -57,7 +57,10 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	}
 	shop.post(tokenPath, refreshForm(first.text("refresh_token"))).wants(t, http.StatusBadRequest, "invalid_grant")
 
-	for _, query := range []string{"?client=books", "?client_id=", "?client_id=books&client_id=shop", "?client_id=books&x=y"} {
+	for _, query := range []string{
+		"?client=books", "?client_id=", "?client_id=books&client_id=shop", "?client_id=books&x=y",
+		"?client_id=books;x", "?client_id=%zz", "?;", // what url.Values leaves out
+	} {
 		if got := w.internalCall(http.MethodDelete, path+query, service); got.status != http.StatusBadRequest {
 			t.Errorf("%s: %d", query, got.status)
 		}
