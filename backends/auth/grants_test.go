@@ -29,7 +29,8 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	shop, books := w.standard(), w.app(Registration{ID: "books", Kind: "standard", Name: "Book Shop"})
-	service := w.usersClient().post(tokenPath, ownForm(scopeGrants)).ok(t).text("access_token")
+	users := w.usersClient()
+	service := users.post(tokenPath, ownForm(scopeGrants)).ok(t).text("access_token")
 	path := "/internal/users/" + aliceID + "/grants"
 	first, second := shop.tokens(), books.tokens()
 	third := books.tokens()
@@ -76,6 +77,10 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	}
 	if got := w.internalCall(http.MethodDelete, path, service).ok(t); got.body["revoked"] != 0.0 {
 		t.Errorf("%v", got.body)
+	}
+	users.post(revokePath, url.Values{"token": {service}}).ok(t)
+	if got := w.internalCall(http.MethodGet, path, service); got.status != http.StatusUnauthorized {
+		t.Errorf("with a token that the service has revoked: %d", got.status)
 	}
 }
 
