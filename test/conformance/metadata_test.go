@@ -56,7 +56,8 @@ func TestShippedAPIsAreDescribed(t *testing.T) {
 		name   string
 		scopes []any
 	}{
-		"/api/users":    {"Users", words("profile:read", "profile:write", "users:create")},
+		"/api/users": {"Users", words("consents:read", "consents:write", "password:write", "profile:delete", "profile:export",
+			"profile:read", "profile:write", "users:create")},
 		"/api/accounts": {"Accounts", words("accounts:read", "accounts:write")},
 		"/api/payments": {"Payments", words("payments:capture", "payments:confirm", "payments:create", "payments:read", "payments:refund")},
 	} {

@@ -249,5 +249,5 @@ func minimalShare() float64 {
 	if full() {
 		return 0.93
 	}
-	return 0.75
+	return 0.3 // that it admits, whatever else runs; how much is the long run's to say
 }

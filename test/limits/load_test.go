@@ -277,8 +277,13 @@ func saturate(ctx context.Context, t *testing.T, addrs []string, path string, le
 				defer c.close()
 				n := 0
 				for ; clock()-start < length; n++ {
-					if status, err := c.get(path, "everybody", clock()); err != nil || status != http.StatusOK {
-						return fmt.Errorf("%s: %d %w", path, status, err)
+					status, err := c.get(path, "everybody", clock())
+					if err != nil {
+						return fmt.Errorf("%s: %w", path, err)
+					}
+					// A machine that is busy with other tests may keep Redis's answer beyond the deadline.
+					if status != http.StatusOK && (full() || status != http.StatusServiceUnavailable) {
+						return fmt.Errorf("%s: %d", path, status)
 					}
 				}
 				mu.Lock()
