@@ -225,6 +225,9 @@ func (a *App) parseIssuer(d *caddyfile.Dispenser) error {
 	if err := issuer.check(); err != nil {
 		return ErrorAt(start, "issuer %s: %w", issuer.URL, err)
 	}
+	if err := issuer.checkFiles(); err != nil {
+		return err
+	}
 	a.Issuers = append(a.Issuers, issuer)
 	return nil
 }
@@ -250,6 +253,7 @@ func (i *Issuer) parseOption(d *caddyfile.Dispenser) error {
 		if !d.AllArgs(&i.JWKSFile) {
 			return d.ArgErr()
 		}
+		i.keysAt = d.Token()
 		return nil
 	case "introspection":
 		return i.parseIntrospection(d)

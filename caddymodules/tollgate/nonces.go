@@ -67,6 +67,9 @@ func (p *DPoP) parseOption(d *caddyfile.Dispenser) error {
 	if err := p.checkSettings(); err != nil {
 		return d.WrapErr(err)
 	}
+	if err := checkReferenced(p.NonceKey); err != nil {
+		return d.Errf("dpop: nonce_key %w", err)
+	}
 	return nil
 }
 
