@@ -271,7 +271,7 @@ func (i *Issuer) parseAlgorithms(d *caddyfile.Dispenser) error {
 	if err := parseList(d, &i.Algorithms); err != nil {
 		return err
 	}
-	unknown := slices.IndexFunc(i.Algorithms, func(name string) bool { return !jose.Algorithm(name).Supported() })
+	unknown := slices.IndexFunc(i.Algorithms, func(name string) bool { return !jose.AlgorithmOf(name).Supported() })
 	if unknown >= 0 {
 		return d.Errf("algorithms: %q is none that tokens are verified with", i.Algorithms[unknown])
 	}
