@@ -92,7 +92,8 @@ func (w *world) scrape() string {
 func TestRevocationsReachTheEdges(t *testing.T) {
 	t.Parallel()
 	addr := testenv.Redis(t)
-	w := newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"), withRedis(addr))
+	dsn, key := filepath.Join(t.TempDir(), "auth.db"), ""
+	w := newWorldOn(t, dsn, withRedis(addr), func(c *Config) { key = c.SecretFile })
 	w.publish()
 	edge, shop := follower(t, addr), w.standard()
 	waitFor(t, "the edge", edge.Ready)
@@ -106,6 +107,23 @@ func TestRevocationsReachTheEdges(t *testing.T) {
 		},
 		"code used twice": func(code string, _ reply) {
 			shop.redeem(code).wants(t, http.StatusBadRequest, "invalid_grant")
+		},
+		"the operator": func(_ string, got reply) { // by a process of its own, which wakes nobody
+			r, err := OpenRegistry(t.Context(), dsn, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, _ := w.claimsOf(got.text("access_token"))["grant_id"].(string)
+			for range 2 { // to repeat it is fine
+				if revoked, err := r.RevokeGrant(t.Context(), id); err != nil || revoked.GrantID != id || !revoked.Revoked {
+					t.Errorf("%+v, %v", revoked, err)
+				}
+			}
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.text("refresh_token")}}
+			shop.post(tokenPath, refresh).wants(t, http.StatusBadRequest, "invalid_grant")
 		},
 		"the user": func(_ string, got reply) {
 			id, _ := w.claimsOf(got.text("access_token"))["grant_id"].(string)
@@ -131,7 +149,7 @@ func TestRevocationsReachTheEdges(t *testing.T) {
 	}
 	waitFor(t, "the metrics", func() bool {
 		text := w.scrape()
-		return strings.Contains(text, `tollgate_revocations_published_total{result="published"} 5`) &&
+		return strings.Contains(text, `tollgate_revocations_published_total{result="published"} 6`) &&
 			strings.Contains(text, "tollgate_revocations_waiting 0\n") && strings.Contains(text, "tollgate_revocation_lag_seconds 0\n")
 	})
 }

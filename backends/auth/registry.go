@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
 	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
 	"github.com/open-tollgate/tollgate/backends/internal/database"
@@ -104,6 +106,24 @@ func (r *Registry) Clients(ctx context.Context) ([]Registered, error) {
 		list[i] = registeredOf(c)
 	}
 	return list, nil
+}
+
+// Revoked is a grant that has ended for good.
+type Revoked struct {
+	GrantID string `json:"grant_id"`
+	Revoked bool   `json:"revoked"`
+}
+
+// RevokeGrant ends a grant and all that could come of it. A server that runs tells the edges.
+func (r *Registry) RevokeGrant(ctx context.Context, id string) (Revoked, error) {
+	if id == "" {
+		return Revoked{}, errors.New("id: missing: it is the grant_id of the grant's tokens")
+	}
+	err := r.store.RevokeGrant(ctx, id)
+	if errors.Is(err, goidc.ErrNotFound) {
+		return Revoked{}, fmt.Errorf("id: there is no grant %q", id)
+	}
+	return Revoked{GrantID: id, Revoked: err == nil}, err
 }
 
 // Rotation is a new signing key.

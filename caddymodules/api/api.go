@@ -116,6 +116,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.beginResource(); err != nil {
 		return err
 	}
+	if err := h.checkAssertions(h.Routes); err != nil {
+		return err
+	}
 	if err := h.Routes.Provision(ctx); err != nil {
 		return fmt.Errorf("api %s: %w", h.Name, err)
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -226,12 +227,20 @@ func parseRoutes(h httpcaddyfile.Helper, handler *Handler, profileAt caddyfile.T
 	h.Next()
 	h.DeleteN(len(h.RemainingArgs())) // the name and the matcher, which a handle block does not have
 	h.Reset()
-	inside := tollgate.Block{
+	block := tollgate.Block{
 		Name: handler.Name, Public: handler.Public, Profile: handler.Profile, ProfileAt: profileAt,
-	}.Enter(h)
-	subroute, err := httpcaddyfile.ParseSegmentAsSubroute(inside)
+		Assertions: make(map[string]caddyfile.Token),
+	}
+	subroute, err := httpcaddyfile.ParseSegmentAsSubroute(block.Enter(h))
 	if err != nil {
 		return nil, err
 	}
-	return subroute.(*caddyhttp.Subroute).Routes, nil
+	routes := subroute.(*caddyhttp.Subroute).Routes
+	if err := handler.checkAssertions(routes); err != nil {
+		if overruled, ok := errors.AsType[*overruledError](err); ok {
+			return nil, tollgate.ErrorAt(block.Assertions[overruled.second], "%w", err)
+		}
+		return nil, err
+	}
+	return routes, nil
 }

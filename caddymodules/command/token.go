@@ -30,6 +30,10 @@ Withdraws access tokens before they expire: one by its jti, all of a grant by th
 grant_id, or all that were issued to a subject before now. The revocation goes to
 Redis, from which each edge node has it within a second.
 
+It withdraws access tokens and nothing else: the grant goes on at the issuer, and gives
+new ones. Those --grant refuses for 24 hours; the others let them pass. To end a grant
+for good, revoke it at the issuer; at the platform's own with "auth grant revoke".
+
 Redis is that of the Caddyfile's tollgate option. Give its URL in the environment
 variable ` + redisVariable + ` if there is a password in it.`,
 		Flags: tokenFlags(),

@@ -22,7 +22,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(Handler))
-	httpcaddyfile.RegisterHandlerDirective("identity_assertion", parseDirective)
+	httpcaddyfile.RegisterHandlerDirective(tollgate.IdentityAssertion, parseDirective)
 }
 
 // A package variable, so that a reload does not set it back to zero.
@@ -94,7 +94,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 //	identity_assertion [<matcher>] <audience>
 //
 // audience is the name of the service that the request goes to. It needs an assertion in
-// the tollgate global option, whose keys assertion_keys publishes.
+// the tollgate global option, whose keys assertion_keys publishes. One without a matcher
+// beside another one is an error: it would be the one for every request.
 func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next() // the directive's name
 	if err := tollgate.RequireProtectedBlock(h); err != nil {
@@ -111,6 +112,8 @@ func parseDirective(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	if err := app.CheckAudience(handler.Audience); err != nil {
 		return nil, h.Errf("identity_assertion: %w", err)
 	}
+	block, _ := tollgate.EnclosingBlock(h)
+	block.Assertions[handler.Audience] = h.Token()
 	if h.NextBlock(h.Nesting()) {
 		return nil, h.Errf("identity_assertion has no options, here %q", h.Val())
 	}

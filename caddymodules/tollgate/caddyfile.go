@@ -225,6 +225,9 @@ func (a *App) parseIssuer(d *caddyfile.Dispenser) error {
 	if err := issuer.check(); err != nil {
 		return ErrorAt(start, "issuer %s: %w", issuer.URL, err)
 	}
+	if err := issuer.checkFiles(); err != nil {
+		return err
+	}
 	a.Issuers = append(a.Issuers, issuer)
 	return nil
 }
@@ -250,6 +253,7 @@ func (i *Issuer) parseOption(d *caddyfile.Dispenser) error {
 		if !d.AllArgs(&i.JWKSFile) {
 			return d.ArgErr()
 		}
+		i.keysAt = d.Token()
 		return nil
 	case "introspection":
 		return i.parseIntrospection(d)
@@ -267,7 +271,7 @@ func (i *Issuer) parseAlgorithms(d *caddyfile.Dispenser) error {
 	if err := parseList(d, &i.Algorithms); err != nil {
 		return err
 	}
-	unknown := slices.IndexFunc(i.Algorithms, func(name string) bool { return !jose.Algorithm(name).Supported() })
+	unknown := slices.IndexFunc(i.Algorithms, func(name string) bool { return !jose.AlgorithmOf(name).Supported() })
 	if unknown >= 0 {
 		return d.Errf("algorithms: %q is none that tokens are verified with", i.Algorithms[unknown])
 	}

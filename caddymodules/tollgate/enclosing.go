@@ -55,7 +55,13 @@ type Block struct {
 	ProfileAt caddyfile.Token // where it is, if there is one
 
 	accessToken *caddyfile.Token // the first one in here; nil: none yet
+
+	// Assertions are where the last identity_assertion of each audience is.
+	Assertions map[string]caddyfile.Token
 }
+
+// IdentityAssertion is the name of the handler and of its directive.
+const IdentityAssertion = "identity_assertion"
 
 // Enter gives a helper for what is inside the block. The state of the blocks around
 // it is left alone.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/internal/introspect"
+	"github.com/open-tollgate/tollgate/internal/keyfile"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
 
@@ -36,6 +36,8 @@ type Introspection struct {
 	TTL caddy.Duration `json:"ttl,omitempty"`
 	// Timeout bounds one question, ten seconds at most: 3 seconds when zero.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	credentialsAt caddyfile.Token // where the secret or the key is named in the Caddyfile
 }
 
 // parseIntrospection reads: introspection [<url>] and a block.
@@ -90,6 +92,9 @@ func (n *Introspection) parseOption(d *caddyfile.Dispenser) error {
 		return d.Errf("introspection: %s is there twice", option)
 	}
 	*text = value
+	if option != "client_id" {
+		n.credentialsAt = d.Token()
+	}
 	if option == "client_secret" {
 		if err := checkReference(value); err != nil {
 			return d.Errf("introspection: client_secret %w", err)
@@ -129,6 +134,18 @@ func (n *Introspection) check(issuer string) error {
 	return err
 }
 
+// checkFile looks into the file that is named, as far as whoever adapts the Caddyfile can.
+func (n *Introspection) checkFile(issuer string) error {
+	if n.ClientKey == "" {
+		if err := checkReferenced(n.ClientSecret); err != nil {
+			return fmt.Errorf("introspection: client_secret %w", err)
+		}
+		return nil
+	}
+	_, _, err := n.readCredentials(issuer)
+	return err
+}
+
 func (n *Introspection) config(issuer token.Issuer, credentials introspect.Credentials) introspect.Config {
 	return introspect.Config{
 		Issuer: issuer, Endpoint: n.Endpoint, Credentials: credentials,
@@ -146,9 +163,9 @@ func (n *Introspection) readCredentials(issuer string) (c introspect.Credentials
 		c, err = introspect.Secret(n.ClientID, secret)
 		return c, sha256.Sum256([]byte(secret)), err
 	}
-	document, err := os.ReadFile(n.ClientKey)
+	document, err := keyfile.Read(n.ClientKey)
 	if err != nil {
-		return nil, digest, fmt.Errorf("introspection: client_key: %w", err)
+		return nil, digest, fmt.Errorf("introspection: client_key %s: %w", n.ClientKey, err)
 	}
 	if c, err = introspect.PrivateKey(n.ClientID, issuer, document); err != nil {
 		return nil, digest, fmt.Errorf("introspection: client_key %s: %w", n.ClientKey, err)

@@ -41,6 +41,7 @@ type Issuer struct {
 	digest  string          // of the keys in JWKSFile: the name of a file does not say what is in it
 
 	profileAt caddyfile.Token // where the profile is in the Caddyfile
+	keysAt    caddyfile.Token // where jwks_file is
 }
 
 // jwksOff is what an operator writes for an issuer that signs no tokens.
@@ -92,6 +93,22 @@ func (i *Issuer) check() error {
 	}
 	_, err = token.NewVerifier(token.Config{Issuers: []token.Issuer{i.settings(keys)}})
 	return err
+}
+
+// checkFiles looks into the files that a Caddyfile names, so that what is wrong with one
+// is said with its line there.
+func (i *Issuer) checkFiles() error {
+	if i.JWKSFile != "" {
+		if err := i.readKeys(); err != nil {
+			return ErrorAt(i.keysAt, "issuer %s: %w", i.URL, err)
+		}
+	}
+	if i.Introspection != nil {
+		if err := i.Introspection.checkFile(i.URL); err != nil {
+			return ErrorAt(i.Introspection.credentialsAt, "issuer %s: %w", i.URL, err)
+		}
+	}
+	return nil
 }
 
 // checkKeyless holds an issuer to having nothing that needs keys.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -65,6 +66,9 @@ func (p *DPoP) parseOption(d *caddyfile.Dispenser) error {
 	}
 	if err := p.checkSettings(); err != nil {
 		return d.WrapErr(err)
+	}
+	if err := checkReferenced(p.NonceKey); err != nil {
+		return d.Errf("dpop: nonce_key %w", err)
 	}
 	return nil
 }
@@ -148,7 +152,8 @@ func renewNonce(r *http.Request, nonce string) { caddyhttp.SetVar(r.Context(), n
 
 // HandOutNonce gives the writer for the answer of a request that has passed: if the
 // nonce of its proof is about to end, the answer has the next one (RFC 9449 section 8.2),
-// once, whatever the service says, and no cache keeps it for others.
+// once, whatever the service says, and no cache keeps it for others. A script of another
+// origin may read it, where the operator lets it call at all.
 func HandOutNonce(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	nonce, ok := caddyhttp.GetVar(r.Context(), nonceVar).(string)
 	if !ok {
@@ -165,11 +170,16 @@ type nonceWriter struct {
 }
 
 func (w *nonceWriter) set() {
-	w.Header().Set("DPoP-Nonce", w.nonce)
-	w.Header().Set("Cache-Control", "no-store")
+	h := w.Header()
+	h.Set("DPoP-Nonce", w.nonce)
+	h.Set("Cache-Control", "no-store")
+	const expose = "Access-Control-Expose-Headers" // beside the operator's own and the service's
+	if !slices.Contains(h.Values(expose), "DPoP-Nonce") {
+		h.Add(expose, "DPoP-Nonce")
+	}
 }
 
-// WriteHeader sets both again, over what a service may have sent.
+// WriteHeader sets them again, over what a service may have sent.
 func (w *nonceWriter) WriteHeader(status int) {
 	w.set()
 	w.ResponseWriterWrapper.WriteHeader(status)

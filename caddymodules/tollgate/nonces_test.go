@@ -33,6 +33,36 @@ func TestOneNonce(t *testing.T) {
 	}
 }
 
+// TestRenewedNonceIsExposed: a script of another origin has to see the nonce that it is
+// to use from now on, beside what the operator and the service let it see.
+func TestRenewedNonceIsExposed(t *testing.T) {
+	t.Parallel()
+	const field = "Access-Control-Expose-Headers"
+	for name, test := range map[string]struct {
+		renewed bool
+		service func(http.Header)
+		want    []string
+	}{
+		"a service that adds":     {true, func(h http.Header) { h.Add(field, "X-Service") }, []string{"X-Own", "DPoP-Nonce", "X-Service"}},
+		"a service that replaces": {true, func(h http.Header) { h.Set(field, "X-Service") }, []string{"X-Service", "DPoP-Nonce"}},
+		"a service that is quiet": {true, func(http.Header) {}, []string{"X-Own", "DPoP-Nonce"}},
+		"no new nonce":            {false, func(http.Header) {}, []string{"X-Own"}},
+	} {
+		recorder := httptest.NewRecorder()
+		recorder.Header().Set(field, "X-Own")
+		r := caddyhttp.PrepareRequest(httptest.NewRequest(http.MethodGet, "/", http.NoBody), caddy.NewReplacer(), recorder, new(caddyhttp.Server))
+		if test.renewed {
+			renewNonce(r, "ours")
+		}
+		w := HandOutNonce(recorder, r)
+		test.service(w.Header())
+		w.WriteHeader(http.StatusOK)
+		if got := recorder.Header().Values(field); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 // TestReferences: what is no reference is a secret, perhaps.
 func TestReferences(t *testing.T) {
 	t.Setenv("TOLLGATE_TEST_SECRET", "a secret")

@@ -3,6 +3,9 @@ package tollgate
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -21,6 +24,26 @@ func checkReference(text string) error {
 		return errReference
 	}
 	return nil
+}
+
+// checkReferenced refuses a file that is not there, or empty. All else is seen only in
+// the running process: its environment, its folder, and what its user may read.
+func checkReferenced(text string) error {
+	path, isFile := strings.CutPrefix(strings.Trim(text, "{}"), "file.")
+	if !isFile || !filepath.IsAbs(path) {
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: there is no such file", text)
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a file", text)
+	case err == nil && info.Size() == 0:
+		return fmt.Errorf("%s is empty", text)
+	default:
+		return nil
+	}
 }
 
 // resolve gives the secret that the reference names. Caddy cuts one line end off a file.

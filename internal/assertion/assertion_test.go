@@ -399,10 +399,10 @@ func TestBadKeys(t *testing.T) {
 	if err := os.WriteFile(readable, []byte(p256PEM), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(readable, 0o640); err != nil {
+	if err := os.Chmod(readable, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for want, path := range map[string]string{"0640": readable, "not a file": t.TempDir(), "no such file": "/nowhere/key"} {
+	for want, path := range map[string]string{"0644": readable, "not a file": t.TempDir(), "no such file": "/nowhere/key"} {
 		if _, err := assertion.LoadKey(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}

@@ -8,19 +8,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
+	"github.com/open-tollgate/tollgate/internal/keyfile"
 )
-
-// maxKeyFile bounds a file with one key.
-const maxKeyFile = 16 << 10
 
 // Key is a private key that assertions are signed with.
 type Key struct {
@@ -49,29 +44,11 @@ func Generate() (*Key, error) {
 
 // LoadKey reads a key from a file that nobody else can read.
 func LoadKey(path string) (*Key, error) {
-	info, err := os.Stat(path)
+	document, err := keyfile.Read(path)
 	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, errors.New("not a file with one key")
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others can read it (mode %04o): chmod 600 it", info.Mode().Perm())
-	}
-	document, err := os.ReadFile(path)
-	if err != nil {
-		return nil, withoutPath(err)
+		return nil, err
 	}
 	return ParseKey(document)
-}
-
-// withoutPath leaves the path to whoever has named it.
-func withoutPath(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
 }
 
 // ParseKey reads a private key for ES256 or EdDSA: one PEM block, as "openssl genpkey"

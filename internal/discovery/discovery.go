@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
 	"github.com/open-tollgate/tollgate/internal/outbound"
@@ -18,11 +19,13 @@ import (
 const maxBody = 512 << 10
 
 // Find gives the URL that the issuer's metadata has as the member, such as jwks_uri.
-// client is one of outbound.Restrict.
+// client is one of outbound.Restrict. The places share the time that the context leaves:
+// one that hangs does not keep the next from being asked.
 func Find(ctx context.Context, client *http.Client, issuer, member string) (string, error) {
 	var failures []error
-	for _, place := range wellKnown(issuer) {
-		document, err := get(ctx, client, place)
+	places := wellKnown(issuer)
+	for n, place := range places {
+		document, err := getWithin(ctx, len(places)-n, client, place)
 		if err != nil {
 			failures = append(failures, err)
 			continue
@@ -49,6 +52,16 @@ func wellKnown(issuer string) []string {
 		origin + "/.well-known/oauth-authorization-server" + path,
 		origin + path + "/.well-known/openid-configuration",
 	}
+}
+
+// getWithin takes an equal part of the time that is left, if there is an end to it.
+func getWithin(ctx context.Context, parts int, client *http.Client, address string) ([]byte, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(parts))
+		defer cancel()
+	}
+	return get(ctx, client, address)
 }
 
 func get(ctx context.Context, client *http.Client, address string) ([]byte, error) {

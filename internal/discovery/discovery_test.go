@@ -1,12 +1,15 @@
 package discovery
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/outbound"
@@ -68,6 +71,39 @@ func TestFind(t *testing.T) {
 			}
 		})
 	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAPlaceThatHangs: the time there is belongs to both places, and part of it is left
+// for what the endpoint is wanted for.
+func TestAPlaceThatHangs(t *testing.T) {
+	t.Parallel()
+	const issuer, found = "https://a.test", "https://a.test/introspect"
+	synctest.Test(t, func(t *testing.T) {
+		transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/.well-known/oauth-authorization-server" {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return &http.Response{
+				StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"issuer":"` + issuer + `","e":"` + found + `"}`)),
+			}, nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		start := time.Now()
+		got, err := Find(ctx, outbound.Restrict(&http.Client{Transport: transport}, 3*time.Second), issuer, "e")
+		if got != found || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		if took := time.Since(start); took != 1500*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // FuzzParse: whatever a document says, what comes of it is a URL that can be asked.

@@ -91,11 +91,13 @@ func (v *Verifier) setAlgorithms(names []string) error {
 		v.algorithms = nil
 	}
 	for _, name := range names {
-		a := jose.Algorithm(name)
+		a := jose.AlgorithmOf(name)
 		if !a.Supported() {
 			return fmt.Errorf("dpop: algorithm %q is not supported", name)
 		}
-		v.algorithms = append(v.algorithms, a)
+		if !slices.Contains(v.algorithms, a) { // EdDSA has two names
+			v.algorithms = append(v.algorithms, a)
+		}
 	}
 	return nil
 }

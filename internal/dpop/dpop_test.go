@@ -192,6 +192,35 @@ func TestProofFields(t *testing.T) {
 	}
 }
 
+// TestEd25519Proofs: a client that writes EdDSA as Ed25519 (RFC 9864) is understood where
+// EdDSA is taken, and nowhere else.
+func TestEd25519Proofs(t *testing.T) {
+	t.Parallel()
+	key, other := tokentest.NewKey(t, "EdDSA", ""), tokentest.NewKey(t, "ES256", "")
+	proof := func(k *tokentest.Key) *http.Request {
+		return request(k.Proof(now, http.MethodPost, origin+"/api/payments/a%2Fb", accessToken, tokentest.Header("alg", "Ed25519")))
+	}
+	for _, test := range []struct {
+		allowed []string
+		algs    string
+		key     *tokentest.Key
+		want    dpop.Reason
+	}{
+		{nil, "ES256 PS256 EdDSA", key, ""},
+		{[]string{"Ed25519", "EdDSA"}, "EdDSA", key, ""},
+		{[]string{"ES256"}, "ES256", key, dpop.WrongAlgorithm},
+		{nil, "ES256 PS256 EdDSA", other, dpop.BadSignature},
+	} {
+		v, err := dpop.New(dpop.Config{Origins: []string{origin}, Algorithms: test.allowed, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reasonOf(t, v.Verify(t.Context(), proof(test.key), accessToken, test.key.JKT())); got != test.want || v.Algorithms() != test.algs {
+			t.Errorf("%v: reason %q, want %q; algs %q", test.allowed, got, test.want, v.Algorithms())
+		}
+	}
+}
+
 // The root of a site has two spellings, of which one is empty.
 func TestRootPath(t *testing.T) {
 	t.Parallel()

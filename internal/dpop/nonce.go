@@ -19,6 +19,8 @@ const (
 	maxNoncePeriod     = time.Hour
 	// minNonceKey is the size of the hash: less would be the weaker part.
 	minNonceKey = sha256.Size
+	// nonceLead is how far ahead the clock of a node that gives nonces out may be.
+	nonceLead = 10 * time.Second
 )
 
 // Nonces are what the server wants to find in proofs (RFC 9449 section 9), so that
@@ -31,10 +33,10 @@ type Nonces struct {
 	recent atomic.Pointer[recent]
 }
 
-// recent are the nonces of a stretch and of the one before.
+// recent are the nonces of a stretch, of the one before and of the one after.
 type recent struct {
-	stretch           int64
-	current, previous string
+	stretch                 int64
+	current, previous, next string
 }
 
 // NewNonces makes nonces of a secret of 32 bytes or more. A new one is given out
@@ -65,7 +67,7 @@ func (n *Nonces) load() *recent {
 	if r := n.recent.Load(); r != nil && r.stretch == stretch {
 		return r
 	}
-	r := &recent{stretch: stretch, current: n.of(stretch), previous: n.of(stretch - 1)}
+	r := &recent{stretch: stretch, current: n.of(stretch), previous: n.of(stretch - 1), next: n.of(stretch + 1)}
 	n.recent.Store(r)
 	return r
 }
@@ -83,7 +85,8 @@ var (
 	errOldNonce = errors.New("not a nonce of ours, or an old one")
 )
 
-// check refuses a proof without a nonce that was given out lately. For one that is of
+// check refuses a proof without a nonce that was given out lately, here or by a node
+// whose clock is a little ahead. For one that is of
 // the stretch before, and about to end, it gives the nonce that follows.
 func (n *Nonces) check(nonce string) (renewal string, err error) {
 	if nonce == "" {
@@ -96,5 +99,14 @@ func (n *Nonces) check(nonce string) (renewal string, err error) {
 	if subtle.ConstantTimeCompare([]byte(nonce), []byte(r.previous)) == 1 {
 		return r.current, nil
 	}
+	if n.nextBegins() && subtle.ConstantTimeCompare([]byte(nonce), []byte(r.next)) == 1 {
+		return "", nil
+	}
 	return "", refuse(NonceWanted, errOldNonce)
+}
+
+// nextBegins says whether a node whose clock is ahead may give out the next nonce already.
+func (n *Nonces) nextBegins() bool {
+	elapsed := time.Duration(n.now().UnixNano() % int64(n.period))
+	return n.period-elapsed <= nonceLead
 }

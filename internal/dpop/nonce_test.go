@@ -42,7 +42,9 @@ func TestNonces(t *testing.T) {
 		{"in the next period", given, time.Minute, ""},
 		{"at the end of the next period", given, 2*time.Minute - 1, ""},
 		{"after that", given, 2 * time.Minute, dpop.NonceWanted},
-		{"before it was given", given, -time.Second, dpop.NonceWanted},
+		{"given by a node whose clock is ahead", given, -time.Second, ""},
+		{"given by one that is ten seconds ahead", given, -10 * time.Second, ""},
+		{"given by one that is further ahead", given, -10*time.Second - 1, dpop.NonceWanted},
 		{"none", nil, 0, dpop.NonceWanted},
 		{"empty", "", 0, dpop.NonceWanted},
 		{"longer", given + "A", 0, dpop.NonceWanted},
@@ -133,6 +135,24 @@ func TestRenewal(t *testing.T) {
 	given = renewal
 	if again := check(); again != "" {
 		t.Errorf("renewed twice: %q", again)
+	}
+}
+
+// A nonce that a node with a faster clock gave out is good for a whole period more: it
+// is not replaced by an older one.
+func TestNonceAheadIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	at := now.Add(-time.Second)
+	given := newNonces(t, nonceKey, func() time.Time { return now }).Current()
+	clock := func() time.Time { return at }
+	v, err := dpop.New(dpop.Config{Origins: []string{origin}, Nonces: newNonces(t, nonceKey, clock), Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := tokentest.NewKey(t, "ES256", "")
+	r := request(key.Proof(at, http.MethodPost, origin+"/api/payments/a%2Fb", accessToken, tokentest.Claim("nonce", given)))
+	if renewal, err := v.Check(t.Context(), r, accessToken, key.JKT()); renewal != "" || err != nil {
+		t.Errorf("%q, %v", renewal, err)
 	}
 }
 

@@ -45,7 +45,7 @@ func parseHeader(data []byte) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
-	return Header{Algorithm: Algorithm(algorithm), Type: typ, KeyID: keyID, Key: key}, nil
+	return Header{Algorithm: AlgorithmOf(algorithm), Type: typ, KeyID: keyID, Key: key}, nil
 }
 
 func optionalString(members map[string]any, name string) (string, error) {

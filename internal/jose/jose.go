@@ -30,6 +30,19 @@ const (
 	RS256 Algorithm = "RS256"
 )
 
+// ed25519Name is EdDSA with an Ed25519 key under its own name (RFC 9864 section 2.2). There is
+// no other kind of key for EdDSA here, so that both names are of one algorithm, and are
+// one from where they are read on.
+const ed25519Name = "Ed25519"
+
+// AlgorithmOf gives the algorithm of this name; one that is not Supported stays as it is.
+func AlgorithmOf(name string) Algorithm {
+	if name == ed25519Name {
+		return EdDSA
+	}
+	return Algorithm(name)
+}
+
 // Supported says whether tokens of this algorithm can be verified at all.
 // HMAC and "none" are not, whatever a configuration asks for.
 func (a Algorithm) Supported() bool {

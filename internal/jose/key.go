@@ -96,7 +96,7 @@ func (k *Key) setAlgorithm(members map[string]any) error {
 		return nil
 	}
 	name, _ := named.(string)
-	if a := Algorithm(name); a.Supported() && k.fits(a) {
+	if a := AlgorithmOf(name); a.Supported() && k.fits(a) {
 		k.Algorithm = a
 		return nil
 	}

@@ -1,6 +1,9 @@
 package jose
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
 	"testing"
 )
 
@@ -51,6 +54,48 @@ func TestVerifiesExamplesOfTheRFCs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEd25519 has both names of the algorithm (RFC 9864): they are of one, which goes with
+// Ed25519 keys alone, and such a key with no other.
+func TestEd25519(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	const p256 = `"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"`
+	okp := `"kty":"OKP","crv":"Ed25519","x":"` + encode(public) + `"`
+	for _, name := range []string{"EdDSA", "Ed25519"} {
+		input := encode([]byte(`{"alg":"`+name+`"}`)) + "." + encode([]byte("{}"))
+		m, err := ParseCompact(input + "." + encode(ed25519.Sign(private, []byte(input))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"{" + okp + "}", "{" + okp + `,"alg":"EdDSA"}`, "{" + okp + `,"alg":"Ed25519"}`} {
+			if err := m.Verify(mustKey(t, key), EdDSA); err != nil {
+				t.Errorf("%s under %s: %v", name, key, err)
+			}
+		}
+		if ec := mustKey(t, "{"+p256+"}"); m.Verify(ec, ec.Algorithm) == nil || m.Verify(ec, EdDSA) == nil {
+			t.Errorf("%s verifies under a key on P-256", name)
+		}
+	}
+	for _, document := range []string{"{" + p256 + `,"alg":"Ed25519"}`, "{" + okp + `,"alg":"ES256"}`, "{" + okp + `,"alg":"Ed448"}`} {
+		members, err := ParseObject([]byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseKey(members); err == nil {
+			t.Errorf("accepted %s", document)
+		}
+	}
+	for _, name := range []string{"ed25519", "Ed448", "ESP256", "none"} {
+		if AlgorithmOf(name).Supported() {
+			t.Errorf("%s is supported", name)
+		}
 	}
 }
 

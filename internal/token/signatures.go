@@ -25,7 +25,7 @@ func NewSignatures(keys KeySource, algorithms []string) (*Signatures, error) {
 		s.algorithms = nil
 	}
 	for _, name := range algorithms {
-		a := jose.Algorithm(name)
+		a := jose.AlgorithmOf(name)
 		if !a.Supported() {
 			return nil, fmt.Errorf("algorithm %q is not supported", name)
 		}

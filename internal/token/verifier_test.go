@@ -98,6 +98,8 @@ func TestVerifyAlgorithms(t *testing.T) {
 		{"EdDSA by default", "EdDSA", nil, ""},
 		{"RS256 by default", "RS256", nil, token.WrongAlgorithm},
 		{"RS256 on request", "RS256", []string{"RS256"}, ""},
+		{"EdDSA by its other name", "EdDSA", []string{"Ed25519"}, ""},
+		{"ES256 where Ed25519 is wanted", "ES256", []string{"Ed25519"}, token.WrongAlgorithm},
 		{"ES256 where PS256 is wanted", "ES256", []string{"PS256"}, token.WrongAlgorithm},
 	}
 	for _, test := range tests {

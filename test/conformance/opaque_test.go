@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -341,21 +342,37 @@ func TestNoOpaqueSecretIsKept(t *testing.T) {
 // configuration is loaded.
 func TestFilesOfIssuersAreNamed(t *testing.T) {
 	t.Parallel()
-	wrong := writeConfig(t, "wrong.json", `{"kty":"canary"}`)
-	for name, test := range map[string]struct{ option, want string }{
-		"no key set":       {"jwks_file /nowhere/keys.json", "/nowhere/keys.json"},
-		"not a key set":    {"jwks_file " + wrong, wrong},
-		"no secret":        {"introspection {\nclient_id edge\nclient_secret {env.NOT_SET}\n}", "{env.NOT_SET}"},
-		"no secret file":   {"introspection {\nclient_id edge\nclient_secret {file./nowhere/secret}\n}", "{file./nowhere/secret}"},
-		"no private key":   {"introspection {\nclient_id edge\nclient_key /nowhere/edge.jwk\n}", "/nowhere/edge.jwk"},
-		"not a client key": {"introspection {\nclient_id edge\nclient_key " + wrong + "\n}", wrong},
+	wrong, open, empty := writeConfig(t, "wrong.json", `{"kty":"canary"}`), writeConfig(t, "open.jwk", `{"kty":"canary"}`), writeConfig(t, "empty", "")
+	if err := os.Chmod(open, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const inIntrospection = "introspection {\nclient_id edge\n"
+	for name, test := range map[string]struct {
+		option, want string
+		line         int // 0: only the process that runs can tell
+	}{
+		"no key set":            {"jwks_file /nowhere/keys.json", "/nowhere/keys.json", 8},
+		"not a key set":         {"jwks_file " + wrong, wrong, 8},
+		"no secret":             {inIntrospection + "client_secret {env.NOT_SET}\n}", "{env.NOT_SET}", 0},
+		"no secret file":        {inIntrospection + "client_secret {file./nowhere/secret}\n}", "{file./nowhere/secret}", 10},
+		"an empty secret file":  {inIntrospection + "client_secret {file." + empty + "}\n}", "{file." + empty + "}", 10},
+		"a folder of secrets":   {inIntrospection + "client_secret {file./etc}\n}", "{file./etc}", 10},
+		"no file in the folder": {inIntrospection + "client_secret {file.nowhere}\n}", "{file.nowhere}", 0},
+		"no private key":        {inIntrospection + "client_key /nowhere/edge.jwk\n}", "/nowhere/edge.jwk", 10},
+		"not a client key":      {inIntrospection + "client_key " + wrong + "\n}", wrong, 10},
+		"an open client key":    {inIntrospection + "client_key " + open + "\n}", "0644", 10},
+		"no nonce key":          {"}\ndpop {\nnonce_key {file./nowhere/nonce}", "{file./nowhere/nonce}", 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := "{\nadmin off\nauto_https off\ntollgate {\nissuer https://i.test {\naudience a\n" + test.option + "\n}\n}\n}\n:80 {\napi pay {\naccess_token\n}\n}\n"
-			output, err := validate(writeConfig(t, "Caddyfile", config), "caddyfile")
-			if err == nil || !strings.Contains(output, "https://i.test") || !strings.Contains(output, test.want) || strings.Contains(output, "canary") {
+			config := "{\nadmin off\nauto_https off\ntollgate {\norigin https://e.test\nissuer https://i.test {\naudience a\n" + test.option + "\n}\n}\n}\n:80 {\napi pay {\naccess_token\n}\n}\n"
+			path := writeConfig(t, "Caddyfile", config)
+			output, err := validate(path, "caddyfile")
+			if err == nil || !strings.Contains(output, test.want) || strings.Contains(output, "canary") {
 				t.Errorf("%v\n%s", err, output)
+			}
+			if place := fmt.Sprintf("%s:%d", path, test.line); test.line > 0 && !strings.Contains(output, place) {
+				t.Errorf("nothing of %s in\n%s", place, output)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ const usage = `auth is Tollgate's authorization server (OAuth 2, FAPI 2.0).
   auth serve          run the server
   auth client add     register a client, print its credentials once
   auth client list    list the registered clients
+  auth grant revoke   end what was granted, for good
   auth keys rotate    publish a new signing key that takes over after a delay
 
 Each command explains its flags with --help. A flag's default can be set in the
@@ -30,10 +31,11 @@ type Streams struct{ Out, Err io.Writer }
 type command func(ctx context.Context, args []string, s Streams) error
 
 var commands = map[string]command{
-	"serve":       serve,
-	"client add":  clientAdd,
-	"client list": clientList,
-	"keys rotate": keysRotate,
+	"serve":        serve,
+	"client add":   clientAdd,
+	"client list":  clientList,
+	"grant revoke": grantRevoke,
+	"keys rotate":  keysRotate,
 }
 
 // Run finds the command in the first one or two words and runs it. A request for

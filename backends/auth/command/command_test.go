@@ -141,6 +141,8 @@ func TestBadCommandLines(t *testing.T) {
 		"internal scope":  {[]string{"client", "add", "--kind", "standard", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "internal:users"}, "internal:users"},
 		"no kind":         {[]string{"client", "add", "--id", "x", "--name", "X", "--grant", "client_credentials", "--scope", "payments:create"}, "kind:"},
 		"no such file":    {[]string{"client", "add", "--id", "x", "--name", "X", "--kind", "fapi2", "--jwks", "/nowhere.json"}, "nowhere.json"},
+		"no such grant":   {[]string{"grant", "revoke", "--id", "nobody's"}, "nobody's"},
+		"no grant":        {[]string{"grant", "revoke"}, "id: missing"},
 		"key of the past": {[]string{"keys", "rotate", "--activate-in", "-1h"}, "activate-in"},
 		"bad issuer":      {[]string{"serve", "--issuer", "https://a.example/b"}, "issuer"},
 		"no lifetime":     {[]string{"serve", "--access-token-lifetime", "0s"}, "access-token-lifetime"},
@@ -167,7 +169,7 @@ func TestPostgresNeedsToBeToldTheKeyFile(t *testing.T) {
 	dsn := "postgres://auth:hunter2@127.0.0.1:1/none" // nothing listens there
 	key := filepath.Join(t.TempDir(), "auth.key")
 	for _, command := range []string{
-		"serve", "client list", "keys rotate", "client add --id x --name X --grant client_credentials --scope payments:create",
+		"serve", "client list", "keys rotate", "grant revoke --id x", "client add --id x --name X --grant client_credentials --scope payments:create",
 	} {
 		args := append(strings.Fields(command), "--database", dsn)
 		err := Run(t.Context(), args, Streams{Out: io.Discard, Err: io.Discard})

@@ -111,6 +111,26 @@ func clientList(ctx context.Context, args []string, streams Streams) error {
 	return state.with(ctx, streams.Out, func(r *auth.Registry) (any, error) { return r.Clients(ctx) })
 }
 
+func grantRevoke(ctx context.Context, args []string, streams Streams) error {
+	f := newFlags(streams, "grant revoke", `end a grant for good.
+
+Its refresh token is no longer good, and introspection says so of its access tokens.
+A running server that has the edges' Redis tells them within a second or two; without
+Redis, access tokens pass the APIs until they expire.`)
+	state := f.state()
+	id := f.String("id", "", "the grant_id of the grant's tokens")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	return state.with(ctx, streams.Out, func(r *auth.Registry) (any, error) {
+		revoked, err := r.RevokeGrant(ctx, *id)
+		if err != nil {
+			return nil, fmt.Errorf("grant revoke: %w", err)
+		}
+		return revoked, nil
+	})
+}
+
 func keysRotate(ctx context.Context, args []string, streams Streams) error {
 	f := newFlags(streams, "keys rotate", `publish a new signing key.
 

@@ -21,7 +21,7 @@ for (const { alg, kid, pem } of settings.keys) {
 }
 const { alg, kid, pem } = settings.keys[0]
 const signer = await jose.importPKCS8(pem, alg)
-for (const alg of ['ES256', 'PS256']) await proofs(alg)
+for (const alg of ['ES256', 'PS256', 'Ed25519']) await proofs(alg)
 await byHand()
 console.log(JSON.stringify(samples))
 
@@ -57,7 +57,7 @@ async function proofs(proofAlg) {
   add(`${proofAlg} bound token as bearer`, 401, `Bearer ${token}`)
 }
 
-// byHand makes an EdDSA proof: dpop writes the algorithm as Ed25519 (RFC 9864).
+// byHand makes a proof that has EdDSA by this name: dpop writes Ed25519 (RFC 9864).
 async function byHand() {
   const { publicKey, privateKey } = await jose.generateKeyPair('EdDSA', { extractable: true })
   const jwk = await jose.exportJWK(publicKey)

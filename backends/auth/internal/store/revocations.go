@@ -153,6 +153,20 @@ func (s *Store) RevokeUserGrant(ctx context.Context, subject, id string) error {
 	return err
 }
 
+// RevokeGrant revokes the grant of this id, whoever has it. One that is revoked already
+// is fine; one that is not there is goidc.ErrNotFound.
+func (s *Store) RevokeGrant(ctx context.Context, id string) error {
+	var exists int
+	if err := s.one(ctx, []any{&exists}, `SELECT count(*) FROM grants WHERE id = $1`, id); err != nil {
+		return err
+	}
+	if exists == 0 {
+		return goidc.ErrNotFound
+	}
+	_, err := s.revokeWhere(ctx, `id = $2`, id)
+	return err
+}
+
 // RevokeUserGrants revokes all that the user has granted to the client, or to
 // everybody when client is empty, and says how many grants that were.
 func (s *Store) RevokeUserGrants(ctx context.Context, subject, client string) (int64, error) {
