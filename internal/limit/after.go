@@ -81,25 +81,6 @@ func (e *Engine) charge(d Debit, n int64) {
 	c.tellSoon()
 }
 
-// tellSoon tells the store of charges, together with those of the next moment.
-func (c *channel) tellSoon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.telling {
-		c.telling = true
-		c.engine.after(sweepEvery, c.tellNow)
-	}
-}
-
-func (c *channel) tellNow() {
-	c.mu.Lock()
-	c.telling = false
-	c.mu.Unlock()
-	if !c.away.Load() {
-		c.tellMissed()
-	}
-}
-
 // occupy counts a request in flight. The shard is locked.
 func (e *Engine) occupy(t *touch, i int, d Debit) {
 	it := e.ensure(t, i)
@@ -302,19 +283,6 @@ func (e *Engine) beat() {
 		e.eachChannel((*channel).refreshSlots)
 	}
 	e.after(beatEvery, e.beat)
-}
-
-// refreshSlots keeps the slots of requests that take long.
-func (c *channel) refreshSlots() {
-	c.mu.Lock()
-	held := make(map[subject]*Limit, len(c.slots))
-	for who, l := range c.slots {
-		held[who] = l
-	}
-	c.mu.Unlock()
-	if !c.away.Load() && len(held) > 0 {
-		c.tell(held)
-	}
 }
 
 // Close gives back what is on lease and leaves the other nodes alone. The client of
