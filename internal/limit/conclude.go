@@ -50,8 +50,24 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	for _, a := range p.asks {
 		know[a.debit] = knownNothing
 	}
+	e.outlived(p, &know)
 	decision, err = e.alone(p.channel, t, p.debits, &know, &p.spent, into)
 	return decision, !p.landed, err
+}
+
+// outlived gives back what was taken out of this node's memory and has expired while
+// the store was waited for: its limit has to be decided anew.
+func (e *Engine) outlived(p *pending, know *[MaxDebits]known) {
+	t := &p.touch
+	for i, r := range p.spent {
+		if r.how != debitedStore || !r.expired(t.now) || p.debits[i].Limit.shared.kind == Concurrency {
+			continue
+		}
+		if it := t.items[i]; it != nil {
+			e.returns(p.channel, t.subjects[i], p.debits[i].Limit, &it.value, r, p.debits[i].cost())
+		}
+		p.spent[i], know[i] = receipt{}, knownNothing
+	}
 }
 
 // inTime says whether all that was debited may still be spent.
