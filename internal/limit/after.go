@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -285,8 +286,12 @@ func (e *Engine) beat() {
 	e.after(beatEvery, e.beat)
 }
 
-// Close gives back what is on lease and leaves the other nodes alone. The client of
-// the store stays open.
+// closeWait is how long Close waits for the store at most.
+const closeWait = time.Second
+
+// Close gives back what is on lease, leaves the other nodes alone, and waits until the
+// store has heard it, for a second at most. The client of the store stays open: whoever
+// has it may close it then.
 func (e *Engine) Close() error {
 	if e.memory != nil || e.closed.Swap(true) {
 		return nil
@@ -303,9 +308,25 @@ func (e *Engine) Close() error {
 		}
 		s.Unlock()
 	}
-	e.eachChannel((*channel).flush)
+	var heard sync.WaitGroup
+	e.eachChannel(func(c *channel) {
+		heard.Add(1)
+		c.drain(heard.Done)
+	})
 	if e.beating.Load() {
-		e.remote.beat(e.node, true, func(int, error) {})
+		heard.Add(1)
+		e.remote.beat(e.node, true, func(int, error) { heard.Done() })
+	}
+	all, late := make(chan struct{}), make(chan struct{})
+	go func() {
+		heard.Wait()
+		close(all)
+	}()
+	stop := e.clock.AfterFunc(closeWait, func() { close(late) })
+	defer stop()
+	select {
+	case <-all:
+	case <-late:
 	}
 	return nil
 }

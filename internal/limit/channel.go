@@ -46,6 +46,7 @@ type channel struct {
 	flushing bool
 	telling  bool
 	failures int
+	empty    func()             // is told when nothing is under way, while the engine is closed
 	unsent   map[subject]*Limit // debits that the store does not know of
 	slots    map[subject]*Limit // concurrency: what this node holds
 }
@@ -183,6 +184,7 @@ func (c *channel) landed(f *flight, res *result, err error) {
 	if following != nil {
 		c.fly(following)
 	}
+	c.drained()
 }
 
 // judge moves the circuit breaker.

@@ -63,3 +63,34 @@ func (c *channel) loadGives(f *flight) {
 	}
 	c.gives = nil
 }
+
+// drain sends what the store has to hear before the engine is gone, and calls empty when
+// nothing is under way any more.
+func (c *channel) drain(empty func()) {
+	if !c.away.Load() {
+		c.tellMissed()
+	}
+	c.mu.Lock()
+	c.empty = empty
+	c.mu.Unlock()
+	c.drained()
+}
+
+// drained goes on with a drain: with what could not fly along until now, or to its end.
+func (c *channel) drained() {
+	c.mu.Lock()
+	if c.empty == nil || c.flights > 0 {
+		c.mu.Unlock()
+		return
+	}
+	if len(c.gives) > 0 && !c.away.Load() {
+		c.flights++
+		c.mu.Unlock()
+		c.fly(new(flight))
+		return
+	}
+	empty := c.empty
+	c.empty = nil
+	c.mu.Unlock()
+	empty()
+}
