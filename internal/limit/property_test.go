@@ -74,6 +74,24 @@ func TestShareBounds(t *testing.T) {
 	}
 }
 
+// TestOnceWrong keeps scenarios in which the limiter was wrong once.
+func TestOnceWrong(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		scenario scenario
+		bound    func(*sim, *simKey) int64
+	}{
+		"a unit expired while the store was waited for, and was spent": {scenario{Seed: 6, Kind: Sliding, Window: time.Second,
+			Events: 600, Fails: Share, Nodes: 1, Load: 1.5, Windows: 3, Trip: time.Millisecond, Cuts: true, Two: true}, (*sim).limitOf},
+	} {
+		s := newSim(tt.scenario)
+		s.run()
+		if err := s.over(func(who *simKey) int64 { return tt.bound(s, who) }); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestClocksApartChangeNothing: the same scenario, on nodes whose clocks agree and on
 // nodes whose clocks do not, lets the same requests through.
 func TestClocksApartChangeNothing(t *testing.T) {

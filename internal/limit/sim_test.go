@@ -406,6 +406,9 @@ func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error
 		if d.States[i].Short {
 			s.faults = append(s.faults, errors.New("allowed, and a limit is short"))
 		}
+		if r := d.States[i].receipt; r.how == debitedStore && r.expired(n.engine.micros()) && debit.Limit.shared.kind != Concurrency {
+			s.faults = append(s.faults, fmt.Errorf("node %d spends a unit %d us after it has expired", n.number, n.engine.micros()-r.expires))
+		}
 		who := s.keys[key+2*i]
 		s.spends[who] = append(s.spends[who], spend{s.now, cost, n.number, d.States[i].Degraded})
 	}
