@@ -41,7 +41,8 @@ type channel struct {
 	flights  int
 	queue    []*pending
 	gives    []give
-	giving   bool // a batch with gives is under way
+	giveBy   int64 // when they go, if no batch takes them along before
+	giving   bool  // a batch with gives is under way
 	given    int64
 	flushing bool
 	telling  bool

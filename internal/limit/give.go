@@ -14,14 +14,18 @@ func (c *channel) giveBack(who subject, l *Limit, r receipt, n int64) {
 	if n == 0 || r.how != debitedStore {
 		return
 	}
+	after := flushAfter
+	if l.shared.kind == Concurrency {
+		after = slotIdle / 10
+	}
+	by := c.engine.micros() + after.Microseconds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gives = append(c.gives, give{ask{limit: l, key: who.key, need: n, at: r.bucket}, r.epoch, who.series.zone})
-	if l.shared.kind == Concurrency {
-		c.flushLater(slotIdle / 10)
-	} else {
-		c.flushLater(flushAfter)
+	if len(c.gives) == 0 || by < c.giveBy {
+		c.giveBy = by
 	}
+	c.gives = append(c.gives, give{ask{limit: l, key: who.key, need: n, at: r.bucket}, r.epoch, who.series.zone})
+	c.flushLater(after)
 }
 
 // flushLater sees to it that units do not wait for a batch for ever. The channel is locked.
@@ -38,6 +42,11 @@ func (c *channel) flush() {
 	c.flushing = false
 	if len(c.gives) == 0 || c.away.Load() {
 		c.gives = nil // best effort
+		c.mu.Unlock()
+		return
+	}
+	if wait := c.giveBy - c.engine.micros(); wait > 0 { // others have gone, and these came since
+		c.flushLater(time.Duration(wait) * time.Microsecond)
 		c.mu.Unlock()
 		return
 	}

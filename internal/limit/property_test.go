@@ -202,10 +202,11 @@ func TestUse(t *testing.T) {
 	}{
 		{10, 3, time.Second, 3, 0.9, 1},
 		{30, 3, time.Second, 3, 0.9, 1},
-		{500, 3, time.Second, 2, 0.9, 0.5},
-		{2000, 3, time.Second, 2, 0.9, 0.1},
-		{5000, 3, time.Second, 1.5, 0.9, 0.03},
-		{5000, 3, time.Second, 0.8, 0.79, 0.03},
+		{500, 3, time.Second, 2, 0.94, 0.1},
+		{2000, 3, time.Second, 2, 0.94, 0.03},
+		{5000, 3, time.Second, 1.5, 0.94, 0.02},
+		{5000, 3, time.Second, 0.8, 0.99, 0.02},
+		{4000, 3, time.Second, 0.78, 0.99, 0.0225}, // 1,040 a second and node: a lease holds 50 at most
 		{100000, 3, time.Minute, 1.5, 0.9, 0.01},
 	} {
 		t.Run(fmt.Sprint(tt.events, " in ", tt.window, " at ", tt.load), func(t *testing.T) {
