@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz crash strangers clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter keys fuzz crash strangers clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -58,6 +58,12 @@ LIMITER_RUNS ?= 3000
 limiter:
 	$(GO) test -timeout 60m -count 1 ./internal/limit -run 'Twin|Window|Bounds|Pace|Slots|Planted' -rapid.checks=$(LIMITER_RUNS)
 	$(GO) test -timeout 30m -count 5 ./internal/limit -run 'Faults|Sentinel|Cluster'
+
+# What a million callers cost in the edge and in Redis, and how long a busy one waits for
+# that at most. Wants the machine for itself.
+KEYS ?= 1000000
+keys:
+	$(GO) test -v -count=1 -timeout 10m ./internal/limit -run '^TestManyKeys$$' -args -keys $(KEYS)
 
 # Every fuzz target in turn, FUZZTIME each. FUZZED is what strangers write: test
 # gives it two seconds each.

@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -79,25 +80,6 @@ func (e *Engine) charge(d Debit, n int64) {
 	s.Unlock()
 	c.missed(who, d.Limit)
 	c.tellSoon()
-}
-
-// tellSoon tells the store of charges, together with those of the next moment.
-func (c *channel) tellSoon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.telling {
-		c.telling = true
-		c.engine.after(sweepEvery, c.tellNow)
-	}
-}
-
-func (c *channel) tellNow() {
-	c.mu.Lock()
-	c.telling = false
-	c.mu.Unlock()
-	if !c.away.Load() {
-		c.tellMissed()
-	}
 }
 
 // occupy counts a request in flight. The shard is locked.
@@ -304,21 +286,12 @@ func (e *Engine) beat() {
 	e.after(beatEvery, e.beat)
 }
 
-// refreshSlots keeps the slots of requests that take long.
-func (c *channel) refreshSlots() {
-	c.mu.Lock()
-	held := make(map[subject]*Limit, len(c.slots))
-	for who, l := range c.slots {
-		held[who] = l
-	}
-	c.mu.Unlock()
-	if !c.away.Load() && len(held) > 0 {
-		c.tell(held)
-	}
-}
+// closeWait is how long Close waits for the store at most.
+const closeWait = time.Second
 
-// Close gives back what is on lease and leaves the other nodes alone. The client of
-// the store stays open.
+// Close gives back what is on lease, leaves the other nodes alone, and waits until the
+// store has heard it, for a second at most. The client of the store stays open: whoever
+// has it may close it then.
 func (e *Engine) Close() error {
 	if e.memory != nil || e.closed.Swap(true) {
 		return nil
@@ -335,9 +308,25 @@ func (e *Engine) Close() error {
 		}
 		s.Unlock()
 	}
-	e.eachChannel((*channel).flush)
+	var heard sync.WaitGroup
+	e.eachChannel(func(c *channel) {
+		heard.Add(1)
+		c.drain(heard.Done)
+	})
 	if e.beating.Load() {
-		e.remote.beat(e.node, true, func(int, error) {})
+		heard.Add(1)
+		e.remote.beat(e.node, true, func(int, error) { heard.Done() })
+	}
+	all, late := make(chan struct{}), make(chan struct{})
+	go func() {
+		heard.Wait()
+		close(all)
+	}()
+	stop := e.clock.AfterFunc(closeWait, func() { close(late) })
+	defer stop()
+	select {
+	case <-all:
+	case <-late:
 	}
 	return nil
 }

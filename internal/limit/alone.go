@@ -116,3 +116,6 @@ func (e *Engine) debitOwn(c *channel, t *touch, i int, d Debit) receipt {
 	it.until = v.until(d.Limit, t.now)
 	return r
 }
+
+// errFull says which limit has no room.
+func errFull(l *Limit) error { return fmt.Errorf("%w: %s", ErrFull, l.id) }

@@ -41,20 +41,15 @@ type channel struct {
 	flights  int
 	queue    []*pending
 	gives    []give
-	giving   bool // a batch with gives is under way
+	giveBy   int64 // when they go, if no batch takes them along before
+	giving   bool  // a batch with gives is under way
 	given    int64
 	flushing bool
 	telling  bool
 	failures int
+	empty    func()             // is told when nothing is under way, while the engine is closed
 	unsent   map[subject]*Limit // debits that the store does not know of
 	slots    map[subject]*Limit // concurrency: what this node holds
-}
-
-// give is units on their way back.
-type give struct {
-	ask   ask
-	epoch int64
-	zone  *zoneCounters
 }
 
 // flight is a batch under way.
@@ -65,13 +60,6 @@ type flight struct {
 	sent    int64
 	redone  bool
 	probe   bool
-}
-
-// charged is what a flight tells the store of debits that it did not know.
-type charged struct {
-	who    subject
-	limit  *Limit
-	unsent []bucket // to be told again if the flight fails; nil: all of them
 }
 
 func newChannel(e *Engine, scope string) *channel {
@@ -144,86 +132,6 @@ func (c *channel) fly(f *flight) {
 	e.remote.send(&f.batch, func(res *result, err error) { c.landed(f, res, err) })
 }
 
-// loadGives takes along what is to be given back. Only one batch at a time does: the
-// store drops those that come out of order. The channel is locked.
-func (c *channel) loadGives(f *flight) {
-	if len(c.gives) == 0 || c.giving {
-		return
-	}
-	c.giving = true
-	c.given++
-	f.batch.gives = c.given
-	for _, g := range c.gives {
-		if g.epoch == c.epoch { // what an older store knew, this one does not
-			f.batch.ops = append(f.batch.ops, op{code: opGive, asks: []ask{g.ask}})
-			g.zone.givenBack.Add(uint64(g.ask.need))
-		}
-	}
-	c.gives = nil
-}
-
-// loadCharges takes along debits that the store does not know: those made without it,
-// and after it has lost its memory all that still count.
-// It gives false while another batch that says so is under way: this one could overtake it.
-func (c *channel) loadCharges(f *flight, who subject, l *Limit) bool {
-	e := c.engine
-	s := e.shard(who)
-	s.Lock()
-	defer s.Unlock()
-	it := s.items[who]
-	if it == nil || slices.ContainsFunc(f.charged, func(t charged) bool { return t.who == who }) {
-		return true
-	}
-	v, now := &it.value, e.micros()
-	if v.telling > 0 {
-		return false
-	}
-	if l.shared.kind == Concurrency {
-		c.loadSlots(f, who, l, v)
-		return true
-	}
-	v.own.advance(l.shared.grid, now)
-	v.unsent.advance(l.shared.grid, now)
-	lost := f.batch.epoch != 0 && v.epoch != 0 && v.epoch != f.batch.epoch
-	tell := charged{who: who, limit: l}
-	buckets := v.unsent.buckets
-	if lost {
-		buckets = v.own.buckets
-	} else {
-		tell.unsent = slices.Clone(buckets)
-	}
-	for _, b := range buckets {
-		age := max(now-(b.index+1)*l.shared.grid.width, 0)
-		if l.shared.kind == Calendar {
-			age = 0 // of this period, or it would not count any more
-		}
-		f.batch.ops = append(f.batch.ops, op{code: opCharge, asks: []ask{{limit: l, key: who.key, need: b.count, at: age}}})
-	}
-	if lost {
-		v.epoch = f.batch.epoch
-	}
-	if len(buckets) > 0 {
-		f.charged = append(f.charged, tell)
-		v.unsent = counter{}
-		v.telling++
-	}
-	return true
-}
-
-// loadSlots says how many slots the node holds, to a store that may not know.
-func (c *channel) loadSlots(f *flight, who subject, l *Limit, v *entry) {
-	held := v.slots
-	if v.lease != nil {
-		held += v.lease.tokens()
-	}
-	if held > 0 && (v.unsent.used > 0 || v.epoch != 0 && v.epoch != f.batch.epoch) {
-		v.epoch, v.unsent = f.batch.epoch, counter{}
-		f.batch.ops = append(f.batch.ops, op{code: opHold, asks: []ask{{limit: l, key: who.key, need: held}}})
-		f.charged = append(f.charged, charged{who: who, limit: l})
-		v.telling++
-	}
-}
-
 // landed hears what became of a flight.
 func (c *channel) landed(f *flight, res *result, err error) {
 	e := c.engine
@@ -277,6 +185,7 @@ func (c *channel) landed(f *flight, res *result, err error) {
 	if following != nil {
 		c.fly(following)
 	}
+	c.drained()
 }
 
 // judge moves the circuit breaker.
@@ -349,123 +258,4 @@ func (c *channel) recovered() {
 		c.engine.changed(Change{Scope: c.scope})
 	}
 	c.tellMissed()
-}
-
-// tellMissed tells the store all that it does not know.
-func (c *channel) tellMissed() {
-	c.mu.Lock()
-	missed := c.unsent
-	if len(missed) > 0 {
-		c.unsent = make(map[subject]*Limit)
-	}
-	c.mu.Unlock()
-	if len(missed) > 0 {
-		c.tell(missed)
-	}
-}
-
-// tell sends debits that the store does not know, and takes slots anew.
-func (c *channel) tell(missed map[subject]*Limit) {
-	f := new(flight)
-	for who, l := range missed {
-		if f.groups = append(f.groups, &pending{engine: c.engine, channel: c, asks: []asked{{who: who, ask: ask{limit: l, key: who.key}}}}); len(f.groups) == maxGroups {
-			c.start(f)
-			f = new(flight)
-		}
-	}
-	if len(f.groups) > 0 {
-		c.start(f)
-	}
-}
-
-func (c *channel) start(f *flight) {
-	c.mu.Lock()
-	c.flights++
-	c.mu.Unlock()
-	c.fly(f)
-}
-
-// restore keeps what a failed flight should have told the store. Whether it did is not
-// known: to tell it twice counts too much, never too little.
-func (c *channel) restore(f *flight) {
-	for _, t := range f.charged {
-		s := c.engine.shard(t.who)
-		s.Lock()
-		if it := s.items[t.who]; it != nil {
-			it.value.telling--
-			if t.unsent == nil {
-				it.value.epoch = -1 // of no store: all of it is told again
-			}
-			for _, b := range t.unsent {
-				it.value.unsent.debit(b.index, b.count)
-			}
-		}
-		s.Unlock()
-		c.mu.Lock()
-		c.unsent[t.who] = t.limit
-		c.mu.Unlock()
-	}
-	f.charged = nil
-}
-
-// told notes that the store knows what a flight has said.
-func (c *channel) told(f *flight) {
-	for _, t := range f.charged {
-		s := c.engine.shard(t.who)
-		s.Lock()
-		more := false
-		if it := s.items[t.who]; it != nil {
-			it.value.telling--
-			more = it.value.unsent.used > 0
-		}
-		s.Unlock()
-		if more {
-			c.missed(t.who, t.limit)
-		}
-	}
-	f.charged = nil
-}
-
-// missed notes that the store does not know all that a subject has spent.
-func (c *channel) missed(who subject, l *Limit) {
-	c.mu.Lock()
-	c.unsent[who] = l
-	c.mu.Unlock()
-}
-
-// giveBack queues units for the next batch, or for one of their own when there is none.
-func (c *channel) giveBack(who subject, l *Limit, r receipt, n int64) {
-	if n == 0 || r.how != debitedStore {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.gives = append(c.gives, give{ask{limit: l, key: who.key, need: n, at: r.bucket}, r.epoch, who.series.zone})
-	if l.shared.kind == Concurrency {
-		c.flushLater(slotIdle / 10)
-	} else {
-		c.flushLater(flushAfter)
-	}
-}
-
-// flushLater sees to it that units do not wait for a batch for ever. The channel is locked.
-func (c *channel) flushLater(after time.Duration) {
-	if !c.flushing {
-		c.flushing = true
-		c.engine.after(after, c.flush)
-	}
-}
-
-// flush sends what no batch has taken along.
-func (c *channel) flush() {
-	c.mu.Lock()
-	c.flushing = false
-	if len(c.gives) == 0 || c.away.Load() {
-		c.gives = nil // best effort
-		c.mu.Unlock()
-		return
-	}
-	c.flights++
-	c.mu.Unlock()
-	c.fly(new(flight))
 }

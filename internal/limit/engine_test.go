@@ -3,10 +3,8 @@ package limit
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -167,6 +165,52 @@ func TestBusyKeySeldomAsks(t *testing.T) {
 	})
 }
 
+// TestCloseIsHeard: what was on lease is back, and what was charged is counted, when Close
+// returns. Nobody has to wait for it, and the client may be closed.
+func TestCloseIsHeard(t *testing.T) {
+	t.Parallel()
+	addr := testenv.Redis(t)
+	leaves, stays := newNodeAt(t, addr), newNodeAt(t, addr)
+	busy, cost := newLimit(t, "busy", 1_000_000, time.Minute), newLimit(t, "cost", 1000, time.Minute)
+	const requests = 20_000
+	for range requests {
+		mustTake(t, leaves, Debit{Limit: busy, Key: "k"})
+	}
+	debits := []Debit{{Limit: cost, Key: "k"}}
+	leaves.Settle(debits, mustTake(t, leaves, debits...).States, []int64{7})
+	if err := leaves.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for l, want := range map[*Limit]int64{busy: requests, cost: 7} {
+		if in, err := stays.Inspect(t.Context(), l, "k"); err != nil || in.Used != want {
+			t.Errorf("%s: %d are used, want %d, %v", l.name, in.Used, want, err)
+		}
+	}
+	if n, err := leaves.remote.(*Redis).client.ZCard(t.Context(), "{tollgate}:nodes").Result(); err != nil || n != 0 {
+		t.Errorf("%d nodes are alive, %v", n, err)
+	}
+}
+
+// TestCloseDoesNotHang: a store that hangs holds nobody up for long.
+func TestCloseDoesNotHang(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedisServer(t)
+	e := newNodeAt(t, server.Addr())
+	l := newLimit(t, "busy", 1_000_000, time.Minute)
+	for range 2000 {
+		mustTake(t, e, Debit{Limit: l, Key: "k"})
+	}
+	server.Pause()
+	defer server.Resume()
+	started := time.Now()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(started); took < closeWait/2 || took > 3*closeWait {
+		t.Errorf("closed after %v: want it to wait for %v", took, closeWait)
+	}
+}
+
 func TestKindsRefuse(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]Config{
@@ -218,59 +262,5 @@ func BenchmarkEngineStrict(b *testing.B) {
 		if _, err := e.Take(b.Context(), []Debit{{Limit: l, Key: strconv.Itoa(n)}}, nil); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkMillionKeys says what a key costs in the edge and in Redis, and for how long
-// a request waits for the memory of the others at most.
-func BenchmarkMillionKeys(b *testing.B) {
-	for b.Loop() {
-		server := testenv.NewRedisServer(b)
-		e := NewEngine(EngineConfig{Store: newRedisStore(b, server.Addr()), Deadline: 5 * time.Second, MaxKeys: 2_000_000})
-		l, other := newLimit(b, "zone", 10, time.Hour), newLimit(b, "busy", MaxEvents, time.Minute)
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		const keys, workers = 1_000_000, 64
-		var longest time.Duration
-		stop := make(chan struct{})
-		var watch, work sync.WaitGroup
-		watch.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				started := time.Now()
-				if d := mustTake(b, e, Debit{Limit: other, Key: "k"}); d.States[0].Leased {
-					longest = max(longest, time.Since(started))
-				}
-				time.Sleep(100 * time.Microsecond)
-			}
-		})
-		for w := range workers {
-			work.Go(func() {
-				for i := w; i < keys; i += workers {
-					mustTake(b, e, Debit{Limit: l, Key: "user-" + strconv.Itoa(i)})
-				}
-			})
-		}
-		work.Wait()
-		close(stop)
-		watch.Wait()
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/keys, "edge-B/key")
-		b.ReportMetric(float64(longest.Microseconds()), "longest-us")
-		info := newRedisClient(b, server.Addr()).Info(b.Context(), "memory").Val()
-		_, used, _ := strings.Cut(info, "used_memory:")
-		used, _, _ = strings.Cut(used, "\r\n")
-		bytes, err := strconv.ParseFloat(used, 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(bytes/keys, "redis-B/key")
-		_ = e.Close()
 	}
 }

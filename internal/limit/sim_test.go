@@ -32,10 +32,12 @@ type scenario struct {
 	Trip     time.Duration // one way, at least
 	Late     int           // of a hundred messages
 	Lost     int           // of a hundred
-	Clocks   bool          // node clocks are apart, and Redis's goes back
+	Apart    time.Duration // how far each node's clock is ahead of the one before
+	Clocks   bool          // Redis's clock goes back
 	Crashes  bool          // of nodes
 	Restarts bool          // of Redis, empty
 	Cuts     bool          // of nodes from Redis
+	Away     bool          // Redis, for a while
 	Reloads  bool          // to another number of events and back
 	Costs    bool          // requests of more than one unit, some settled for less
 	Two      bool          // each request has a second limit of its own, strict
@@ -81,7 +83,8 @@ type sim struct {
 	spends map[*simKey][]spend
 	keys   []*simKey
 	trips  int
-	asked  int
+	asked  []int64        // when
+	vain   map[string]int // fetches in a row that came back with nothing, by node and subject
 	faults []error
 	mutate func(*Limit)
 	mutant func(*Engine)
@@ -207,8 +210,36 @@ func (n *simNode) beat(node string, leave bool, done func(int, error)) {
 }
 
 func newSim(sc scenario) *sim {
-	return &sim{scenario: sc, now: 1_700_000_000_123_456, rand: rand.New(rand.NewPCG(sc.Seed, 7)),
-		twin: newTwin(), spends: map[*simKey][]spend{}}
+	s := &sim{scenario: sc, now: 1_700_000_000_123_456, rand: rand.New(rand.NewPCG(sc.Seed, 7)),
+		spends: map[*simKey][]spend{}, vain: map[string]int{}}
+	s.twin = s.newTwin()
+	return s
+}
+
+func (s *sim) newTwin() *twin {
+	w := newTwin()
+	w.fetched = s.fetched
+	return w
+}
+
+// vainly is how many fetches in a row may come back with nothing while there is room for each
+// node. They are for a lease, a quarter of its life apart; what was there before them is spent
+// or expired by then, and the next request asks for itself.
+const vainly = 4
+
+// fetched holds the store to being fair: it sees what a node got of the room there was.
+func (s *sim) fetched(node string, a ask, room, granted int64) {
+	if a.need+a.want == 0 {
+		return // it tells what it has spent, and asks for nothing
+	}
+	who := node + " " + a.limit.id + ":" + a.key
+	if granted > 0 || room < max(int64(s.Nodes), a.need) {
+		delete(s.vain, who)
+		return
+	}
+	if s.vain[who]++; s.vain[who] > vainly {
+		s.faults = append(s.faults, fmt.Errorf("node %s has fetched nothing of %s %d times, with room for %d", node, a.limit.id, s.vain[who], room))
+	}
 }
 
 func (s *sim) newLimits(n *simNode, events int64) {
@@ -243,24 +274,59 @@ func (s *sim) start(n *simNode) {
 
 // run plays the scenario.
 func (s *sim) run() {
-	s.keys = []*simKey{{name: "busy"}, {name: "calm"}, {name: "busy", second: true}, {name: "calm", second: true}}
-	for i := range s.Nodes {
-		n := &simNode{sim: s, number: i}
-		if s.Clocks {
-			n.offset = int64(i) * 10_000_000
-		}
-		s.nodes = append(s.nodes, n)
-		s.start(n)
-	}
+	s.startNodes()
 	length := int64(s.Windows) * s.Window.Microseconds()
 	s.load(length)
 	s.trouble(length)
-	end := s.now + length + 2_000_000
+	s.until(s.now + length + 2_000_000)
+}
+
+func (s *sim) startNodes() {
+	s.keys = []*simKey{{name: "busy"}, {name: "calm"}, {name: "busy", second: true}, {name: "calm", second: true}}
+	for i := range s.Nodes {
+		n := &simNode{sim: s, number: i, offset: int64(i) * s.Apart.Microseconds()}
+		s.nodes = append(s.nodes, n)
+		s.start(n)
+	}
+}
+
+func (s *sim) until(end int64) {
 	for len(s.events) > 0 && s.events[0].at <= end {
 		e := heap.Pop(&s.events).(simEvent)
 		s.now = e.at
 		e.f()
 	}
+}
+
+// steady plays nothing but requests for one key at all nodes, at about a rate: of the
+// limit, so many a window.
+func (s *sim) steady(load float64, length time.Duration) {
+	s.startNodes()
+	gap := int64(float64(s.Window.Microseconds()) / (float64(s.Events) * load) * float64(s.Nodes))
+	for _, n := range s.nodes {
+		var again func()
+		again = func() {
+			s.request(n, 0, 1)
+			s.after(gap/2+s.rand.Int64N(gap+1), again)
+		}
+		s.after(s.rand.Int64N(gap+1), again)
+	}
+	s.until(s.now + length.Microseconds())
+}
+
+// exact gives how many of the requests for the first key an exact log would have let through.
+func (s *sim) exact() float64 {
+	var log []int64
+	first := 0
+	for _, at := range s.asked {
+		for first < len(log) && log[first] <= at-s.Window.Microseconds() {
+			first++
+		}
+		if int64(len(log)-first) < s.Events {
+			log = append(log, at)
+		}
+	}
+	return float64(len(log))
 }
 
 // load plans the requests: on and off, more on the first nodes.
@@ -290,7 +356,7 @@ func (s *sim) load(length int64) {
 }
 
 func (s *sim) request(n *simNode, key int, cost int64) {
-	s.asked++
+	s.asked = append(s.asked, s.now)
 	debits := []Debit{{Limit: n.limit, Key: s.keys[key].name, Cost: cost}}
 	if s.Two {
 		debits = append(debits, Debit{Limit: n.second, Key: s.keys[key].name})
@@ -340,6 +406,9 @@ func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error
 		if d.States[i].Short {
 			s.faults = append(s.faults, errors.New("allowed, and a limit is short"))
 		}
+		if r := d.States[i].receipt; r.how == debitedStore && r.expired(n.engine.micros()) && debit.Limit.shared.kind != Concurrency {
+			s.faults = append(s.faults, fmt.Errorf("node %d spends a unit %d us after it has expired", n.number, n.engine.micros()-r.expires))
+		}
 		who := s.keys[key+2*i]
 		s.spends[who] = append(s.spends[who], spend{s.now, cost, n.number, d.States[i].Degraded})
 	}
@@ -377,7 +446,11 @@ func (s *sim) trouble(length int64) {
 	times(s.Restarts, func() {
 		s.away = true
 		s.generation++
-		s.after(s.rand.Int64N(400_000), func() { s.away, s.twin = false, newTwin() })
+		s.after(s.rand.Int64N(400_000), func() { s.away, s.twin = false, s.newTwin() })
+	})
+	times(s.Away, func() {
+		s.away = true
+		s.after(s.rand.Int64N(2*s.Window.Microseconds()), func() { s.away = false })
 	})
 	times(s.Cuts, func() {
 		n := s.nodes[s.rand.IntN(s.Nodes)]
@@ -413,7 +486,7 @@ func (s *sim) limitOf(who *simKey) int64 {
 }
 
 // over says whether a window of a key holds more than a bound allows.
-func (s *sim) over(bound func(limit int64) int64) error {
+func (s *sim) over(bound func(who *simKey) int64) error {
 	if len(s.faults) > 0 {
 		return s.faults[0]
 	}
@@ -421,12 +494,29 @@ func (s *sim) over(bound func(limit int64) int64) error {
 		if s.Kind != Sliding && !who.second {
 			continue
 		}
-		limit := s.limitOf(who)
-		if got := s.most(who, s.Window.Microseconds(), anySpend); got > bound(limit) {
-			return fmt.Errorf("%d in a window of key %s (second %v), the limit is %d and the bound %d", got, who.name, who.second, limit, bound(limit))
+		if got := s.most(who, s.Window.Microseconds(), anySpend); got > bound(who) {
+			return fmt.Errorf("%d in a window of key %s (second %v), the limit is %d and the bound %d", got, who.name, who.second, s.limitOf(who), bound(who))
 		}
 	}
 	return nil
+}
+
+// cutOff is what is promised while p of n nodes have spent of their shares: the limit, and a
+// share for each of the p. The node that has spent the limit itself has no share left of it.
+func (s *sim) cutOff(who *simKey) int64 {
+	alone := make(map[int]bool)
+	for _, x := range s.spends[who] {
+		if x.degraded {
+			alone[x.node] = true
+		}
+	}
+	share := s.limitOf(who) / int64(s.Nodes)
+	return s.limitOf(who) + int64(min(len(alone), s.Nodes-1))*share
+}
+
+// restarted is what is promised after each restart of Redis, empty: one more limit.
+func (s *sim) restarted(who *simKey) int64 {
+	return s.cutOff(who) + int64(s.generation)*s.limitOf(who)
 }
 
 // books holds what the store has debited, and not got back, to what was spent: never
@@ -459,6 +549,9 @@ func (s *sim) books() error {
 // remembered holds a no out of a node's memory to the store: it outlives the true wait by
 // the life of a lease at most, and what a message takes.
 func (s *sim) remembered(n *simNode, d Debit, state State) {
+	if s.Fails != Closed {
+		return // what was spent of shares is told late, and into the past
+	}
 	if !state.Short || !state.Leased || s.Clocks || s.Reloads || s.Restarts || d.Limit.shared.kind != Sliding {
 		return
 	}
@@ -475,5 +568,3 @@ func (s *sim) remembered(n *simNode, d Debit, state State) {
 		s.faults = append(s.faults, fmt.Errorf("node %d says no %d us after the store would have said yes", n.number, late))
 	}
 }
-
-func (s *sim) pop() simEvent { return heap.Pop(&s.events).(simEvent) }

@@ -13,6 +13,8 @@ const (
 	maxShards      = 64
 	// Below this many keys a shard of its own is not worth it.
 	minShardKeys = 1024
+	// maxLooks is how many old subjects are looked at to make room for a new one.
+	maxLooks = 64
 )
 
 // subject is who is counted under which limit.
@@ -96,14 +98,15 @@ func (t *table[T]) keys() map[*series]int {
 }
 
 // insert adds an item, or gives nil when the limit has all that it may have here and
-// each of them still counts. Each new one pays for a look at two old ones, which
-// gives memory back before it is short.
+// no room is found among those that are due: a few looks, so that nobody waits for a
+// shard to be gone through. Each new one pays for a look at two old ones, which gives
+// memory back before it is short.
 func (s *shard[T]) insert(who subject, now int64) *item[T] {
 	for range 2 {
 		s.evict(now)
 	}
-	for s.held[who.series] >= s.capacity {
-		if !s.evict(now) {
+	for looks := 0; s.held[who.series] >= s.capacity; looks++ {
+		if looks == maxLooks || !s.evict(now) {
 			return nil
 		}
 	}

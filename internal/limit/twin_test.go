@@ -22,7 +22,10 @@ type twin struct {
 	log    map[string][]spend // of gcra: what was debited and not given back
 	net    map[string]int64   // what was debited and not given back
 
-	naiveCredit bool // a mistake that a test makes on purpose
+	fetched func(node string, a ask, room, granted int64) // looks on
+
+	naiveCredit bool // mistakes that tests make on purpose
+	stingy      bool
 }
 
 func newTwin() *twin {
@@ -98,9 +101,10 @@ func (w *twin) cell(a ask) *cell {
 
 func (w *twin) take(b *batch, o op, now int64, res *result) {
 	allowed := true
-	short := make([]bool, len(o.asks))
+	short, room := make([]bool, len(o.asks)), make([]int64, len(o.asks))
 	for i, a := range o.asks {
-		short[i] = a.need > a.limit.shared.room(a.limit.shared.at(w.cell(a), now))
+		room[i] = a.limit.shared.room(a.limit.shared.at(w.cell(a), now))
+		short[i] = a.need > room[i] || w.stingy && a.need > 0 && room[i] < 2*b.nodes
 		allowed = allowed && (a.limit.shadow || !short[i])
 	}
 	res.allowed = append(res.allowed, allowed)
@@ -123,6 +127,12 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 			}
 		}
 		res.answers = append(res.answers, w.answer(r, c, v, short[i], extra, wait))
+		if got := a.need + extra; w.fetched != nil && (allowed || short[i]) {
+			if short[i] {
+				got = 0
+			}
+			w.fetched(b.node, a, room[i], got)
+		}
 	}
 }
 

@@ -1,0 +1,163 @@
+package limit
+
+import "time"
+
+// leastLease is the fewest units that are worth holding.
+const leastLease = 3
+
+// lease is what a node holds of a limit, and how fast it uses it.
+type lease struct {
+	grants  [2]grant // the one in use, and the next
+	wanted  int64    // has been asked for, and may be granted yet
+	granted int64    // by the last fetch
+	pause   int64    // until when not to ask for more: there was none
+	demand  int64    // since
+	since   int64
+	rate    float64 // of demand, in units a microsecond
+}
+
+// grant is units that are debited and not spent.
+type grant struct {
+	tokens  int64
+	receipt receipt
+}
+
+// expired says that what was debited can no longer be spent: the store's buckets
+// cover it no longer than that.
+func (r receipt) expired(now int64) bool { return now > r.expires }
+
+// spend finds a grant with as many tokens, and spends them.
+func (l *lease) spend(n int64) (receipt, bool) {
+	for i := range l.grants {
+		if g := &l.grants[i]; g.tokens >= n {
+			g.tokens -= n
+			return g.receipt, true
+		}
+	}
+	return receipt{}, false
+}
+
+func (l *lease) has(n int64) bool { return l.grants[0].tokens >= n || l.grants[1].tokens >= n }
+
+func (l *lease) tokens() int64 { return l.grants[0].tokens + l.grants[1].tokens }
+
+// put takes tokens back in, if the grant that they are from is still there.
+func (l *lease) put(r receipt, n int64) bool {
+	for i := range l.grants {
+		if g := &l.grants[i]; g.tokens > 0 && g.receipt == r {
+			g.tokens += n
+			return true
+		}
+	}
+	return false
+}
+
+// add puts a grant where none is. It gives false where two are.
+func (l *lease) add(g grant) bool {
+	for i := range l.grants {
+		if l.grants[i].tokens == 0 {
+			l.grants[i] = g
+			return true
+		}
+	}
+	return false
+}
+
+// note counts demand, of which the next fetch depends.
+func (l *lease) note(at, n int64, life time.Duration) {
+	l.demand += n
+	if age := at - l.since; age >= life.Microseconds()/4 {
+		if age > 4*life.Microseconds() {
+			l.rate = 0 // after a pause, the past says nothing
+			age = life.Microseconds() / 4
+		}
+		recent := float64(l.demand) / float64(age)
+		if l.rate == 0 {
+			l.rate = recent
+		} else {
+			l.rate = (l.rate + recent) / 2
+		}
+		l.demand, l.since = 0, at
+	}
+}
+
+// expected gives how many units are used in a while at the present rate.
+func (l *lease) expected(now int64, while, life time.Duration) int64 {
+	recent := float64(l.demand) / float64(max(now-l.since, life.Microseconds()/4))
+	return int64(max(l.rate, recent) * float64(while.Microseconds()))
+}
+
+// leasable says whether it can ever be worth while to hold units of the limit.
+func (l *Limit) leasable(nodes int64) bool {
+	if l.shared.kind == Concurrency {
+		return true
+	}
+	return l.shared.events >= leastEvents && max(l.shared.events/(2*nodes), l.shared.slice/nodes) >= 2
+}
+
+// want says how many units to ask for on lease: those that will be used while it
+// lives, less what there is already. It marks that they are asked for.
+func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
+	if v.lease == nil || v.lease.wanted > 0 || v.lease.pause > now || l.shared.kind == Concurrency {
+		return 0
+	}
+	life := l.lease - time.Duration(e.channel(l.scope).trip.Load())*time.Microsecond
+	want := v.lease.expected(now, life, l.lease) - need - v.lease.tokens()
+	if want < leastLease {
+		return 0
+	}
+	v.lease.wanted = want
+	return want
+}
+
+// prefetch asks for more before the units run out: as late as a round trip allows,
+// because what is fetched early expires early.
+func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
+	for i, d := range debits {
+		l := t.items[i].value.lease
+		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
+			continue
+		}
+		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
+		if l.tokens() > min(l.granted/2, l.expected(t.now, trips, d.Limit.lease)+1) {
+			continue
+		}
+		if want := e.want(&t.items[i].value, d.Limit, t.now, 0); want > 0 {
+			a := ask{limit: d.Limit, key: t.subjects[i].key, want: want}
+			fetches = append(fetches, &pending{engine: e, channel: c, born: t.now,
+				asks: []asked{{who: t.subjects[i], debit: i, ask: a}}})
+			t.subjects[i].series.zone.roundTrips.Add(1)
+		}
+	}
+	return fetches
+}
+
+// expire gives back what can no longer be spent.
+func (e *Engine) expire(c *channel, who subject, l *Limit, v *entry, now int64) {
+	for i := range v.lease.grants {
+		g := &v.lease.grants[i]
+		if g.tokens > 0 && g.receipt.expired(now) {
+			e.returns(c, who, l, v, g.receipt, g.tokens)
+			g.tokens = 0
+		}
+	}
+}
+
+// returns gives units back that were not spent. The shard is locked.
+func (e *Engine) returns(c *channel, who subject, l *Limit, v *entry, r receipt, n int64) {
+	if l.shared.kind != Concurrency {
+		v.own.credit(l.shared.grid.index(r.sent), n)
+	}
+	c.giveBack(who, l, r, n)
+}
+
+func (e *Engine) giveBack(c *channel, who subject, l *Limit, r receipt, n int64) {
+	s := e.shard(who)
+	s.Lock()
+	defer s.Unlock()
+	if it := s.items[who]; it != nil {
+		e.returns(c, who, l, &it.value, r, n)
+		return
+	}
+	c.giveBack(who, l, r, n)
+}
