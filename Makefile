@@ -37,9 +37,12 @@ attack:
 vuln:
 	$(GO) tool govulncheck ./...
 
-# The shipped policy chain against Caddy's bare reverse_proxy, interleaved in one run.
+# The shipped policy chain against Caddy's bare reverse_proxy, interleaved in one run;
+# and payments on both databases, with so many TRANSFERS in the books before (0, 1000000).
+TRANSFERS ?= 0
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./caddymodules/...
+	$(GO) test -run '^$$' -bench '^BenchmarkConfirm$$/././^transfers=$(TRANSFERS)$$' -benchtime 3000x ./backends/payments
 	$(GO) run ./test/bench
 
 # Revocation under a thousand requests a second, and ten thousand invented key ids, with
@@ -78,9 +81,12 @@ ROUNDS ?= 200
 crash:
 	ROUNDS=$(ROUNDS) $(GO) test -count 1 -timeout 60m -v -run 'TestCrashLoop' ./backends/payments
 
-# Linters and generators of others over the OpenAPI documents; npm fetches them.
+# Tools of others over the OpenAPI documents, which npm fetches: linters; a generated
+# collection, run through a proxy that holds the platform to the documents; and a
+# generated client that walks the flow.
 strangers:
 	$(GO) test -count 1 -tags strangers ./test/strangers/
+	$(GO) test -count 1 -tags strangers -v -run '^TestStrangers(Collection|Types)$$' ./test/e2e/
 
 clean:
 	rm -rf $(BIN)

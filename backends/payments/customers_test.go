@@ -47,6 +47,59 @@ func TestMoneyOpen(t *testing.T) {
 	})
 }
 
+// All of ada's money is in one payment at a time: it is open for as long as that
+// waits for a worker, an officer or its client, and no longer.
+func TestMoneyIsOpenWhileAPaymentIs(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *platform) {
+		const all = 100_000
+		expect := func(open bool, when string) {
+			t.Helper()
+			var v struct{ Open bool }
+			p.call(request{method: "GET", path: "/internal/users/ada/money", token: p.usersToken()}).expect(200, "").decode(&v)
+			if v.Open != open {
+				t.Errorf("%s: open is %v", when, v.Open)
+			}
+		}
+		capture := func(id string, body any) { t.Helper(); p.call(p.do(id, "captures", body)).expect(201, "") }
+
+		p.setRule("payment_amount", object{"EUR": object{"review": 1}})
+		reviewed := p.create(all)
+		p.call(p.confirmation(reviewed)).expect(202, "")
+		p.setRule("payment_amount", object{})
+		expect(true, "in review")
+		p.call(p.office("POST", "reviews/"+reviewed.ID+"/approve", object{})).expect(200, "")
+		expect(false, "reviewed and paid")
+		p.call(p.do(reviewed.ID, "refunds", object{})).expect(201, "")
+		expect(true, "refunded")
+
+		held := p.held(all)
+		expect(true, "held")
+		capture(held.ID, cents(all-1))
+		expect(true, "captured partly")
+		capture(held.ID, object{})
+		expect(false, "captured wholly")
+
+		// A job that will find no money is one all the same.
+		poor := p.create(100)
+		p.call(p.later(poor)).expect(202, "")
+		expect(true, "in the queue")
+		p.work(p.server)
+		expect(false, "rejected by the worker")
+		p.call(p.do(held.ID, "refunds", object{})).expect(201, "")
+
+		canceled := p.held(all)
+		p.call(p.do(canceled.ID, "cancel", nil)).expect(200, "")
+		expect(true, "canceled: the wallet has it again")
+		last := p.create(all)
+		p.call(p.later(last)).expect(202, "")
+		expect(true, "all of it in the queue")
+		p.work(p.server)
+		expect(false, "paid by the worker")
+		p.booksAreRight()
+	})
+}
+
 func TestCustomerData(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(p *platform) {

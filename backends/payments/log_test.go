@@ -3,6 +3,7 @@ package payments
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,12 +32,15 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// What people and clients write, and what opens doors, is in no log: not when all
-// goes well, not of refusals, and not when the database is gone.
-func TestNothingConfidentialIsLogged(t *testing.T) {
+// What people and clients write, and what opens doors, is in no log, metric, refusal
+// or audit trail, and in a webhook is only what its receiver wrote: not when all goes
+// well, not of refusals, and not when the database is gone.
+func TestCanaries(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(p *platform) {
-		shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var webhooks logBuffer
+		shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(&webhooks, r.Body)
 			w.WriteHeader(http.StatusTeapot)
 			_, _ = w.Write([]byte("canary-answer"))
 		}))
@@ -45,23 +49,44 @@ func TestNothingConfidentialIsLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p.wallet, err = OpenAccount(t.Context(), p.db, "ada", "canary-wallet", "EUR", 100_000); err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- p.server.dispatcher.Run(ctx) }()
 
-		body := object{"amount": object{"value": 100, "currency": "EUR"}, "description": "canary-description",
-			"end_to_end_id": "canary-reference", "metadata": object{"canary-member": "canary-value"}}
-		create := request{method: "POST", path: "/api/payments", token: p.shopToken(), key: "canary-key", body: body}
+		var refusals strings.Builder
+		refused := func(q request, status int, code string) {
+			t.Helper()
+			a := p.call(q).expect(status, code)
+			refusals.WriteString(a.Body.String() + a.Header().Get("WWW-Authenticate"))
+		}
+		create := request{method: "POST", path: "/api/payments", token: p.shopToken(), key: "canary-key", body: object{
+			"amount": object{"value": 1000, "currency": "EUR"}, "description": "canary-name, 7 canary-street",
+			"end_to_end_id": "canary-reference", "metadata": object{"canary-member": "canary-value"}}}
+		p.setRule("payment_amount", object{"EUR": object{"review": 999}})
 		v := p.call(create).expect(201, "").payment()
+		body := create.body
 		create.key = "canary-other-key"
-		p.call(create).expect(409, "end_to_end_id_taken")
-		create.body = `{"canary-typo": 1}`
-		p.call(create).expect(400, "malformed_json")
-		p.call(request{method: "POST", path: "/api/accounts", token: p.userToken("ada", "accounts:write"),
-			body: object{"name": "canary-account", "currency": "EUR"}}).expect(201, "")
+		refused(create, 409, "end_to_end_id_taken")
+		create.body = `{"canary-typo": "canary"}`
+		refused(create, 400, "malformed_json")
+		create.body = object{"amount": object{"value": 1000, "currency": "EUR"}, "description": "canary 4111 1111 1111 1111", "metadata": object{"x": strings.Repeat("canary", 500)}}
+		refused(create, 422, "validation_failed")
+		refused(request{method: "POST", path: "/api/accounts", token: p.userToken("ada", "accounts:write"),
+			body: object{"name": "canary-account", "currency": "canary"}}, 422, "validation_failed")
 		confirmation := p.confirmation(v)
 		confirmation.key = "canary-confirm"
-		p.call(confirmation).expect(200, "")
+		p.call(confirmation).expect(202, "")
+		confirmation.key = "canary-again"
+		refused(confirmation, 409, "payment_not_confirmable")
+		refused(request{method: "GET", path: "/api/payments", token: create.token + "canary"}, 401, "invalid_token")
+		p.call(p.office("POST", "reviews/"+v.ID+"/approve", object{})).expect(200, "")
+		p.call(p.do(v.ID, "refunds", cents(100))).expect(201, "")
+		trail := p.call(p.office("GET", "changes", nil)).expect(200, "").Body.String() +
+			p.call(p.office("GET", "decisions?payment_id="+v.ID, nil)).expect(200, "").Body.String()
+		metrics := p.call(request{method: "GET", path: "/metrics"}).expect(200, "").Body.String()
 		for deadline := time.Now().Add(15 * time.Second); !strings.Contains(p.logs.String(), `"status":418`); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no try of the webhook is in the log:\n%s", p.logs.String())
@@ -73,17 +98,26 @@ func TestNothingConfidentialIsLogged(t *testing.T) {
 		}
 		_ = p.db.Close()
 		create.body, create.key = body, "canary-late"
-		p.call(create).expect(500, "internal_error")
-		p.call(request{method: "GET", path: "/api/payments/" + v.ID, token: p.shopToken()}).expect(500, "internal_error")
+		refused(create, 500, "internal_error")
+		refused(request{method: "GET", path: "/api/payments/" + v.ID, token: p.shopToken()}, 500, "internal_error")
 
-		logs := p.logs.String()
-		for _, secret := range []string{"canary", "Corner Shop", "Everyday", "eyJ", endpoint.Secret, strings.TrimPrefix(endpoint.Secret, "whsec_"), shop.URL} {
-			if strings.Contains(logs, secret) {
-				t.Errorf("%q is in the log:\n%s", secret, logs)
-			}
+		if !strings.Contains(p.logs.String(), "request failed") || !strings.Contains(trail, "review.approved") || !strings.Contains(webhooks.String(), "canary-value") {
+			t.Errorf("what happened is missing:\n%s\n%s\n%s", p.logs.String(), trail, webhooks.String())
 		}
-		if !strings.Contains(logs, "request failed") {
-			t.Errorf("the log lacks what happened:\n%s", logs)
+		secrets := []string{"Everyday", "canary-wallet", "canary-key", "canary-confirm", "canary-answer", "canary-path", "eyJ", "Bearer ey",
+			endpoint.Secret, strings.TrimPrefix(endpoint.Secret, "whsec_")}
+		for place, text := range map[string]string{
+			"the log": p.logs.String(), "metrics": metrics, "refusals": refusals.String(), "the audit trail": trail, "webhooks": webhooks.String(),
+		} {
+			forbidden := secrets
+			if place != "webhooks" {
+				forbidden = append([]string{"canary", "Corner Shop", "4111", shop.URL}, secrets...)
+			}
+			for _, secret := range forbidden {
+				if strings.Contains(text, secret) {
+					t.Errorf("%q is in %s:\n%s", secret, place, text)
+				}
+			}
 		}
 	})
 }

@@ -3,12 +3,15 @@ package payments
 import (
 	_ "embed" // for the released document
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/openapi/openapitest"
+	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
 )
 
 // parsed is the document, read once: reading it takes longer than most tests.
@@ -108,4 +111,32 @@ var released []byte
 func TestNoChangeBreaksClients(t *testing.T) {
 	t.Parallel()
 	openapitest.RequireCompatible(t, released, document)
+}
+
+// Whoever receives webhooks finds every type of event described, and no other.
+func TestEveryEventIsDescribed(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/webhooks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{eventCaptured, eventRefunded}
+	for status := range iso20022 {
+		if status != RequiresConsent { // that is what the client has just been answered
+			kinds = append(kinds, "payment."+string(status))
+		}
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(string(guide), "`"+kind+"`") {
+			t.Errorf("the guide lacks %s", kind)
+		}
+		if state := strings.TrimPrefix(kind, "payment."); !strings.Contains(string(webhookapi.Document), state) {
+			t.Errorf("the document lacks %s", kind)
+		}
+	}
+	for _, named := range regexp.MustCompile("`(payment\\.[a-z_]+)`").FindAllStringSubmatch(string(guide), -1) {
+		if !slices.Contains(kinds, named[1]) {
+			t.Errorf("the guide has %s, which is never sent", named[1])
+		}
+	}
 }

@@ -135,6 +135,7 @@ func (s *Server) addRoutes() {
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
 	s.routes.Handle("GET /internal/users/{user}/money", s.gates.Internal.Require(customersScope), s.moneyOpen)
 	s.routes.Handle("GET /internal/users/{user}/data", s.gates.Internal.Require(customersScope), s.customerData)
+	s.routes.Handle("GET /api/currencies", openapi.Public, listCurrencies())
 	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)
 	s.routes.Handle("GET /openapi/payments.yaml", openapi.Public, openapi.Endpoint(document))
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // body makes a good registration, altered by name and value pairs; a nil removes.
-func body(t *testing.T, changes ...any) string {
+func body(t testing.TB, changes ...any) string {
 	t.Helper()
 	members := map[string]any{
 		"name": "Grace Hopper", "email": "Grace@Navy.example", "phone": "+441632960001",

@@ -25,7 +25,7 @@ const (
 
 // harness is a service on a fresh database, and somebody to sign its tokens.
 type harness struct {
-	t      *testing.T
+	t      testing.TB
 	svc    *Service
 	issuer *tokentest.Issuer
 	config Config
@@ -40,7 +40,7 @@ type harness struct {
 	clock time.Time
 }
 
-func newHarness(t *testing.T, dsn string) *harness {
+func newHarness(t testing.TB, dsn string) *harness {
 	t.Helper()
 	h := &harness{t: t, issuer: tokentest.NewIssuer(t, testIssuer), logs: &logBuffer{}, clock: time.Now()}
 	keys := httptest.NewServer(h.issuer.Handler())
@@ -77,7 +77,7 @@ func (h *harness) restart() {
 	h.svc, h.handler = svc, h.doc.Handler(h.t, svc)
 }
 
-func newGates(t *testing.T, keys string) tokencheck.Gates {
+func newGates(t testing.TB, keys string) tokencheck.Gates {
 	t.Helper()
 	gates, err := tokencheck.NewGates(tokencheck.Config{Issuer: testIssuer, JWKSURL: keys, Audience: testIssuer + "/api"})
 	if err != nil {
@@ -160,7 +160,7 @@ func (h *harness) addUser(username string) User {
 // testHash is made once: hashing is slow by design.
 var testHash = sync.OnceValue(func() string { return hashPassword(testPassword) })
 
-func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
+func decode[T any](t testing.TB, w *httptest.ResponseRecorder) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
@@ -177,7 +177,7 @@ type refusal struct {
 	} `json:"errors"`
 }
 
-func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, code string, pointers ...string) {
+func wantRefusal(t testing.TB, w *httptest.ResponseRecorder, status int, code string, pointers ...string) {
 	t.Helper()
 	got := decode[refusal](t, w)
 	var have []string

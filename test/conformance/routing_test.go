@@ -89,6 +89,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 		"GET /.well-known/openid-configuration", "GET /.well-known/oauth-authorization-server", "HEAD /oauth/jwks",
 		"GET /oauth/authorize?client_id=x", "POST /oauth/authorize/login", "GET /oauth/assets/style.css",
 		"GET /openapi/users.yaml", "HEAD /openapi/webhooks.yaml", "GET /openapi/payments.yaml",
+		"GET /api/currencies",
 		"POST /oauth/token", "POST /oauth/par", "POST /oauth/revoke", "POST /oauth/introspect", "GET /oauth/userinfo",
 	}
 	for _, operation := range public {

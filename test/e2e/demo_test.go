@@ -50,7 +50,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	bin = filepath.Join(dir, "bin")
 	// The same as make build, into a folder of its own beside a copy of the shipped Caddyfile.
-	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/tollgate", "./cmd/auth", "./cmd/users", "./cmd/payments", "./cmd/demo", "./examples/shop")
+	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/tollgate", "./cmd/auth", "./cmd/users", "./cmd/payments", "./cmd/demo", "./examples/shop", "./examples/guide")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("building: %w\n%s", err, out)

@@ -11,6 +11,7 @@ import (
 )
 
 var documents = map[string]string{
+	"payments": "../../../backends/payments/openapi.yaml",
 	"users":    "../../../backends/users/openapi.yaml",
 	"webhooks": "../../../backends/internal/webhookapi/openapi.yaml",
 }
@@ -28,15 +29,12 @@ func run(t *testing.T, name string, args ...string) {
 	}
 }
 
-// TestStrangersReadTheDocuments: two linters find nothing, warnings included, and a
-// client on generated types compiles.
+// TestStrangersReadTheDocuments: two linters find nothing, warnings included. What
+// generated clients and collections make of the documents is in test/e2e.
 func TestStrangersReadTheDocuments(t *testing.T) {
 	run(t, "npm", "ci", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts")
-	for name, path := range documents {
+	for _, path := range documents {
 		run(t, "npx", "redocly", "lint", "--max-problems=100", path)
 		run(t, "npx", "spectral", "lint", "--ruleset", ".spectral.yaml", "--fail-severity=hint", path)
-		run(t, "npx", "openapi-typescript", path, "--output", "generated/"+name+".ts")
 	}
-	run(t, "npx", "tsc", "--noEmit", "--strict", "--target", "es2022", "--moduleResolution", "bundler",
-		"--module", "esnext", "--skipLibCheck", "client.ts")
 }

@@ -25,7 +25,7 @@ func ForEach(t *testing.T, test func(t *testing.T, dsn string)) {
 
 // Open opens a component's migrated database for as long as the test runs.
 // component is what holds its folder "migrations".
-func Open(t *testing.T, dsn, name string, component fs.FS) *database.DB {
+func Open(t testing.TB, dsn, name string, component fs.FS) *database.DB {
 	t.Helper()
 	db, err := database.OpenMigrated(t.Context(), dsn, name, component)
 	if err != nil {

@@ -1,6 +1,10 @@
 package money
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // The active currencies of ISO 4217 by the number of their decimal places.
 // The standard's own table, not CLDR's: CLDR gives display digits, which differ
@@ -34,3 +38,6 @@ func Exponent(currency string) (places int, known bool) {
 	places, known = exponents[currency]
 	return places, known
 }
+
+// Currencies gives the codes, in order.
+func Currencies() []string { return slices.Sorted(maps.Keys(exponents)) }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // VersionTag is the entity tag of a row's version.
@@ -24,6 +25,11 @@ func SetValidators(h http.Header, tag string) {
 // compresses on the way may have added W/.
 func NotModified(w http.ResponseWriter, r *http.Request, tag string) bool {
 	SetValidators(w.Header(), tag)
+	return knows(w, r, tag)
+}
+
+// knows answers 304 when the caller has what bears this tag.
+func knows(w http.ResponseWriter, r *http.Request, tag string) bool {
 	weakly := func(candidate string) string { return strings.TrimPrefix(candidate, "W/") }
 	if !matches(r, "If-None-Match", tag, weakly) {
 		return false
@@ -57,10 +63,31 @@ func WriteTagged(w http.ResponseWriter, r *http.Request, v any) {
 	if err != nil {
 		panic(err)
 	}
-	sum := sha256.Sum256(body)
-	if NotModified(w, r, `"`+hex.EncodeToString(sum[:12])+`"`) {
+	if NotModified(w, r, contentTag(body)) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(body, '\n')) // the caller is gone: nobody to tell
+}
+
+// contentTag is the entity tag of what has no version.
+func contentTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
+}
+
+// Constant answers everybody with the same body. Anybody may keep it for so long,
+// caches on the way too, and ask then whether it is still good.
+func Constant(contentType string, maxAge time.Duration, body []byte) Endpoint {
+	tag, keep := contentTag(body), "public, max-age="+strconv.Itoa(int(maxAge/time.Second))
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("ETag", tag)
+		w.Header().Set("Cache-Control", keep)
+		if knows(w, r, tag) {
+			return nil
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(body) // the caller is gone: nobody to tell
+		return nil
+	}
 }

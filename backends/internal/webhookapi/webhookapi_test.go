@@ -32,7 +32,7 @@ const origin = "https://localhost:8443"
 
 // platform is the API on a fresh database, held to its document.
 type platform struct {
-	t       *testing.T
+	t       testing.TB
 	db      *database.DB
 	vault   *vault.Vault
 	issuer  *tokentest.Issuer
@@ -44,28 +44,31 @@ type platform struct {
 
 func forEach(t *testing.T, allowPrivate bool, test func(*platform)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		v, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := &platform{
-			t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v, issuer: tokentest.NewIssuer(t, origin),
-			routes: rest.NewRouter(slog.New(slog.DiscardHandler), ""), doc: openapitest.Load(t, Document),
-		}
-		keys := httptest.NewServer(p.issuer.Handler())
-		t.Cleanup(keys.Close)
-		gates, err := tokencheck.NewGates(tokencheck.Config{Issuer: origin, JWKSURL: keys.URL, Audience: origin + "/api"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		gates.Start(t.Context())
-		AddRoutes(p.routes, Config{
-			DB: p.db, Vault: v, Check: gates.API, AllowPrivate: allowPrivate, Now: time.Now, Wake: func() { p.woken++ },
-		})
-		p.handler = p.doc.Handler(t, p.routes)
-		test(p)
+	databasetest.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn, allowPrivate)) })
+}
+
+func newPlatform(t testing.TB, dsn string, allowPrivate bool) *platform {
+	t.Helper()
+	v, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{
+		t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v, issuer: tokentest.NewIssuer(t, origin),
+		routes: rest.NewRouter(slog.New(slog.DiscardHandler), ""), doc: openapitest.Load(t, Document),
+	}
+	keys := httptest.NewServer(p.issuer.Handler())
+	t.Cleanup(keys.Close)
+	gates, err := tokencheck.NewGates(tokencheck.Config{Issuer: origin, JWKSURL: keys.URL, Audience: origin + "/api"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gates.Start(t.Context())
+	AddRoutes(p.routes, Config{
+		DB: p.db, Vault: v, Check: gates.API, AllowPrivate: allowPrivate, Now: time.Now, Wake: func() { p.woken++ },
 	})
+	p.handler = p.doc.Handler(t, p.routes)
+	return p
 }
 
 func (p *platform) token(client, scope string) string {
@@ -75,7 +78,7 @@ func (p *platform) token(client, scope string) string {
 // answer is what came back.
 type answer struct {
 	*httptest.ResponseRecorder
-	t *testing.T
+	t testing.TB
 }
 
 // call calls as a client with both scopes; header is name, value, ...
