@@ -265,7 +265,9 @@ func (s *sim) newLimits(n *simNode, events int64) {
 }
 
 func (s *sim) start(n *simNode) {
-	n.engine = NewEngine(EngineConfig{Store: n, Nodes: s.Nodes, Clock: n})
+	// So few keys have one shard: which subjects share one is chance otherwise, and with it when
+	// what a node knows of one is forgotten.
+	n.engine = NewEngine(EngineConfig{Store: n, Nodes: s.Nodes, Clock: n, MaxKeys: minShardKeys})
 	if s.mutant != nil {
 		s.mutant(n.engine)
 	}
