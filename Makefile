@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint vuln bench fuzz clean
+.PHONY: demo build test deps lint vuln bench fuzz soak clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -43,3 +43,8 @@ fuzz:
 
 clean:
 	rm -rf $(BIN)
+
+# The policy model against the real chain of handlers, at length.
+CONFIGS ?= 10000
+soak:
+	CONFIGS=$(CONFIGS) $(GO) test -count=1 -timeout 6h -run TestModelIsTheEdge -v ./test/policy/
