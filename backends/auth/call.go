@@ -23,6 +23,8 @@ const (
 	assetsPath     = "/oauth/assets/"
 	openIDPath     = "/.well-known/openid-configuration"
 	metadataPath   = "/.well-known/oauth-authorization-server" // RFC 8414
+	metricsPath    = "/metrics"                                // for Prometheus; the edge does not route it
+	grantsPath     = "/internal/users/{user}/grants"           // for the users service; the edge does not route it
 )
 
 // call is what is known about one request beside what the library reads of it.

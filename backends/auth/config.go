@@ -22,6 +22,9 @@ type Config struct {
 	Audience    string // of access tokens; the issuer with /api when empty
 	UsersURL    string // where the users service answers
 	PaymentsURL string // where the payments service answers
+	// Redis is the URL of the one that the edges follow, to which revocations are
+	// published; empty or "off": they are not.
+	Redis string
 	// AccessTokenLifetime is in whole seconds, an hour at most; DefaultAccessTokenLifetime when zero.
 	AccessTokenLifetime time.Duration
 	Logger              *slog.Logger

@@ -156,15 +156,23 @@ func (s *Server) guardToken(ctx context.Context, t *goidc.Token, g *goidc.Grant)
 
 // tokenClaims are the claims that the library does not set. The map is spelled
 // out because it may overwrite any claim, iss, sub and cnf included.
-func (s *Server) tokenClaims(_ context.Context, _ *goidc.Token, g *goidc.Grant) map[string]any {
+func (s *Server) tokenClaims(_ context.Context, t *goidc.Token, g *goidc.Grant) map[string]any {
 	// By its grant_id, all that came of one consent can be revoked at the edge at once.
-	claims := map[string]any{goidc.ClaimAudience: []string{s.audience}, "grant_id": g.ID}
+	claims := map[string]any{goidc.ClaimAudience: []string{s.audienceOf(t)}, "grant_id": g.ID}
 	if len(g.AuthDetails) > 0 {
 		// As approved, with the debtor account, also where the client repeated less.
 		claims[goidc.ClaimAuthDetails] = g.AuthDetails
 	}
 	maps.Copy(claims, authentication(g))
 	return claims
+}
+
+// audienceOf keeps services and APIs apart: no token is for both.
+func (s *Server) audienceOf(t *goidc.Token) string {
+	if forServices(strings.Fields(t.Scopes)) {
+		return internalAudience
+	}
+	return s.audience
 }
 
 func idTokenClaims(_ context.Context, g *goidc.Grant) map[string]any { return authentication(g) }

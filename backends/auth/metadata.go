@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,12 @@ func (s *Server) readMetadata(ctx context.Context) ([]byte, error) {
 	document["response_modes_supported"] = []string{"query"}
 	document["prompt_values_supported"] = []string{"none", "login", "consent"}
 	document["claims_supported"] = []string{"sub", "auth_time", "acr"}
+	if supported, ok := document["scopes_supported"].([]any); ok {
+		document["scopes_supported"] = slices.DeleteFunc(supported, func(name any) bool {
+			text, _ := name.(string)
+			return forServices([]string{text}) // no client of the platform's can have it
+		})
+	}
 	return json.Marshal(document)
 }
 

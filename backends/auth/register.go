@@ -128,6 +128,12 @@ func (r Registration) checkScopes() error {
 		if !known {
 			return fmt.Errorf("scope %q: not a scope that clients can have", name)
 		}
+		if s.internal != forServices(r.Scopes) {
+			return fmt.Errorf("scope %s: a service of the platform has its scopes alone, and nobody else has them", name)
+		}
+		if s.internal && (len(r.GrantTypes) != 1 || r.Kind != string(store.Standard)) {
+			return fmt.Errorf("scope %s: is for the kind standard and the grant client_credentials alone", name)
+		}
 		usable := s.user && r.has(goidc.GrantAuthorizationCode) || s.client && r.has(goidc.GrantClientCredentials)
 		if !usable {
 			return fmt.Errorf("scope %s: cannot be had by the client's grants", name)

@@ -28,6 +28,10 @@ func (s *Server) routes() http.Handler {
 	mux.Handle(openIDPath, readable(s.serveMetadata))
 	mux.Handle(metadataPath, readable(s.serveMetadata))
 	mux.Handle(assetsPath, readable(page.Assets(assetsPath).ServeHTTP))
+	mux.Handle(metricsPath, readable(s.metrics.handler().ServeHTTP))
+	mux.HandleFunc("GET "+grantsPath, s.internal(scopeGrants, known(s.listGrants)))
+	mux.HandleFunc("DELETE "+grantsPath, s.internal(scopeGrants, known(s.revokeGrants)))
+	mux.HandleFunc("DELETE "+grantsPath+"/{grant}", s.internal(scopeGrants, known(s.revokeGrant)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem.New(http.StatusNotFound, "not_found", "There is nothing at this path.").Write(w)
 	})

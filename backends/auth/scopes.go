@@ -13,10 +13,13 @@ type scope struct {
 	user   bool   // a user can consent to it
 	client bool   // a client can have it for itself (client credentials)
 	words  string // for the consent page
+	// internal is for a service of the platform, registered as a client of its own: its
+	// tokens are for the internal audience, and good for nothing at the edge.
+	internal bool
 }
 
 // scopes are all that there are. What is not here cannot be registered, asked
-// for or granted; the scopes of the services among themselves are not here.
+// for or granted; what this server itself may do at the other services is not here.
 var scopes = []scope{
 	{name: "openid", user: true, words: "Know that it is you"},
 	{name: "profile:read", user: true, words: "Read your name and e-mail address"},
@@ -27,6 +30,7 @@ var scopes = []scope{
 	{name: "payments:read", user: true, client: true, words: "See payments that it asked you for"},
 	{name: scopeConfirm, user: true, words: "Carry out the payment shown here, once"},
 	{name: "users:create", client: true},
+	{name: scopeGrants, client: true, internal: true},
 }
 
 // scopeConfirm is worth nothing without the payment that it is for.
@@ -57,6 +61,14 @@ func all(names []string, ok func(scope) bool) bool {
 		}
 	}
 	return true
+}
+
+// forServices tells whether one of the scopes is for the platform's own services.
+func forServices(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		s, known := findScope(name)
+		return known && s.internal
+	})
 }
 
 // subset tells whether each of the space-separated scopes is among the others.

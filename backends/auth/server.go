@@ -2,22 +2,27 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
 	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
+	"github.com/open-tollgate/tollgate/internal/access"
 )
 
 // Server is the authorization server, an http.Handler.
 type Server struct {
-	registry *Registry
-	store    *store.Store
-	vault    *vault.Vault
-	keys     *keyring
-	users    usersService
-	payments paymentsService
+	registry  *Registry
+	store     *store.Store
+	vault     *vault.Vault
+	keys      *keyring
+	users     usersService
+	payments  paymentsService
+	gate      *access.Checker // of the internal calls to this server
+	metrics   *metrics
+	publisher *publisher // nil: no Redis
 
 	issuer              string
 	audience            string
@@ -48,7 +53,8 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.users = usersService{s.peer(cfg, cfg.UsersURL, "internal:users")}
 	s.payments = paymentsService{s.peer(cfg, cfg.PaymentsURL, "internal:payments")}
-	if err := s.start(ctx); err != nil {
+	s.metrics = newMetrics()
+	if err := s.start(ctx, cfg.Redis); err != nil {
 		_ = registry.Close() // the error above is the one to tell
 		return nil, err
 	}
@@ -61,13 +67,19 @@ func (s *Server) peer(cfg Config, url, scope string) peer {
 	return peer{url: serviceURL(url), scope: scope, client: &client, token: s.internalToken}
 }
 
-func (s *Server) start(ctx context.Context) error {
+func (s *Server) start(ctx context.Context, redisURL string) error {
 	library, err := s.newProvider()
 	if err != nil {
 		return err
 	}
 	s.library = library.Handler()
 	if s.metadata, err = s.readMetadata(ctx); err != nil {
+		return err
+	}
+	if s.gate, err = s.newGate(); err != nil {
+		return err
+	}
+	if s.publisher, err = newPublisher(s, redisURL); err != nil {
 		return err
 	}
 	s.handler = s.routes()
@@ -77,8 +89,14 @@ func (s *Server) start(ctx context.Context) error {
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Close closes the database.
-func (s *Server) Close() error { return s.registry.Close() }
+// Close closes the database, and the connections to Redis.
+func (s *Server) Close() error {
+	var err error
+	if s.publisher != nil {
+		err = s.publisher.close()
+	}
+	return errors.Join(err, s.registry.Close())
+}
 
 // Ready tells whether tokens could be issued now.
 func (s *Server) Ready(ctx context.Context) error {

@@ -54,6 +54,10 @@ type Handler struct {
 	// Strip names further header fields that a caller cannot send, beside those that this
 	// edge knows to speak of identity; with a * at the end, all that begin so.
 	Strip []string `json:"strip,omitempty"`
+	// Audit says what the audit log means to this API: "required" refuses requests while
+	// the log cannot take their record, "off" keeps them out of it. Empty: they are
+	// recorded as long as there is room.
+	Audit string `json:"audit,omitempty"`
 	// Resource is what OAuth clients call this API (RFC 9728): a path at the first origin of
 	// the tollgate app, or a URL at one of them. Empty: it has no metadata.
 	Resource string `json:"resource,omitempty"`
@@ -151,6 +155,9 @@ func (h *Handler) Validate() error {
 			return fmt.Errorf("api %s: method %q is not one of %s", h.Name, method, strings.Join(knownMethods, " "))
 		}
 	}
+	if err := h.checkAudit(); err != nil {
+		return err
+	}
 	if !h.Public && !h.startsWithToken() {
 		return fmt.Errorf("api %s must start with access_token on every request, or say public", h.Name)
 	}
@@ -184,8 +191,9 @@ func (h *Handler) startsWithToken() bool {
 
 // ServeHTTP answers the request, always: next is never called.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	c := beginCall(h.Name, w, r)
-	defer c.observe()
+	c := beginCall(h.app, h.Name, w, r)
+	c.record = h.recording()
+	defer c.observe(r)
 	err := h.serve(c, r)
 	c.returned = true
 	if err == nil {
@@ -195,6 +203,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 }
 
 func (h *Handler) serve(c *call, r *http.Request) error {
+	if c.record == recordRefused {
+		return auditUnavailable
+	}
 	if p := h.admit(r); p != nil {
 		return p
 	}
@@ -204,6 +215,7 @@ func (h *Handler) serve(c *call, r *http.Request) error {
 	// Trailers arrive after everything here has judged. A backend may read one as a
 	// header field, whatever its name is, and of the names only some are announced.
 	r.Trailer = nil
+	markBody(r)
 	c.forwardIDs(r.Header)
 	return h.chain.ServeHTTP(c, r)
 }
@@ -216,7 +228,17 @@ func (h *Handler) admit(r *http.Request) *problem.Problem {
 	if err := canonical.Check(r.URL, r.RequestURI); err != nil {
 		return problem.New(http.StatusBadRequest, "path_not_canonical", "Refused: "+err.Error()+".")
 	}
+	if announcesAnother(r) {
+		return known[http.StatusBadRequest]
+	}
 	return nil
+}
+
+// announcesAnother says whether a request without a body comes with a Content-Length
+// that says otherwise: malformed, by RFC 9113 section 8.1.1, and let in by net/http.
+func announcesAnother(r *http.Request) bool {
+	length := r.Header.Get("Content-Length")
+	return r.ContentLength == 0 && length != "" && length != "0"
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

@@ -28,9 +28,13 @@ const namesKey = "tollgate.api_names"
 //		methods <method>...
 //		websocket
 //		strip <header>...
+//		audit required | off
 //		resource <path> | <url> [<name>]
 //		<directives...>
 //	}
+//
+// audit required answers 503 while the audit log cannot take what is decided here; off
+// keeps it out of the log.
 //
 // resource is what OAuth clients call the API: resource_metadata publishes what they need
 // to know, and the API's challenges say where.
@@ -131,6 +135,10 @@ func parseSettings(h httpcaddyfile.Helper, handler *Handler, profileAt *caddyfil
 			h.DeleteN(2)
 		case "websocket":
 			if err := parseFlag(h, &handler.WebSocket); err != nil {
+				return nil, err
+			}
+		case "audit":
+			if err := parseAudit(h, handler); err != nil {
 				return nil, err
 			}
 		case "methods":

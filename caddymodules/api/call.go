@@ -10,6 +10,9 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+
+	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
 // Canonical names of the header fields that every request and answer carries.
@@ -23,6 +26,7 @@ const (
 type call struct {
 	caddyhttp.ResponseWriterWrapper
 
+	app           *tollgate.App
 	api           string
 	method        string
 	requestID     string
@@ -31,16 +35,18 @@ type call struct {
 	status        int
 	final         bool // the status is sent
 	returned      bool // the routes came to an end, rather than to a panic
+	refused       *problem.Problem
+	record        recording
 }
 
-func beginCall(api string, w http.ResponseWriter, r *http.Request) *call {
+func beginCall(app *tollgate.App, api string, w http.ResponseWriter, r *http.Request) *call {
 	// The caller's X-Request-Id is never taken over: two callers that send the same one,
 	// or a line of text, would spoil the trail that logs follow. It can send
 	// x-fapi-interaction-id, which is held to be a UUID.
 	id := newID()
 	c := &call{
 		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		api:                   api, method: r.Method, requestID: id, interactionID: id, started: time.Now(),
+		app:                   app, api: api, method: r.Method, requestID: id, interactionID: id, started: time.Now(),
 	}
 	if given := r.Header[interactionIDHeader]; len(given) == 1 && isUUID(given[0]) {
 		c.interactionID = given[0]
@@ -63,6 +69,7 @@ func (c *call) describe(r *http.Request) {
 		extra.Set(zap.String("api", c.api))
 		extra.Set(zap.String("request_id", c.requestID))
 		extra.Set(zap.String("interaction_id", c.interactionID))
+		extra.Set(zap.String("policy", c.app.PolicyHash()))
 	}
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(c.placeholder)
@@ -117,7 +124,7 @@ func (c *call) begin() {
 }
 
 // observe counts the call, once it is over, also when a handler aborts it by panicking.
-func (c *call) observe() {
+func (c *call) observe(r *http.Request) {
 	status := c.status
 	switch {
 	case status == 0 && c.returned:
@@ -127,4 +134,5 @@ func (c *call) observe() {
 	}
 	requests.WithLabelValues(c.api, methodLabel(c.method), strconv.Itoa(status)).Inc()
 	durations.WithLabelValues(c.api).Observe(time.Since(c.started).Seconds())
+	c.writeRecord(r, status)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -31,6 +32,9 @@ func problemOf(err error) *problem.Problem {
 	if p, ok := errors.AsType[*problem.Problem](err); ok {
 		return p
 	}
+	if caller, ok := errors.AsType[bodyError](err); ok && !errors.Is(caller, context.Canceled) {
+		return known[http.StatusBadRequest].WithCause(err)
+	}
 	status := http.StatusInternalServerError
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err); ok && handlerErr.StatusCode >= http.StatusBadRequest {
 		status = handlerErr.StatusCode
@@ -48,6 +52,7 @@ func problemOf(err error) *problem.Problem {
 // site's own handle_errors makes of it.
 func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 	p := problemOf(err)
+	c.refused = p
 	h.logRefusal(c, r, p)
 	if c.final {
 		return nil // half an answer is out; a second one cannot follow it
@@ -58,10 +63,7 @@ func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 		return nil
 	}
 	c.status, c.final = p.Status, true
-	for name, values := range p.Header {
-		c.Header()[name] = append([]string(nil), values...)
-	}
-	c.Header().Set("Cache-Control", "no-store")
+	p.SetOwnHeader(c.Header())
 	return refusal
 }
 

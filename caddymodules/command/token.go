@@ -12,7 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -93,7 +93,7 @@ func redisURL(flags caddycmd.Flags) string {
 
 // publish returns when Redis has the revocation.
 func publish(url string, what revocation.Revocation) error {
-	client, err := tollgate.NewRedis(url)
+	client, err := redisclient.New(url)
 	if err != nil {
 		return fmt.Errorf("token revoke: %w", err)
 	}

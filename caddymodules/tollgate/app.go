@@ -15,7 +15,9 @@ import (
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/assertion"
+	"github.com/open-tollgate/tollgate/internal/auditlog"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
 
@@ -48,6 +50,8 @@ type App struct {
 	// Revocations are followed in Redis; left out, with the defaults. Without Redis there
 	// are none.
 	Revocations *Revocations `json:"revocations,omitempty"`
+	// Audit is the log of decisions; none when left out.
+	Audit *Audit `json:"audit,omitempty"`
 
 	// Assertion is what services are told of callers with; left out, nothing.
 	Assertion *Assertion `json:"assertion,omitempty"`
@@ -59,6 +63,9 @@ type App struct {
 	failures     *access.Failures     // nil: not limited
 	revocations  *revocation.Follower // nil: no Redis to follow
 	cancel       context.CancelFunc
+	audit        *audit        // nil: no audit log
+	auditLog     *auditlog.Log // opened by Start
+	policy       policy        // complete from Start on
 
 	introspectors []asked // of all checkers
 
@@ -129,11 +136,17 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionFailures(ctx); err != nil {
 		return err
 	}
+	if err := a.provisionAudit(ctx); err != nil {
+		return err
+	}
 	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
 }
 
+// sharesRedis says whether the configuration has a Redis.
+func (a *App) sharesRedis() bool { return a.RedisURL != "" && a.RedisURL != redisclient.Off }
+
 func (a *App) provisionRedis() error {
-	if a.RedisURL == "" || a.RedisURL == redisOff {
+	if !a.sharesRedis() {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)
@@ -147,6 +160,13 @@ func (a *App) provisionRedis() error {
 
 // Start connects.
 func (a *App) Start() error {
+	var err error
+	if a.policy, err = a.newPolicy(); err != nil {
+		return err
+	}
+	if err := a.startAudit(); err != nil {
+		return err
+	}
 	a.takeOver()
 	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/open-tollgate/tollgate/internal/jose"
+	"github.com/open-tollgate/tollgate/internal/redisclient"
 )
 
 func init() {
@@ -80,6 +81,17 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			issuer   <url>
 //			key_file <path>...
 //		}
+//		audit <folder> | off {
+//			name         <name>
+//			signing_key  <path>
+//			keep         <duration>
+//			segment_size <size>
+//			segment_age  <duration>
+//			queue        <number>
+//			stdout
+//			syslog       <host:port>
+//			syslog_ca    <path>
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -93,7 +105,9 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // client_certificate is for proxies in front that end the clients' TLS. failures limits
 // how many bad tokens of one client address are looked into. revocations says what holds while Redis cannot be
 // asked what is revoked. assertion is what identity_assertion tells services of callers
-// with: the first key signs, all of them are published.
+// with: the first key signs, all of them are published. audit is the folder of the log of
+// decisions: how long records are kept, what its checkpoints are signed as and with, how
+// many records may wait for the disk, and where copies go.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -116,6 +130,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseAssertion(d)
 		case "failures":
 			err = a.parseFailures(d)
+		case "audit":
+			err = a.parseAudit(d)
 		case "client_certificate":
 			err = a.parseCertificate(d)
 		default:
@@ -148,10 +164,10 @@ func (a *App) parseRedis(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&a.RedisURL) {
 		return d.Err("redis takes one URL, or off") // d.ArgErr repeats a word, which may hold a password
 	}
-	if a.RedisURL == redisOff {
+	if a.RedisURL == redisclient.Off {
 		return nil
 	}
-	if _, err := parseRedis(a.RedisURL); err != nil {
+	if _, err := redisclient.Parse(a.RedisURL); err != nil {
 		return d.Errf("redis: %w", err)
 	}
 	return nil

@@ -28,6 +28,9 @@ var Decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 // denials are what a require can say.
 var denials = []string{access.Unconstrained, access.ScopeMissing, access.DetailsMissing, access.ClaimRefused, access.StepUpWanted}
 
+// IsDenial says whether a reason is a require's.
+func IsDenial(reason string) bool { return slices.Contains(denials, reason) }
+
 // PrepareDecisions makes all series of an API, so that each starts at zero: a rate does
 // not see the first of a series that appears with it.
 func PrepareDecisions(api string) {

@@ -86,7 +86,7 @@ func (a *App) contradictsFAPI2(issuer *Issuer) error {
 		return fmt.Errorf("origin %s is not https", a.Origins[clear])
 	case a.Revocations != nil && a.Revocations.Stale == revocation.Open:
 		return errors.New("revocations stale open lets tokens pass of which nobody knows whether they are revoked")
-	case issuer.signs() && (a.RedisURL == "" || a.RedisURL == redisOff):
+	case issuer.signs() && !a.sharesRedis():
 		return fmt.Errorf("redis is off, and without it nobody knows which JWTs of issuer %s are revoked", issuer.URL)
 	default:
 		return nil

@@ -55,7 +55,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	flags.StringVar(&o.data, "data", "./data", "`folder` for databases, keys, certificates and logs")
 	flags.IntVar(&o.port, "port", 8443, "the edge's `port` on localhost")
-	flags.StringVar(&o.redis, "redis", "", "`URL` of a Redis for limits and replay memory (default: the edge's own memory)")
+	flags.StringVar(&o.redis, "redis", "", "`URL` of a Redis for limits, replay memory and revocations (default: the edge's own memory)")
 	flags.StringVar(&o.postgres, "postgres", "", "`DSN` of a PostgreSQL for the services (default: SQLite files in the data folder)")
 	flags.StringVar(&o.caddyfile, "caddyfile", "", "`file` that the edge runs (default: the shipped Caddyfile)")
 	if err := flags.Parse(args); err != nil {

@@ -30,6 +30,9 @@ func (o options) serviceEnv(service string) []string {
 	if service != "users" { // which has nothing to seal
 		env = append(env, prefix+"_SECRET_FILE="+filepath.Join(o.data, service+".key"))
 	}
+	if service == "auth" && o.redis != "" {
+		env = append(env, "AUTH_REDIS="+o.redis) // where the edge hears of revocations
+	}
 	return env
 }
 

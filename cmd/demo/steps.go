@@ -51,6 +51,7 @@ func edgeEnv(o options, p ports, m *manifest, jwksURL string) []string {
 		"TOLLGATE_ORIGIN=" + m.BaseURL,
 		fmt.Sprintf("TOLLGATE_ADMIN=localhost:%d", p.admin),
 		"TOLLGATE_REDIS=" + redis,
+		"TOLLGATE_AUDIT=" + filepath.Join(o.data, "audit"),
 		"TOLLGATE_AUTH=" + loopback(p.auth),
 		"TOLLGATE_USERS=" + loopback(p.users),
 		"TOLLGATE_PAYMENTS=" + loopback(p.payments),

@@ -25,6 +25,7 @@ type Set struct {
 	flight  *flight // nil when nothing is being fetched
 	failure error   // of the last fetch
 	fetches uint64
+	failed  uint64 // of the fetches
 	misses  misses
 }
 
@@ -116,6 +117,9 @@ func (s *Set) fly(ctx context.Context, f *flight) {
 	defer s.mu.Unlock()
 	s.flight, s.failure = nil, err
 	s.fetches++
+	if err != nil {
+		s.failed++
+	}
 	if err == nil && f.asked != "" && fresh.keys[f.asked] == nil {
 		s.misses.note(f.asked, s.config.Now())
 		s.fetcher.doubt()
@@ -226,6 +230,8 @@ type Info struct {
 	Fetched time.Time
 	// Fetches counts the attempts.
 	Fetches uint64
+	// Failed counts those of them that failed.
+	Failed uint64
 	// Failure is why the last attempt failed, nil when it did not.
 	Failure error
 }
@@ -234,7 +240,7 @@ type Info struct {
 func (s *Set) Info() Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	info := Info{Fetches: s.fetches, Failure: s.failure}
+	info := Info{Fetches: s.fetches, Failed: s.failed, Failure: s.failure}
 	if current := s.current.Load(); current != nil {
 		info.Fetched = current.fetched
 	}

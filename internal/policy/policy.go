@@ -108,6 +108,9 @@ func Parse(config []byte) (*Config, error) {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0}
+	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
+		c.Tollgate.Audit = nil
+	}
 	httpPort := raw.Apps.HTTP.HTTPPort
 	if httpPort == 0 {
 		httpPort = 80

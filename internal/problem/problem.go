@@ -142,13 +142,25 @@ func (p *Problem) Body(requestID string) []byte {
 	return append(body, '\n')
 }
 
-// SetHeader sets the problem's header fields, and those that every refusal has.
-func (p *Problem) SetHeader(h http.Header) {
+// exposed are what a script of another origin may read of a challenge, where the
+// operator lets it call at all: it cannot answer one that it does not see.
+const exposed = "WWW-Authenticate, DPoP-Nonce"
+
+// SetOwnHeader sets the problem's header fields, whoever writes the body.
+func (p *Problem) SetOwnHeader(h http.Header) {
 	for name, values := range p.Header {
 		h[name] = append([]string(nil), values...)
 	}
-	h.Set("Content-Type", ContentType)
+	if len(p.Header.Values("WWW-Authenticate")) > 0 {
+		h.Add("Access-Control-Expose-Headers", exposed) // beside the operator's own
+	}
 	h.Set("Cache-Control", "no-store")
+}
+
+// SetHeader sets the problem's header fields, and those that every refusal has.
+func (p *Problem) SetHeader(h http.Header) {
+	p.SetOwnHeader(h)
+	h.Set("Content-Type", ContentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Del("Content-Length")
 	h.Del("Content-Encoding")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,25 @@ func TestChallenge(t *testing.T) {
 	} {
 		if c.String() != want {
 			t.Errorf("got %s, want %s", c, want)
+		}
+	}
+}
+
+// A challenge is of no use to a script that cannot see it; the operator's own list stays.
+func TestChallengesAreExposed(t *testing.T) {
+	t.Parallel()
+	refusal := New(http.StatusUnauthorized, "invalid_token", "")
+	for name, test := range map[string]struct {
+		p    *Problem
+		want []string
+	}{
+		"challenge":    {refusal.WithHeader("WWW-Authenticate", "Bearer"), []string{"X-Own", "WWW-Authenticate, DPoP-Nonce"}},
+		"no challenge": {refusal, []string{"X-Own"}},
+	} {
+		h := http.Header{"Access-Control-Expose-Headers": {"X-Own"}}
+		test.p.SetHeader(h)
+		if got := h.Values("Access-Control-Expose-Headers"); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package revocation
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -67,4 +68,22 @@ func (s *Stream) Revoke(ctx context.Context, r Revocation) error {
 // arguments are those of the script. What has ended in Redis is kept as long as in memory.
 func arguments(r Revocation, text string) []any {
 	return []any{text, r.Until.Add(grace).UnixMilli(), reach.Milliseconds()}
+}
+
+// Holds says whether Redis still has the revocation. It may have lost what it was
+// given, or failed over to a replica that was behind.
+func (s *Stream) Holds(ctx context.Context, r Revocation) (bool, error) {
+	text, err := encode(r)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	switch err := s.client.ZScore(ctx, s.keys.set, text).Err(); {
+	case errors.Is(err, redis.Nil):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for a revocation: %w", err)
+	}
+	return true, nil
 }

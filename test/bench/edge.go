@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The two sites differ in the policy alone: same TLS, same upstream, no access log.
+// The sites differ in the policy and the audit log alone: same TLS, same upstream, no access log.
 const (
 	bareSite = `
 	reverse_proxy %s`
@@ -62,6 +62,7 @@ https://localhost:%d {
 			jwks_uri %s/jwks
 		}
 		origin https://bench.example
+		audit %s
 	}`
 )
 
@@ -83,8 +84,12 @@ func startEdge(ctx context.Context, binary, dir, kind, upstream, issuer string) 
 		return nil, err
 	}
 	options, site := "", fmt.Sprintf(bareSite, upstream)
-	if kind == "policy" {
-		options, site = fmt.Sprintf(appOptions, issuer, issuer), fmt.Sprintf(policySite, upstream)
+	audit := "off"
+	if kind == "audited" {
+		audit = filepath.Join(dir, "audit")
+	}
+	if kind != "bare" {
+		options, site = fmt.Sprintf(appOptions, issuer, issuer, audit), fmt.Sprintf(policySite, upstream)
 	}
 	config := filepath.Join(dir, "Caddyfile")
 	text := fmt.Sprintf(globalOptions, admin, options, port, site)

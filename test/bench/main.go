@@ -1,7 +1,8 @@
 // Command bench measures what the policy chain costs: an edge that checks the
 // token, the scope and two limits and counts everything, against the same binary
-// as a bare reverse_proxy, with the same upstream and the same load. The two take
-// turns in one run, because machines are noisy and only ratios last.
+// as a bare reverse_proxy, with the same upstream and the same load; and what the
+// audit log costs beside that chain. All take turns in one run, because machines are
+// noisy and only ratios last.
 //
 // Run it with `make bench`. On a machine with few cores the load generator and
 // the upstream compete with the edge for them, which hides a part of any
@@ -58,7 +59,7 @@ func run(ctx context.Context, s settings) error {
 	defer issuer.close()
 
 	var edges []*edge
-	for _, kind := range []string{"bare", "policy"} {
+	for _, kind := range []string{"bare", "policy", "audited"} {
 		e, err := startEdge(ctx, s.binary, filepath.Join(dir, kind), kind, upstream, issuer.url)
 		if err != nil {
 			return err
@@ -75,7 +76,7 @@ func run(ctx context.Context, s settings) error {
 	results := make(map[string][]sample)
 	for round := range s.rounds + 1 {
 		for i := range edges {
-			e := edges[(i+round)%len(edges)] // neither is always first
+			e := edges[(i+round)%len(edges)] // none is always first
 			got, err := measure(ctx, e, requests, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", e.kind, err)
@@ -85,7 +86,8 @@ func run(ctx context.Context, s settings) error {
 			}
 		}
 	}
-	ratio := report(os.Stdout, results["bare"], results["policy"])
+	ratio := report(os.Stdout, "bare", "policy", results)
+	report(os.Stdout, "policy", "audited", results)
 	if ratio < s.failUnder {
 		return fmt.Errorf("the policy chain reaches %.2f of bare requests a second, less than %.2f", ratio, s.failUnder)
 	}

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// report prints medians and the median of the per-round ratios, and gives the
-// ratio of requests a second.
-func report(out io.Writer, bare, policy []sample) float64 {
+// report prints medians and the median of the per-round ratios of two edges, and gives
+// the ratio of requests a second.
+func report(out io.Writer, base, other string, results map[string][]sample) float64 {
+	before, after := results[base], results[other]
 	rows := []struct {
 		name  string
 		value func(sample) float64
@@ -23,22 +24,23 @@ func report(out io.Writer, bare, policy []sample) float64 {
 		{"allocations a request", func(s sample) float64 { return s.mallocs }, whole},
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tbare\tpolicy\tpolicy/bare\tlowest..highest round\t")
+	fmt.Fprintln(w, "\t"+base+"\t"+other+"\t"+other+"/"+base+"\tlowest..highest round\t")
 	var throughput float64
 	for i, row := range rows {
 		var ratios []float64
-		for round := range bare {
-			ratios = append(ratios, row.value(policy[round])/row.value(bare[round]))
+		for round := range before {
+			ratios = append(ratios, row.value(after[round])/row.value(before[round]))
 		}
 		ratio := median(ratios)
 		if i == 0 {
 			throughput = ratio
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%.3f\t%.3f..%.3f\t\n", row.name,
-			row.print(medianOf(bare, row.value)), row.print(medianOf(policy, row.value)),
+			row.print(medianOf(before, row.value)), row.print(medianOf(after, row.value)),
 			ratio, slices.Min(ratios), slices.Max(ratios))
 	}
 	_ = w.Flush() // standard output is gone: nobody to tell
+	fmt.Fprintln(out)
 	return throughput
 }
 

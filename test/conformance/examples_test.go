@@ -1,6 +1,11 @@
 package conformance
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,8 +41,10 @@ func TestExamplesAreCaddyfiles(t *testing.T) {
 	if len(examples) < 10 {
 		t.Fatalf("%d examples are found", len(examples))
 	}
+	keys := t.TempDir()
+	writeKey(t, filepath.Join(keys, "assertion-1.pem"))
 	for _, match := range examples {
-		config := match[1] + "\n"
+		config := strings.ReplaceAll(match[1], "/etc/tollgate", keys) + "\n" // where an operator has made the key
 		switch {
 		case strings.HasPrefix(config, "api "):
 			config = exampleHead + "api.example.com {\n" + config + "}\n"
@@ -48,5 +55,21 @@ func TestExamplesAreCaddyfiles(t *testing.T) {
 		if output, err := adapt.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s\n%s", err, config, output)
 		}
+	}
+}
+
+// writeKey makes the key that openssl makes on the page.
+func writeKey(t *testing.T, path string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,10 @@ var binary string
 // root is the repository.
 var root string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "conformance")
@@ -46,7 +50,11 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building the edge: %v\n%s", err, output)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if *table {
+		printTable(os.Stdout)
+	}
+	return code
 }
 
 // edge is a running edge.
@@ -56,6 +64,8 @@ type edge struct {
 	config string
 	env    []string
 	log    *buffer
+	ended  chan error // gives how it ended; who reads puts it back
+	*os.Process
 }
 
 // buffer collects what a process writes while others read it.
@@ -95,6 +105,7 @@ func startEdge(t *testing.T, config string, env ...string) *edge {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
+	e.Process, e.ended = command.Process, ended
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		select {

@@ -29,7 +29,7 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 		"api":      regexp.MustCompile(`^(oauth_metadata|resource_metadata|oauth_pages|oauth_endpoints|users|accounts|payments|unknown_path|unknown_host)$`),
 		"method":   regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other)$`),
 		"code":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
-		"result":   regexp.MustCompile(`^(accepted|refused|denied)$`),
+		"result":   regexp.MustCompile(`^(accepted|refused|denied|fetched|failed)$`),
 		"decision": regexp.MustCompile(`^[a-z_]+$`),
 		"zone":     regexp.MustCompile(`^[a-z_]+_(address|client|user)$`),
 		"issuer":   regexp.MustCompile(`^` + regexp.QuoteMeta(p.origin) + `$`),

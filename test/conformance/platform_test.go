@@ -54,17 +54,33 @@ const localEdge = `{
 // shipped one. It is ready when the issuer's keys are there.
 func newPlatformOf(t *testing.T, config string, env ...string) *platform {
 	t.Helper()
-	address := freeAddress(t)
+	p := platformAt(t, freeAddress(t))
+	keys := httptest.NewServer(p.issuer.Handler())
+	t.Cleanup(keys.Close)
+	p.run(t, config, append([]string{"TOLLGATE_JWKS_URI=" + keys.URL, "TOLLGATE_REDIS=off"}, env...)...)
+	waitFor(t, "the issuer's keys", func() bool {
+		age := p.metric(`tollgate_keyset_age_seconds{issuer="` + p.origin + `"}`)
+		return age != "0" && age != "+Inf"
+	})
+	return p
+}
+
+// platformAt is one that does not run yet.
+func platformAt(t *testing.T, address string) *platform {
+	t.Helper()
 	_, port, _ := net.SplitHostPort(address)
 	p := &platform{origin: "https://localhost:" + port, address: address, service: newService(t)}
 	p.issuer = tokentest.NewIssuer(t, p.origin)
-	keys := httptest.NewServer(p.issuer.Handler())
-	t.Cleanup(keys.Close)
+	return p
+}
 
+// run starts the edge and waits for its certificate.
+func (p *platform) run(t *testing.T, config string, env ...string) {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(p.address)
 	behind := strings.TrimPrefix(p.service.server.URL, "http://")
 	p.edge = startEdge(t, config, append([]string{
-		"TOLLGATE_HOST=localhost", "TOLLGATE_PORT=" + port, "TOLLGATE_ORIGIN=" + p.origin,
-		"TOLLGATE_ADMIN=" + freeAddress(t), "TOLLGATE_JWKS_URI=" + keys.URL, "TOLLGATE_REDIS=off",
+		"TOLLGATE_HOST=localhost", "TOLLGATE_PORT=" + port, "TOLLGATE_ORIGIN=" + p.origin, "TOLLGATE_ADMIN=" + freeAddress(t),
 		"TOLLGATE_AUTH=" + behind, "TOLLGATE_USERS=" + behind, "TOLLGATE_PAYMENTS=" + behind,
 	}, env...)...)
 
@@ -76,17 +92,12 @@ func newPlatformOf(t *testing.T, config string, env ...string) *platform {
 	}
 	t.Cleanup(p.client.CloseIdleConnections)
 	waitFor(t, "the certificate", func() bool {
-		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: p.roots, ServerName: "localhost"})
+		conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.roots, ServerName: "localhost"})
 		if err != nil {
 			return false
 		}
 		return conn.Close() == nil
 	})
-	waitFor(t, "the issuer's keys", func() bool {
-		age := p.metric(`tollgate_keyset_age_seconds{issuer="` + p.origin + `"}`)
-		return age != "0" && age != "+Inf"
-	})
-	return p
 }
 
 // authority gives the edge's local certificate authority.
@@ -175,6 +186,9 @@ func (p *platform) dial(t *testing.T) net.Conn {
 type service struct {
 	server *httptest.Server
 	count  atomic.Int64
+	// arrivals counts whatever comes in, also what is no request.
+	arrivals atomic.Int64
+	forged   forged
 
 	mu   sync.Mutex
 	last *http.Request
@@ -183,7 +197,13 @@ type service struct {
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := new(service)
-	s.server = httptest.NewServer(s)
+	s.server = httptest.NewUnstartedServer(s)
+	s.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateActive {
+			s.arrivals.Add(1)
+		}
+	}
+	s.server.Start()
 	t.Cleanup(s.server.Close)
 	return s
 }
@@ -191,6 +211,7 @@ func newService(t *testing.T) *service {
 // ServeHTTP counts, remembers, and answers with an id that the edge has to replace.
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.count.Add(1)
+	s.forged.note(r.Header)
 	_, _ = io.Copy(io.Discard, r.Body) // trailers are there when the body has been read
 	s.mu.Lock()
 	s.last = r.Clone(r.Context())

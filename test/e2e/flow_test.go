@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -118,7 +116,7 @@ func TestDeniedConsent(t *testing.T) {
 func TestStrangersClient(t *testing.T) {
 	t.Parallel()
 	d := shared(t)
-	folder := npmInstall(t)
+	folder := testenv.NPM(t, "openid-client")
 	for _, id := range []string{"shop", "demo-fapi"} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -127,26 +125,9 @@ func TestStrangersClient(t *testing.T) {
 	}
 }
 
-func npmInstall(t *testing.T) string {
-	t.Helper()
-	folder, err := filepath.Abs("openid-client")
-	if err != nil {
-		t.Fatal(err)
-	}
-	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--prefer-offline")
-	install.Dir = folder
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-	return folder
-}
-
 func walkWithOpenIDClient(t *testing.T, d *demo, folder string, app client) {
-	cmd := exec.CommandContext(t.Context(), "node", "walk.mjs", filepath.Join(d.dir, "demo.json"), app.ClientID)
-	cmd.Dir = folder
-	// For Debian 12's Node 18, which has Web Crypto behind a flag and tries only the
-	// first address of localhost. Later ones take both flags as they are.
-	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+d.CACert, "NODE_OPTIONS=--experimental-global-webcrypto --dns-result-order=ipv4first")
+	cmd := testenv.Node(t, folder, "walk.mjs", filepath.Join(d.dir, "demo.json"), app.ClientID)
+	cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+d.CACert)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	stdin, err := cmd.StdinPipe()

@@ -17,6 +17,7 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	audience := f.text("audience", "", "audience of access tokens (default the issuer with /api)")
 	users := f.text("users-url", "http://127.0.0.1:8082", "where the users service answers")
 	payments := f.text("payments-url", "http://127.0.0.1:8083", "where the payments service answers")
+	redis := f.text("redis", "off", "URL of the Redis that the edges follow, to publish revocations to; off: they are not published")
 	lifetime := f.duration("access-token-lifetime", auth.DefaultAccessTokenLifetime, "how long access tokens are valid, 1s to 1h")
 	if err := f.parse(args); err != nil {
 		return err
@@ -31,7 +32,7 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	logger := slog.New(slog.NewJSONHandler(streams.Err, nil)).With("service", "auth")
 	server, err := auth.New(ctx, auth.Config{
 		Database: *state.database, SecretFile: keyFile, Issuer: *issuer, Audience: *audience,
-		UsersURL: *users, PaymentsURL: *payments, AccessTokenLifetime: *lifetime, Logger: logger,
+		UsersURL: *users, PaymentsURL: *payments, Redis: *redis, AccessTokenLifetime: *lifetime, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -43,6 +44,6 @@ func serve(ctx context.Context, args []string, streams Streams) (err error) {
 	}()
 	return service.Serve(ctx, service.Config{
 		Name: "auth", Listen: *listen, Handler: server, Logger: logger,
-		Background: []func(context.Context) error{server.CleanUp}, Ready: server.Ready,
+		Background: []func(context.Context) error{server.CleanUp, server.PublishRevocations}, Ready: server.Ready,
 	})
 }

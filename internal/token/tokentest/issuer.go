@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,11 +42,20 @@ func NewIssuer(t testing.TB, url string) *Issuer {
 	return i
 }
 
-// Rotate publishes one more key and signs with it from now on.
+// Rotate publishes one more key, if it is not published already, and signs with it
+// from now on.
 func (i *Issuer) Rotate(k *Key) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.keys = append(i.keys, k)
+	others := slices.DeleteFunc(slices.Clone(i.keys), func(other *Key) bool { return other == k })
+	i.keys = append(others, k)
+}
+
+// Publish publishes one more key, that does not sign yet.
+func (i *Issuer) Publish(k *Key) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys = slices.Insert(slices.Clone(i.keys), len(i.keys)-1, k)
 }
 
 // Withdraw publishes only the key that signs.

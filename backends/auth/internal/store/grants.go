@@ -88,20 +88,16 @@ func (s *Store) refresh(ctx context.Context, g *goidc.Grant) error {
 	return nil
 }
 
-// revoke is for good: the first time stays. It outlives the request that asked
-// for it, whose caller may hang up to keep a stolen code alive.
+// revoke revokes the grant.
 func (s *Store) revoke(ctx context.Context, g *goidc.Grant) error {
-	_, err := s.write(context.WithoutCancel(ctx),
-		`UPDATE grants SET revoked_at = $1, refresh_sealed = NULL WHERE id = $2 AND revoked_at = 0`,
-		s.now().UnixMicro(), g.ID)
-	return unavailable(err)
+	_, err := s.revokeWhere(ctx, `id = $2`, g.ID)
+	return err
 }
 
 // RevokeConsumed is revoke for a grant whose code was consumed; another one stays.
 func (s *Store) RevokeConsumed(ctx context.Context, g *goidc.Grant) error {
-	_, err := s.write(context.WithoutCancel(ctx), `UPDATE grants SET revoked_at = $1, refresh_sealed = NULL
-		WHERE id = $2 AND revoked_at = 0 AND code_consumed_at <> 0`, s.now().UnixMicro(), g.ID)
-	return unavailable(err)
+	_, err := s.revokeWhere(ctx, `id = $2 AND code_consumed_at <> 0`, g.ID)
+	return err
 }
 
 // Grant gives a grant by its id.

@@ -47,6 +47,8 @@ type Store struct {
 	vault *vault.Vault
 	life  Lifetimes
 	now   func() time.Time
+
+	revoked func() // see OnRevoke; nil tells nobody
 }
 
 // The library falls back to an in-memory store that evicts at 100 entries where

@@ -1,4 +1,4 @@
-package tollgate
+package redisclient
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestParseRedis(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		url     string
@@ -21,7 +21,7 @@ func TestParseRedis(t *testing.T) {
 		{"redis://127.0.0.1:7000?cluster=true&min_idle_conns=9", true},
 	}
 	for _, test := range tests {
-		construct, err := parseRedis(test.url)
+		construct, err := Parse(test.url)
 		if err != nil {
 			t.Errorf("%s: %v", test.url, err)
 			continue
@@ -36,14 +36,14 @@ func TestParseRedis(t *testing.T) {
 	}
 }
 
-func TestParseRedisRefusesWithoutRepeating(t *testing.T) {
+func TestParseRefusesWithoutRepeating(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"", "localhost:6379", "http://user:canary@redis.test", "redis://user:canary@redis.test:port",
 		"redis://user:canary@redis.test?unknown=1", "redis://user:canary@redis.test/x?cluster=true&y=1", "redis://:canary@[::1",
 		"redis://user:canary@redis.test?master_name=m&unknown=1",
 	} {
-		_, err := parseRedis(url)
+		_, err := Parse(url)
 		if err == nil {
 			t.Errorf("%q is fine", url)
 		} else if strings.Contains(err.Error(), "canary") {

@@ -1,0 +1,210 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/open-tollgate/tollgate/internal/auditlog"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "audit",
+		Usage: "verify|prove|check|tail|export|pseudonym",
+		Short: "Reads, verifies and proves what is in an audit log",
+		Long: `
+Works on the folder of an audit log, or on a copy of it, with nothing else but the
+public key of the log. Keep that key, and a checkpoint now and then, where nobody who
+can write to the log can change them: they are what the log is held to.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(verifyCommand(), proveCommand(), checkCommand(), tailCommand(), exportCommand(), pseudonymCommand())
+		},
+	})
+}
+
+// publicKeyName is where a log keeps its public key, for those who trust the folder.
+const publicKeyName = "public.key"
+
+// verifierOf reads the key that was named, or else the one in the folder.
+func verifierOf(key, dir string) (note.Verifier, error) {
+	if key == "" {
+		key = filepath.Join(dir, publicKeyName)
+	}
+	v, err := auditlog.ReadPublicKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("audit: public key: %w", err)
+	}
+	return v, nil
+}
+
+// keyFlag adds --key.
+func keyFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("key", "", "File with the log's public key, kept by you; public.key of the folder if left out")
+}
+
+func verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify DIR [--key FILE] [--kept FILE]... [--live]",
+		Short: "Verifies a whole log, and names the first thing that is wrong",
+		Long: `
+Reads each record, computes the tree and holds it to every signed checkpoint. Names the
+first record that was altered, removed or put in, and ends with exit code 1 then.
+
+A tail that was cut off together with its checkpoints shows only beside a checkpoint
+that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
+prints the newest one, to keep.`,
+		Args: cobra.ExactArgs(1),
+	}
+	key := keyFlag(cmd)
+	kept := cmd.Flags().StringArray("kept", nil, "File with a checkpoint that was kept; can be there several times")
+	live := cmd.Flags().Bool("live", false, "The log is being written: records that no checkpoint covers yet are no fault")
+	checkpoint := cmd.Flags().Bool("checkpoint", false, "Print the newest checkpoint alone, to keep it elsewhere")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		verifier, err := verifierOf(*key, args[0])
+		if err != nil {
+			return err
+		}
+		expect := auditlog.Expect{Live: *live}
+		for _, path := range *kept {
+			message, err := os.ReadFile(path)
+			if err != nil {
+				return fmt.Errorf("audit verify: %w", err)
+			}
+			expect.Kept = append(expect.Kept, message)
+		}
+		report, err := auditlog.Verify(args[0], verifier, expect)
+		if err != nil {
+			return fmt.Errorf("audit verify: NOT what was signed: %w", err)
+		}
+		if *checkpoint {
+			_, err := cmd.OutOrStdout().Write(report.Message)
+			return err
+		}
+		return printReport(cmd.OutOrStdout(), report)
+	}
+	return cmd
+}
+
+func printReport(w io.Writer, r auditlog.Report) error {
+	_, err := fmt.Fprintf(w, "verified: records %d to %d of %s, %d checkpoints, the newest of %s\n",
+		r.First, r.Size-1, r.Newest.Origin, r.Checkpoints, r.Newest.Time.UTC().Format("2006-01-02 15:04:05 MST"))
+	if r.First > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "records 0 to %d were deleted because of their age, as the log says itself\n", r.First-1)
+	}
+	if r.Uncovered > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d more records wait for their checkpoint and are not verified\n", r.Uncovered)
+	}
+	return err
+}
+
+func proveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "prove DIR (--number N | --request-id ID) [--key FILE]",
+		Short: "Prints a proof that one record is in the log",
+		Long: `
+The proof is a JSON document: the record, its place, the hashes that lead to the root of
+the tree, and the signed checkpoint. With it and the public key, "tollgate audit check"
+verifies the record without the log.`,
+		Args: cobra.ExactArgs(1),
+	}
+	key := keyFlag(cmd)
+	number := cmd.Flags().Int64("number", -1, "Place of the record, counted from the log's very first")
+	request := cmd.Flags().String("request-id", "", "The X-Request-Id of the answer that the record is about")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		verifier, err := verifierOf(*key, args[0])
+		if err != nil {
+			return err
+		}
+		if (*number < 0) == (*request == "") {
+			return errors.New("audit prove: one of --number and --request-id is needed")
+		}
+		if *request != "" {
+			if *number, err = numberOf(args[0], *request); err != nil {
+				return err
+			}
+		}
+		proof, err := auditlog.Prove(args[0], *number, verifier)
+		if err != nil {
+			return fmt.Errorf("audit prove: %w", err)
+		}
+		encoder := json.NewEncoder(cmd.OutOrStdout())
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(proof)
+	}
+	return cmd
+}
+
+// numberOf finds the record of a request.
+func numberOf(dir, request string) (int64, error) {
+	found := int64(-1)
+	wanted := filter{requestID: request}
+	err := auditlog.Records(dir, 0, func(number int64, text []byte) bool {
+		if wanted.matches(text) {
+			found = number
+		}
+		return found < 0
+	})
+	if err == nil && found < 0 {
+		err = fmt.Errorf("audit: no record of request %s", request)
+	}
+	return found, err
+}
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check PROOF --key FILE",
+		Short: "Verifies a proof, without the log",
+		Args:  cobra.ExactArgs(1),
+	}
+	key := cmd.Flags().String("key", "", "File with the log's public key")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *key == "" {
+			return errors.New("audit check: --key is needed: a proof is worth as much as the key it is held to")
+		}
+		verifier, err := verifierOf(*key, "")
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(args[0])
+		if err != nil {
+			return fmt.Errorf("audit check: %w", err)
+		}
+		var proof auditlog.Proof
+		if err := json.Unmarshal(content, &proof); err != nil {
+			return fmt.Errorf("audit check: %s is not a proof: %w", args[0], err)
+		}
+		if err := proof.Check(verifier); err != nil {
+			return fmt.Errorf("audit check: NOT proved: %w", err)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), proof.Record)
+		return err
+	}
+	return cmd
+}
+
+func pseudonymCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "pseudonym DIR client|subject|token|address VALUE",
+		Short: "Prints what stands for a name in a log",
+		Long: `
+Names of people, clients and tokens are in the log as keyed hashes. Who has the log's
+pseudonym.key can compute that of a name they know, and look for it.`,
+		Args: cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			pseudonym, err := auditlog.Pseudonym(args[0], args[1], args[2])
+			if err != nil {
+				return fmt.Errorf("audit pseudonym: %w", err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), pseudonym)
+			return err
+		},
+	}
+}

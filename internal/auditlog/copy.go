@@ -1,0 +1,71 @@
+package auditlog
+
+import (
+	"io"
+	"sync/atomic"
+)
+
+// Copy gets what is in the log, to keep it somewhere else: a checkpoint that this
+// machine cannot take back is what shows that a log was cut. A copy that cannot keep
+// up loses whole batches, and counts their octets; the log itself is not held up.
+type Copy interface {
+	// Send hands over a batch of lines and the checkpoint behind it. It does not wait,
+	// and keeps neither.
+	Send(records, checkpoint []byte)
+	// Lost counts the batches that could not be sent.
+	Lost() uint64
+	Close() error
+}
+
+// copyQueue is how many batches may wait.
+const copyQueue = 16
+
+// sender is a Copy that a goroutine writes.
+type sender struct {
+	batches chan []byte
+	done    chan struct{}
+	lost    atomic.Uint64
+	write   func(lines []byte) error
+	close   func() error
+}
+
+func newSender(write func([]byte) error, end func() error) *sender {
+	s := &sender{batches: make(chan []byte, copyQueue), done: make(chan struct{}), write: write, close: end}
+	go func() {
+		defer close(s.done)
+		for lines := range s.batches {
+			if err := s.write(lines); err != nil {
+				s.lost.Add(1)
+			}
+		}
+	}()
+	return s
+}
+
+// Send copies the batch, and puts the checkpoint behind it as a line of JSON.
+func (s *sender) Send(records, checkpoint []byte) {
+	lines := make([]byte, 0, len(records)+len(checkpoint)+64)
+	lines = append(append(lines, records...), checkpointLine(checkpoint)...)
+	select {
+	case s.batches <- lines:
+	default:
+		s.lost.Add(1)
+	}
+}
+
+func (s *sender) Lost() uint64 { return s.lost.Load() }
+
+// Close sends what waits, and ends.
+func (s *sender) Close() error {
+	close(s.batches)
+	<-s.done
+	return s.close()
+}
+
+// NewWriterCopy writes lines to a stream, such as standard output.
+func NewWriterCopy(w io.Writer) Copy {
+	return newSender(func(lines []byte) error {
+		_, err := w.Write(lines)
+		return err
+	}, func() error { return nil })
+}

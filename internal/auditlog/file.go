@@ -1,0 +1,185 @@
+package auditlog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A segment is four files that begin with the number of its first record.
+const (
+	recordsSuffix     = ".records"     // a JSON object a line
+	hashesSuffix      = ".hashes"      // the tree's hashes, 32 octets each, in the order of edge.add
+	checkpointsSuffix = ".checkpoints" // signed notes
+	startSuffix       = ".start"       // a signed note for what came before, and the tree's edge
+)
+
+// suffixes in the order in which files are deleted: a segment counts as being there
+// as long as its records are.
+var suffixes = []string{startSuffix, checkpointsSuffix, hashesSuffix, recordsSuffix}
+
+// numberDigits make names sort as numbers do.
+const numberDigits = 19
+
+func segmentPath(dir string, first int64, suffix string) string {
+	return filepath.Join(dir, fmt.Sprintf("%0*d%s", numberDigits, first, suffix))
+}
+
+// segments lists the numbers that segments of the folder begin with, in order.
+func segments(dir string) ([]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var firsts []int64
+	for _, entry := range entries {
+		name, isRecords := strings.CutSuffix(entry.Name(), recordsSuffix)
+		if !isRecords {
+			continue
+		}
+		first, err := strconv.ParseInt(name, 10, 64)
+		if err != nil || len(name) != numberDigits || first < 0 {
+			return nil, fmt.Errorf("%s is no segment's name", entry.Name())
+		}
+		firsts = append(firsts, first)
+	}
+	slices.Sort(firsts)
+	return firsts, nil
+}
+
+// startFile gives what a start file holds: the signed checkpoint, then the hashes.
+func startFile(signed []byte, e *edge) []byte {
+	content := slices.Clone(signed)
+	for _, h := range e.hashes() {
+		content = append(content, h.String()+"\n"...)
+	}
+	return content
+}
+
+// readStart reads and verifies a start file.
+func readStart(dir string, first int64, verifier note.Verifier) (edge, Checkpoint, error) {
+	content, err := os.ReadFile(segmentPath(dir, first, startSuffix))
+	if err != nil {
+		return edge{}, Checkpoint{}, err
+	}
+	lines := strings.SplitAfter(string(content), "\n")
+	if len(lines) <= noteLines || lines[len(lines)-1] != "" {
+		return edge{}, Checkpoint{}, errors.New("the start file is cut")
+	}
+	checkpoint, err := OpenCheckpoint([]byte(strings.Join(lines[:noteLines], "")), verifier)
+	if err != nil {
+		return edge{}, checkpoint, fmt.Errorf("the start file: %w", err)
+	}
+	e, err := parseEdge(first, lines[noteLines:len(lines)-1])
+	if err != nil {
+		return e, checkpoint, fmt.Errorf("the start file: %w", err)
+	}
+	if checkpoint.Size != first || e.root() != checkpoint.Root {
+		return e, checkpoint, errors.New("the start file's hashes are not those of its checkpoint")
+	}
+	return e, checkpoint, nil
+}
+
+func parseEdge(size int64, lines []string) (edge, error) {
+	hashes := make([]tlog.Hash, 0, len(lines))
+	for _, line := range lines {
+		h, err := tlog.ParseHash(strings.TrimSuffix(line, "\n"))
+		if err != nil || h.String()+"\n" != line {
+			return edge{}, errEdge
+		}
+		hashes = append(hashes, h)
+	}
+	return newEdge(size, hashes)
+}
+
+// replaceFile writes a file so that a crash leaves the old one or the new one.
+func replaceFile(path string, content []byte, mode os.FileMode) error {
+	partial := path + ".new"
+	f, err := os.OpenFile(partial, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// appender is a file that only grows, and is cut back to what is known to be good
+// before it grows again: a full disk leaves half a line.
+type appender struct {
+	file *os.File
+	good int64
+	torn bool
+}
+
+func openAppender(path string, good int64) (*appender, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	a := &appender{file: f, good: good, torn: true}
+	if err := a.mend(); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return a, nil
+}
+
+// mend cuts off what is not known to be good.
+func (a *appender) mend() error {
+	if !a.torn {
+		return nil
+	}
+	if err := a.file.Truncate(a.good); err != nil {
+		return err
+	}
+	if _, err := a.file.Seek(a.good, io.SeekStart); err != nil {
+		return err
+	}
+	a.torn = false
+	return nil
+}
+
+// write appends durably, or not at all. What it wrote counts once keep is called.
+func (a *appender) write(data []byte) error {
+	if err := a.mend(); err != nil {
+		return err
+	}
+	a.torn = true
+	if _, err := a.file.Write(data); err != nil {
+		return err
+	}
+	return a.file.Sync()
+}
+
+// keep makes what was written last part of the file.
+func (a *appender) keep(n int) {
+	a.good += int64(n)
+	a.torn = false
+}
+
+// close cuts off what is not good, and ends.
+func (a *appender) close() error {
+	return errors.Join(a.mend(), a.file.Close())
+}

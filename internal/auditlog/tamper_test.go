@@ -1,0 +1,288 @@
+package auditlog
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// copyLog copies the segments of a log into a folder of its own.
+func copyLog(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func overwrite(t testing.TB, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files lists those of the segments.
+func files(t testing.TB, dir string) []string {
+	t.Helper()
+	var list []string
+	for _, suffix := range suffixes {
+		found, err := filepath.Glob(filepath.Join(dir, "*"+suffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, found...)
+	}
+	return list
+}
+
+// Each octet of each file counts. In a live log there may be something at the end that
+// no checkpoint covers; what one covers is held all the same.
+func TestEachOctetIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, live := range map[string]bool{"closed": false, "live": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, dir, 2, 2)
+			verifier := verifierOf(t, dir)
+			want, err := Verify(dir, verifier, Expect{Live: live})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range files(t, dir) {
+				content := read(t, path)
+				for n := range content {
+					content[n] ^= 1 << (n % 8)
+					overwrite(t, path, content)
+					if got, err := Verify(dir, verifier, Expect{Live: live}); err == nil && !(live && got.Size < want.Size) {
+						t.Fatalf("octet %d of %s changes unseen", n, filepath.Base(path))
+					}
+					content[n] ^= 1 << (n % 8)
+				}
+				overwrite(t, path, content)
+			}
+		})
+	}
+}
+
+// lines gives those of a file, with their ends.
+func lines(content []byte) [][]byte { return slices.Collect(bytes.Lines(content)) }
+
+// The record that was touched is named.
+func TestTheFirstBadRecordIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, 12, 3)
+	verifier := verifierOf(t, dir)
+	firsts, err := segments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := firsts[1]
+	path := segmentPath(dir, first, recordsSuffix)
+	content := read(t, path)
+	all := lines(content)
+	for _, test := range []struct {
+		name string
+		now  [][]byte
+		bad  int
+	}{
+		{"altered", slices.Concat(all[:2], [][]byte{bytes.Replace(all[2], []byte("403"), []byte("200"), 1)}, all[3:]), 2},
+		{"removed", slices.Concat(all[:2], all[3:]), 2},
+		{"doubled", slices.Concat(all[:2], [][]byte{all[1]}, all[2:]), 2},
+		{"swapped", slices.Concat(all[:2], [][]byte{all[3], all[2]}, all[4:]), 2},
+		{"put in", slices.Concat(all[:2], [][]byte{[]byte("{}\n")}, all[2:]), 2},
+		{"split", slices.Concat(all[:2], [][]byte{[]byte("\n")}, all[2:]), 2},
+	} {
+		overwrite(t, path, bytes.Join(test.now, nil))
+		var fault *Fault
+		_, err := Verify(dir, verifier, Expect{})
+		if !errors.As(err, &fault) || fault.First != first+int64(test.bad) || fault.Last != fault.First || fault.File != filepath.Base(path) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+}
+
+// Who alters the stored hashes as well hides which record it was, not that it was one.
+func TestHashesThatWereMadeToFit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, 1, 8)
+	verifier := verifierOf(t, dir)
+	path := segmentPath(dir, 0, recordsSuffix)
+	overwrite(t, path, bytes.Replace(read(t, path), []byte("403"), []byte("200"), 1))
+	start, _, err := readStart(dir, 0, verifier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := replay(path, start, Checkpoint{Size: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, segmentPath(dir, 0, hashesSuffix), end.hashes)
+	var fault *Fault
+	if _, err := Verify(dir, verifier, Expect{}); !errors.As(err, &fault) || fault.First > 1 || fault.Last < 1 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSegmentsAndCheckpoints(t *testing.T) {
+	t.Parallel()
+	source, stranger := t.TempDir(), t.TempDir()
+	write(t, source, 12, 3)
+	write(t, stranger, 12, 3)
+	verifier := verifierOf(t, source)
+	firsts, err := segments(source)
+	if err != nil || len(firsts) < 3 {
+		t.Fatalf("%v, %v", firsts, err)
+	}
+	path := func(dir string, n int, suffix string) string { return segmentPath(dir, firsts[n], suffix) }
+	newestSegment := len(firsts) - 1
+	remove := func(dir string, n int) {
+		for _, suffix := range suffixes {
+			_ = os.Remove(path(dir, n, suffix))
+		}
+	}
+	note := lines(read(t, path(source, newestSegment, checkpointsSuffix)))
+	for name, tamper := range map[string]func(dir string){
+		"first segment removed":  func(dir string) { remove(dir, 0) },
+		"middle segment removed": func(dir string) { remove(dir, 1) },
+		"records cut": func(dir string) {
+			content := read(t, path(dir, 1, recordsSuffix))
+			overwrite(t, path(dir, 1, recordsSuffix), content[:len(content)/2])
+		},
+		"records of another segment": func(dir string) {
+			overwrite(t, path(dir, 1, recordsSuffix), read(t, path(dir, 0, recordsSuffix)))
+		},
+		"segment of another log": func(dir string) {
+			for _, suffix := range suffixes {
+				overwrite(t, path(dir, 1, suffix), read(t, path(stranger, 1, suffix)))
+			}
+		},
+		"checkpoints of a middle segment cut": func(dir string) {
+			all := lines(read(t, path(dir, 1, checkpointsSuffix)))
+			overwrite(t, path(dir, 1, checkpointsSuffix), bytes.Join(all[:len(all)-noteLines], nil))
+		},
+		"an older checkpoint": func(dir string) {
+			overwrite(t, path(dir, newestSegment, checkpointsSuffix), bytes.Join(note[:len(note)-noteLines], nil))
+		},
+		"checkpoints doubled": func(dir string) {
+			overwrite(t, path(dir, newestSegment, checkpointsSuffix), bytes.Join(slices.Concat(note, note[len(note)-noteLines:]), nil))
+		},
+		"checkpoints swapped": func(dir string) {
+			all := lines(read(t, path(dir, 0, checkpointsSuffix)))
+			swapped := slices.Concat(all[noteLines:2*noteLines], all[:noteLines], all[2*noteLines:])
+			overwrite(t, path(dir, 0, checkpointsSuffix), bytes.Join(swapped, nil))
+		},
+		"hashes put in": func(dir string) {
+			overwrite(t, path(dir, 0, hashesSuffix), append(read(t, path(dir, 0, hashesSuffix)), 0))
+		},
+		"record put in behind": func(dir string) {
+			overwrite(t, path(dir, newestSegment, recordsSuffix), append(read(t, path(dir, newestSegment, recordsSuffix)), "{}\n"...))
+		},
+		"record put in between segments": func(dir string) {
+			overwrite(t, path(dir, 0, recordsSuffix), append(read(t, path(dir, 0, recordsSuffix)), "{}\n"...))
+		},
+		"half a line behind": func(dir string) {
+			overwrite(t, path(dir, newestSegment, recordsSuffix), append(read(t, path(dir, newestSegment, recordsSuffix)), '{'))
+		},
+		"everything removed": func(dir string) {
+			for n := range firsts {
+				remove(dir, n)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := copyLog(t, source)
+			tamper(dir)
+			var fault *Fault
+			if _, err := Verify(dir, verifier, Expect{}); !errors.As(err, &fault) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// A tail that was cut together with its checkpoints is found by one that was kept.
+func TestKeptCheckpoints(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, 12, 3)
+	verifier := verifierOf(t, dir)
+	firsts, err := segments(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := firsts[len(firsts)-1]
+	notes := lines(read(t, segmentPath(dir, last, checkpointsSuffix)))
+	newest := bytes.Join(notes[len(notes)-noteLines:], nil)
+	early := bytes.Join(lines(read(t, segmentPath(dir, 0, checkpointsSuffix)))[:noteLines], nil)
+	if _, err := Verify(dir, verifier, Expect{Kept: [][]byte{newest, early}}); err != nil {
+		t.Errorf("what was kept of this log: %v", err)
+	}
+	for _, suffix := range suffixes {
+		_ = os.Remove(segmentPath(dir, last, suffix))
+	}
+	if _, err := Verify(dir, verifier, Expect{}); err != nil {
+		t.Errorf("nothing shows a cut but a checkpoint that was kept: %v", err)
+	}
+	if _, err := Verify(dir, verifier, Expect{Kept: [][]byte{newest}}); err == nil || !strings.Contains(err.Error(), "missing: the kept checkpoint") {
+		t.Errorf("the cut: %v", err)
+	}
+
+	// The signer itself writes another history.
+	other := t.TempDir()
+	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files(t, other) {
+		_ = os.Remove(path)
+	}
+	l := idle(t, Config{Dir: other, Now: func() time.Time { return noon.Add(time.Hour) }})
+	for n := range 50 {
+		l.Append(decision(n))
+	}
+	closeLog(t, l)
+	if _, err := Verify(other, verifier, Expect{}); err != nil {
+		t.Errorf("another history: %v", err)
+	}
+	if _, err := Verify(other, verifier, Expect{Kept: [][]byte{early}}); err == nil || !strings.Contains(err.Error(), "another one") {
+		t.Errorf("another history, with what was kept: %v", err)
+	}
+}
+
+// FuzzCheckpoint: what opens is what was signed, octet for octet.
+func FuzzCheckpoint(f *testing.F) {
+	dir := f.TempDir()
+	write(f, dir, 1, 2)
+	verifier := verifierOf(f, dir)
+	notes := lines(read(f, segmentPath(dir, 0, checkpointsSuffix)))
+	signed := map[string]bool{}
+	for n := 0; n < len(notes); n += noteLines {
+		message := bytes.Join(notes[n:n+noteLines], nil)
+		signed[string(message)] = true
+		f.Add(message)
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		if _, err := OpenCheckpoint(message, verifier); err == nil && !signed[string(message)] {
+			t.Fatalf("opened %q", message)
+		}
+	})
+}
