@@ -138,3 +138,6 @@ func (r *Rule) limited() bool {
 		return !c.what.zone.Shadow && (c.when == "" || r.implies(c.when))
 	})
 }
+
+// Milder says whether it is not as bad as the other.
+func (s Severity) Milder(than Severity) bool { return s.rank() > than.rank() }

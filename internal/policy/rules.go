@@ -65,13 +65,19 @@ func (c *Config) Rules() []*Rule {
 }
 
 // routes goes through a list of them. What a condition in front of a later route asks
-// for is kept with its condition.
-func (f *flatten) routes(routes []*Route, all *[]*Rule) {
+// for is kept with its condition. It says whether no request gets past them.
+func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 	for _, r := range routes {
 		inner := *f
 		inner.match(r.Match)
 		before := len(inner.rule.requires) + len(inner.rule.zones)
-		inner.handlers(r.Handlers, all)
+		ended := inner.handlers(r.Handlers, all) || r.Terminal
+		if ended && len(r.Match) == 0 {
+			return true
+		}
+		if ended { // who gets here does not get to what comes after
+			continue
+		}
 		if before == len(inner.rule.requires)+len(inner.rule.zones) && inner.rule.Token == nil {
 			continue
 		}
@@ -89,6 +95,7 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) {
 			f.rule.Token = inner.rule.Token
 		}
 	}
+	return false
 }
 
 func joinConditions(a, b string) string {
@@ -146,14 +153,17 @@ func intersect(a, b []string) []string {
 	return both
 }
 
-func (f *flatten) handlers(handlers []Handler, all *[]*Rule) {
+func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 	for _, h := range handlers {
 		switch h := h.(type) {
 		case *Subroute:
-			f.routes(h.Routes, all)
 			caught := *f
 			caught.rule.Errors = true
+			ends := f.routes(h.Routes, all)
 			caught.routes(h.Errors, all)
+			if ends {
+				return true
+			}
 		case *API:
 			inside := flatten{rule: f.rule, named: f.named}
 			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
@@ -163,7 +173,7 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) {
 			if len(*all) == before {
 				inside.emit(h.At, Refused, "404", all)
 			}
-			return // an api always answers
+			return true // an api always answers
 		case *AccessToken:
 			f.rule.Token = h.Trust
 		case *Require:
@@ -175,14 +185,17 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) {
 		case *Invoke:
 			if r := f.rule.server.Named[h.Name]; r != nil && !slices.Contains(f.named, h.Name) {
 				f.named = append(slices.Clip(f.named), h.Name)
-				f.routes([]*Route{r}, all)
+				if f.routes([]*Route{r}, all) {
+					return true
+				}
 			}
 		default:
 			if f.target(h, all) {
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
 // target emits the rule for a handler that answers, and says whether none gets past it.
