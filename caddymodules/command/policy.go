@@ -58,7 +58,7 @@ func reportCommand() *cobra.Command {
 		Short: "Tells what is exposed: by API who may call it, with what, how often, and where it goes",
 		Long: `
 Then everything that is public, everything outside any api, and what could not be
-analysed. The schema of the JSON is docs/policy-report.schema.json; the HTML is one page
+analysed. The HTML is one page
 that needs nothing else and prints well.`,
 		Args: cobra.NoArgs,
 	}

@@ -22,6 +22,24 @@ func demandOf(o *Outcome) demand {
 	return d
 }
 
+// equals says whether the two are written alike: nearly all are, and need no more thought.
+func (d demand) equals(other demand) bool {
+	return d.public == other.public &&
+		slices.EqualFunc(d.trust, other.trust, Trust.equals) &&
+		slices.EqualFunc(d.requires, other.requires, (*Require).equals)
+}
+
+func (t Trust) equals(other Trust) bool {
+	return t.Issuer == other.Issuer && t.Opaque == other.Opaque && t.Bound == other.Bound &&
+		slices.Equal(t.Audiences, other.Audiences) && slices.Equal(t.Algorithms, other.Algorithms)
+}
+
+func (h *Require) equals(other *Require) bool {
+	return slices.Equal(h.Scopes, other.Scopes) && slices.Equal(h.ACR, other.ACR) && slices.Equal(h.AuthorizationDetails, other.AuthorizationDetails) &&
+		h.SenderConstrained == other.SenderConstrained && h.DPoP == other.DPoP && h.MTLS == other.MTLS && h.MaxAge == other.MaxAge &&
+		maps.EqualFunc(h.Claims, other.Claims, slices.Equal[[]string])
+}
+
 // admits says whether a token is good enough, sent as it has to be.
 func (d demand) admits(t *Token, now time.Time) bool {
 	if d.public {
@@ -93,7 +111,7 @@ func (d demand) fill(t *Token, now time.Time) {
 			t.ACR = firstCommon(d.requires)
 		}
 		if r.MaxAge > 0 {
-			t.AuthTime = now.Add(-d.maxAge())
+			t.AuthTime = now.Add(-d.maxAge() / 2)
 		}
 	}
 	t.Scopes, t.Details = unique(t.Scopes), unique(t.Details)

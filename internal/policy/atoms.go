@@ -35,6 +35,7 @@ func newAtoms(configs ...*Config) *atoms {
 	a.hosts = []string{stranger + ".invalid"}
 	for _, c := range configs {
 		c.visitMatchers(a.gather)
+		c.Visit(a.gatherKeys)
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	a.hosts, a.queries = unique(a.hosts), unique(a.queries)
@@ -44,6 +45,25 @@ func newAtoms(configs ...*Config) *atoms {
 	}
 	a.listPaths()
 	return a
+}
+
+// gatherKeys has the fields that limits count by: a request without them is refused.
+func (a *atoms) gatherKeys(h Handler) {
+	limit, ok := h.(*RateLimit)
+	if !ok {
+		return
+	}
+	for _, z := range limit.Zones {
+		for _, text := range placeholder.FindAllString(z.Key, -1) {
+			if field, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.header."); ok {
+				field = canonicalField(field)
+				a.wanted[field] = append(a.wanted[field], "")
+			}
+			if key, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.uri.query."); ok {
+				a.queries = append(a.queries, key+"="+stranger)
+			}
+		}
+	}
 }
 
 // visitMatchers calls f for each matcher, those within not as well.
@@ -148,8 +168,9 @@ func (a *atoms) listPaths() {
 	for _, p := range a.patterns {
 		paths = append(paths, pathInstances(p)...)
 	}
+	most := min(maxInstances, max(2, manyPaths/max(1, len(a.regexps))))
 	for _, r := range a.regexps {
-		paths = append(paths, regexpInstances(r)...)
+		paths = append(paths, regexpInstances(r, most)...)
 	}
 	paths = append(paths, a.cross()...)
 	for n, p := range paths {
@@ -195,18 +216,24 @@ func (a *atoms) cross() []string {
 	return all
 }
 
-// maxInstances bounds the samples of one regular expression.
-const maxInstances = 64
+// maxInstances bounds the samples of one regular expression, manyPaths those of all.
+const (
+	maxInstances = 64
+	manyPaths    = 4_000
+)
 
 // regexpInstances are texts that a regular expression matches, and neighbours.
-func regexpInstances(pattern string) []string {
+func regexpInstances(pattern string, most int) []string {
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return nil
 	}
 	var all []string
-	for _, text := range samples(parsed.Simplify()) {
-		all = append(all, text, text+"/", text+"/"+stranger, strings.ToUpper(text))
+	texts := thin(samples(parsed.Simplify()), most)
+	for n, text := range texts {
+		if all = append(all, text); n == 0 || len(texts) <= 16 && most > 16 {
+			all = append(all, text+"/", text+"/"+stranger, strings.ToUpper(text))
+		}
 	}
 	return all
 }
@@ -273,16 +300,18 @@ func repeated(once []string, more bool) []string {
 	return all
 }
 
-// bounded thins out evenly, so that the last alternative is as good as the first.
-func bounded(all []string) []string {
-	if len(all) <= maxInstances {
+func bounded(all []string) []string { return thin(all, maxInstances) }
+
+// thin leaves some out evenly, so that the last alternative is as good as the first.
+func thin(all []string, most int) []string {
+	if len(all) <= most {
 		return all
 	}
-	thin := make([]string, 0, maxInstances)
-	for n := range maxInstances {
-		thin = append(thin, all[n*len(all)/maxInstances])
+	kept := make([]string, 0, most)
+	for n := range most {
+		kept = append(kept, all[n*len(all)/most])
 	}
-	return thin
+	return kept
 }
 
 func unique[T interface{ comparable }](values []T) []T {

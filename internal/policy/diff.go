@@ -185,6 +185,11 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 		return
 	}
 	before, after := demandOf(was), demandOf(is)
+	if before.equals(after) {
+		d.moved(r, was, is)
+		d.limits(r, was, is)
+		return
+	}
 	if t, found := after.beyond(before, d.now); found {
 		d.add(Widened, r, t, was, is, is, "needs less than before")
 	}

@@ -256,10 +256,12 @@ func (w *walk) value(name string) string {
 
 func (w *walk) tokenValue(name string) string {
 	t := w.req.Token
-	if t == nil || w.out.tokens == nil {
-		if w.judge == nil {
-			return "{http.auth." + name + "}"
-		}
+	switch {
+	case w.out.tokens == nil:
+		return "" // nobody is known in a public API
+	case w.judge == nil:
+		return "{http.auth." + name + "}"
+	case t == nil:
 		return ""
 	}
 	switch name {

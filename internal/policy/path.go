@@ -12,13 +12,29 @@ import (
 // anything at either end, for all but slashes within.
 type pathMatcher struct {
 	patterns []string // as written, in lower case
+	plain    []plainPattern
+	escapes  bool // one of them has a %, and is not analysed
+}
+
+// plainPattern is a pattern that a comparison alone decides.
+type plainPattern struct {
+	text   string
+	prefix bool
+	not    bool // it is not of that kind
+}
+
+func newPlainPattern(p string) plainPattern {
+	head, star := strings.CutSuffix(p, "*")
+	return plainPattern{text: head, prefix: star, not: head == "" || strings.ContainsAny(head, `*?[\%`) || strings.Contains(head, "//")}
 }
 
 // newPathMatcher reads patterns as Caddy does: of several, one that is * is looked at first.
 func newPathMatcher(patterns []string) pathMatcher {
-	m := pathMatcher{slices.Clone(patterns)}
+	m := pathMatcher{patterns: slices.Clone(patterns)}
 	for n := range m.patterns {
 		m.patterns[n] = strings.ToLower(m.patterns[n])
+		m.plain = append(m.plain, newPlainPattern(m.patterns[n]))
+		m.escapes = m.escapes || strings.Contains(m.patterns[n], "%")
 	}
 	return m
 }
@@ -29,13 +45,23 @@ func (m pathMatcher) matches(w *walk) bool {
 	if w.lost != "" {
 		return w.unknown(m.String() + " after " + w.lost)
 	}
-	p := w.currentPath()
-	return slices.ContainsFunc(m.patterns, func(pattern string) bool {
-		if strings.Contains(pattern, "%") {
-			return w.unknown("matcher path " + pattern + ", which compares escapes")
+	p := &w.path
+	for n := range m.plain {
+		if plain := &m.plain[n]; !plain.not {
+			if plain.prefix && strings.HasPrefix(p.merged, plain.text) || p.merged == plain.text && !plain.prefix {
+				return true
+			}
+			continue
 		}
-		return pathMatches(pattern, p)
-	})
+		if pattern := m.patterns[n]; strings.Contains(pattern, "%") {
+			if w.unknown("matcher path " + pattern + ", which compares escapes") {
+				return true
+			}
+		} else if pathMatches(pattern, *p) {
+			return true
+		}
+	}
+	return false
 }
 
 // lowered is a path in the forms that patterns look at.

@@ -174,6 +174,9 @@ func (w *walk) nothing() end {
 
 // routes runs a list of them in front of what comes next.
 func (w *walk) routes(routes []*Route, next next) end {
+	if len(routes) > longList {
+		routes = w.alive(routes)
+	}
 	for n, r := range routes {
 		if r.Group != "" && w.groups[r.Group] || !anySet(r.Match, w) {
 			continue
@@ -302,7 +305,7 @@ func (h *RateLimit) serve(w *walk, next next) end {
 		}
 		w.out.zones = append(w.out.zones, z)
 		counter, full := w.counter(h, z)
-		if !full && w.judge != nil {
+		if !full {
 			switch {
 			case z.EmptyKey == "skip":
 				continue

@@ -100,6 +100,7 @@ type world struct {
 	upstreams []string
 	keys      []string
 	issuers   []*tokentest.Issuer
+	eddsa     map[*tokentest.Issuer]*tokentest.Key
 	es256     map[*tokentest.Issuer]*tokentest.Key
 	proofKey  *tokentest.Key
 	cert      *x509.Certificate
@@ -114,7 +115,7 @@ type credential struct {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, cert: &x509.Certificate{Raw: []byte("certificate")}, es256: make(map[*tokentest.Issuer]*tokentest.Key)}
+	w := &world{t: t, cert: &x509.Certificate{Raw: []byte("certificate")}, es256: make(map[*tokentest.Issuer]*tokentest.Key), eddsa: make(map[*tokentest.Issuer]*tokentest.Key)}
 	for n := range 2 {
 		name := strconv.Itoa(n)
 		service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Upstream", name) }))
@@ -133,6 +134,8 @@ func newWorld(t testing.TB) *world {
 func (w *world) addIssuer(url string) {
 	i := tokentest.NewIssuer(w.t, url)
 	w.es256[i] = i.Key()
+	w.eddsa[i] = tokentest.NewKey(w.t, "EdDSA", "key-3")
+	i.Rotate(w.eddsa[i])
 	i.Rotate(tokentest.NewKey(w.t, "PS256", "key-2"))
 	file := filepath.Join(w.t.TempDir(), "keys.json")
 	if err := os.WriteFile(file, i.JWKS(), 0o600); err != nil {
@@ -216,27 +219,35 @@ func (w *world) request(g *generator, secure bool) (*http.Request, policy.Reques
 		Target: one(g, targets), TLS: secure, Header: make(http.Header),
 		Remote: netip.MustParseAddr(one(g, []string{"10.1.2.3", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::1"})),
 	}
-	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(m.Method + " " + m.Target + " HTTP/1.1\r\nHost: " + m.Host + "\r\n\r\n")))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.RemoteAddr = netip.AddrPortFrom(m.Remote, 1234).String()
 	for _, field := range []string{"X-Flag", "X-Mode", "X-User-Id"} {
 		if g.chance(40) {
 			m.Header[field] = []string{one(g, []string{"1", "x", "ax", "xa", "axa", ""})}
 		}
 	}
+	m.HasCert = secure && g.chance(60)
+	r := w.parsed(&m)
+	w.authorize(g, r, &m)
+	return r, m
+}
+
+// parsed makes what a server would read of the request.
+func (w *world) parsed(m *policy.Request) *http.Request {
+	w.t.Helper()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(m.Method + " " + m.Target + " HTTP/1.1\r\nHost: " + m.Host + "\r\n\r\n")))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.RemoteAddr = netip.AddrPortFrom(m.Remote, 1234).String()
 	for name, values := range m.Header {
 		r.Header[name] = values
 	}
-	if secure {
+	if m.TLS {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13}
-		if m.HasCert = g.chance(60); m.HasCert {
-			r.TLS.PeerCertificates = []*x509.Certificate{w.cert}
-		}
 	}
-	w.authorize(g, r, &m)
-	return r, m
+	if m.HasCert {
+		r.TLS.PeerCertificates = []*x509.Certificate{w.cert}
+	}
+	return r
 }
 
 func (w *world) authorize(g *generator, r *http.Request, m *policy.Request) {

@@ -16,6 +16,7 @@ type generator struct {
 	keys      []string // files with the keys of issuers
 	apis      int
 	groups    int
+	roomy     bool // limits that nothing reaches
 	inAPI     *object
 }
 
@@ -168,7 +169,7 @@ func (g *generator) errorRoutes() []object {
 	}
 	return []object{{
 		"match":  []object{{"expression": codes}},
-		"handle": []object{one(g, []object{{"handler": "static_response", "body": "sorry"}, {"handler": "static_response", "status_code": 299}, {"handler": "headers"}})},
+		"handle": []object{one(g, []object{{"handler": "static_response", "body": "sorry", "headers": object{"X-Static": []string{"1"}}}, {"handler": "static_response", "status_code": 410}, {"handler": "headers"}})},
 	}}
 }
 
@@ -236,7 +237,7 @@ func (g *generator) require() object {
 func (g *generator) limits() object {
 	zones := object{}
 	for n := range 1 + g.IntN(2) {
-		zone := object{"window": 3600_000_000_000, "max_events": one(g, []int{2, 5, 1000}),
+		zone := object{"window": 3600_000_000_000, "max_events": g.events(),
 			"key": one(g, []string{"{http.vars.client_ip}", "{http.auth.client.id}", "{http.request.header.X-Flag}", "all", "{http.auth.user.id} {http.request.host}"})}
 		if g.chance(30) {
 			zone["match"] = []object{g.set(1)}
@@ -274,5 +275,83 @@ func (g *generator) config() object {
 			"http":     object{"servers": object{"srv": server}},
 			"tollgate": object{"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two}},
 		},
+	}
+}
+
+func (g *generator) events() int {
+	if g.roomy {
+		return 1_000_000
+	}
+	return one(g, []int{2, 5, 1000})
+}
+
+// mutate changes one thing of a configuration, or how it is written and nothing of what it means.
+func (g *generator) mutate(config object) {
+	server := config["apps"].(object)["http"].(object)["servers"].(object)["srv"].(object)
+	var lists [][]object
+	var requires, sets []object
+	var visit func(routes []object)
+	visit = func(routes []object) {
+		lists = append(lists, routes)
+		for _, r := range routes {
+			if match, ok := r["match"].([]object); ok {
+				sets = append(sets, match...)
+			}
+			for _, h := range r["handle"].([]object) {
+				if h["handler"] == "require" {
+					requires = append(requires, h)
+				}
+				if inner, ok := h["routes"].([]object); ok {
+					visit(inner)
+				}
+			}
+		}
+	}
+	visit(server["routes"].([]object))
+	list := one(g, lists)
+	r := one(g, list)
+	protects := func(r object) bool { return r["handle"].([]object)[0]["handler"] == "access_token" }
+	switch g.IntN(8) {
+	case 0:
+		if len(requires) > 0 {
+			h := one(g, requires)
+			h["scopes"] = some(g, scopes)
+		}
+	case 1:
+		if len(sets) > 0 {
+			one(g, sets)["method"] = some(g, methods)
+		}
+	case 2:
+		if len(sets) > 0 {
+			one(g, sets)["path"] = some(g, paths)
+		}
+	case 3:
+		if !protects(r) {
+			r["terminal"] = true
+		}
+	case 4:
+		if a, b := g.IntN(len(list)), g.IntN(len(list)); !protects(list[a]) && !protects(list[b]) {
+			list[a], list[b] = list[b], list[a]
+		}
+	case 5:
+		if len(requires) > 0 {
+			delete(one(g, requires), "scopes")
+			one(g, requires)["acr"] = []string{"high", "low"}
+			for _, h := range requires {
+				if len(h) == 1 {
+					h["dpop"] = true
+				}
+			}
+		}
+	case 6:
+		for _, set := range sets {
+			if m, ok := set["method"].([]string); ok { // the same, written otherwise
+				set["method"] = append([]string{m[len(m)-1]}, m...)
+			}
+		}
+	default:
+		if !protects(r) {
+			delete(r, "match")
+		}
 	}
 }

@@ -118,7 +118,7 @@ var faults = map[string][2]string{
 	"groups hold nothing together":   {`"group":"`, `"group":"","grouped":"`},
 	"a path matches one letter more": {`"/users/?"`, `"/users/*"`},
 	"a prefix is not stripped":       {`"strip_path_prefix":"/a"`, `"strip_path_prefix":"/zz"`},
-	"a scope is forgotten":           {`"scopes":["pay"`, `"scopes":["read"`},
+	"a scope too many is asked for":  {`"scopes":["`, `"scopes":["nobody-has-it","`},
 	"a binding is forgotten":         {`"sender_constrained":true`, `"sender_constrained":false,"scopes":["read"]`},
 	"strip takes nothing away":       {`"strip":["X-Flag"]`, `"strip":["X-Other"]`},
 	"an audience too many":           {`"audiences":["shared"],"handler":"access_token"`, `"handler":"access_token"`},
