@@ -226,4 +226,3 @@ request, and a token, that one of the two refuses and the other lets in.`,
 	}
 	return cmd
 }
-
