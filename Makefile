@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers fuzz soak clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter fuzz crash strangers soak clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -47,12 +47,34 @@ bench: build
 issuers:
 	TOLLGATE_STRICT=1 $(GO) test -count=1 -v -run '^(TestRevocationUnderLoad|TestRandomKeyIDs)$$' ./test/conformance
 
+# The limiter under load, judged from outside: three edges, one Redis, LIMITS of load, and
+# two other limiters in the same run. Wants the machine for itself.
+LIMITS ?= 60s
+limits:
+	$(GO) test -v -count=1 -timeout 20m -run '^(TestJudge|TestLimits)$$' ./test/limits -args -length $(LIMITS) -baselines
+
+# The limiter's simulations and faults for longer: LIMITER_RUNS scenarios of each kind.
+LIMITER_RUNS ?= 3000
+limiter:
+	$(GO) test -timeout 60m -count 1 ./internal/limit -run 'Twin|Window|Bounds|Pace|Slots|Planted' -rapid.checks=$(LIMITER_RUNS)
+	$(GO) test -timeout 30m -count 5 ./internal/limit -run 'Faults|Sentinel|Cluster'
+
 # Every fuzz target in turn, FUZZTIME each. FUZZED is what strangers write: test
 # gives it two seconds each.
 FUZZTIME ?= 60s
 FUZZED   := $(addprefix ./internal/,access dpop introspect jose jwks token)
 fuzz:
 	@./scripts/fuzz.sh $(FUZZTIME)
+
+# Kills the payments service ROUNDS times under load on each database, and looks at
+# the books after every time.
+ROUNDS ?= 200
+crash:
+	ROUNDS=$(ROUNDS) $(GO) test -count 1 -timeout 60m -v -run 'TestCrashLoop' ./backends/payments
+
+# Linters and generators of others over the OpenAPI documents; npm fetches them.
+strangers:
+	$(GO) test -count 1 -tags strangers ./test/strangers/
 
 clean:
 	rm -rf $(BIN)

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -66,9 +67,9 @@ func (s *Server) revokeGrant(w http.ResponseWriter, r *http.Request) {
 // revokeGrants answers DELETE /internal/users/{user}/grants, with client_id in the
 // query for those of one client.
 func (s *Server) revokeGrants(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery) // Query would leave out what it cannot read
 	client, named := query["client_id"]
-	if len(query) > 1 || len(query) == 1 && !named || len(client) > 1 || named && client[0] == "" {
+	if err != nil || len(query) > 1 || len(query) == 1 && !named || len(client) > 1 || named && client[0] == "" {
 		// A misspelt restriction must not become none.
 		problem.New(http.StatusBadRequest, "invalid_request", "The one parameter there is is client_id, once and not empty.").Write(w)
 		return

@@ -29,7 +29,8 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	shop, books := w.standard(), w.app(Registration{ID: "books", Kind: "standard", Name: "Book Shop"})
-	service := w.usersClient().post(tokenPath, ownForm(scopeGrants)).ok(t).text("access_token")
+	users := w.usersClient()
+	service := users.post(tokenPath, ownForm(scopeGrants)).ok(t).text("access_token")
 	path := "/internal/users/" + aliceID + "/grants"
 	first, second := shop.tokens(), books.tokens()
 	third := books.tokens()
@@ -57,7 +58,10 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	}
 	shop.post(tokenPath, refreshForm(first.text("refresh_token"))).wants(t, http.StatusBadRequest, "invalid_grant")
 
-	for _, query := range []string{"?client=books", "?client_id=", "?client_id=books&client_id=shop", "?client_id=books&x=y"} {
+	for _, query := range []string{
+		"?client=books", "?client_id=", "?client_id=books&client_id=shop", "?client_id=books&x=y",
+		"?client_id=books;x", "?client_id=%zz", "?;", // what url.Values leaves out
+	} {
 		if got := w.internalCall(http.MethodDelete, path+query, service); got.status != http.StatusBadRequest {
 			t.Errorf("%s: %d", query, got.status)
 		}
@@ -73,6 +77,10 @@ func TestServicesSeeAndRevokeGrants(t *testing.T) {
 	}
 	if got := w.internalCall(http.MethodDelete, path, service).ok(t); got.body["revoked"] != 0.0 {
 		t.Errorf("%v", got.body)
+	}
+	users.post(revokePath, url.Values{"token": {service}}).ok(t)
+	if got := w.internalCall(http.MethodGet, path, service); got.status != http.StatusUnauthorized {
+		t.Errorf("with a token that the service has revoked: %d", got.status)
 	}
 }
 

@@ -155,17 +155,27 @@ func (p *publisher) revocationOf(grant store.RevokedGrant) revocation.Revocation
 	return revocation.OfGrant(p.issuer, grant.ID, grant.At)
 }
 
-// look has everything published again if Redis has lost the newest that it was given.
-// The edges give back what they know, but those that start now know nothing.
+// look has everything published again if Redis has lost the oldest that it was given, as
+// one that came back empty, or the newest, as one that was behind. The edges give back what
+// they know, but those that start now know nothing.
 func (p *publisher) look(ctx context.Context) error {
-	last, found, err := p.store.LastPublished(ctx, p.since())
-	if err != nil || !found {
+	ends, err := p.store.Published(ctx, p.since())
+	if err != nil {
 		return err
 	}
-	holds, err := p.stream.Holds(ctx, p.revocationOf(last))
-	if err != nil || holds {
-		return err
+	for _, end := range ends {
+		holds, err := p.stream.Holds(ctx, p.revocationOf(end))
+		if err != nil {
+			return err
+		}
+		if !holds {
+			return p.publishAgain(ctx)
+		}
 	}
+	return nil
+}
+
+func (p *publisher) publishAgain(ctx context.Context) error {
 	again, err := p.store.ForgetPublished(ctx, p.since())
 	if err == nil {
 		p.logger.Warn("Redis has lost revocations: publishing them again", "grants", again)

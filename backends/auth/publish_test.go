@@ -199,6 +199,41 @@ func TestRedisLosesWhatWasPublished(t *testing.T) {
 	waitFor(t, "what was lost", w.refusedBy(edge, access))
 }
 
+// Redis was back, and empty, before anybody needed it, and has taken the next revocation:
+// that it has the newest does not say that it has the others.
+func TestRedisLosesWhatWasPublishedUnnoticed(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedisServer(t)
+	w := newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"), withRedis(server.Addr()))
+	p, shop := w.server.publisher, w.standard()
+	revoke := func() (access string) {
+		access = shop.tokens().text("access_token")
+		shop.post(revokePath, url.Values{"token": {access}}).ok(t)
+		return access
+	}
+	round := func() {
+		t.Helper()
+		if err := p.round(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := revoke()
+	round()
+	server.Restart()
+	waitFor(t, "a connection to the new Redis", func() bool { return p.client.Ping(t.Context()).Err() == nil })
+	w.advance(time.Second)
+	two := revoke()
+	round()
+	edge := follower(t, server.Addr())
+	waitFor(t, "the second", w.refusedBy(edge, two))
+	if w.refusedBy(edge, one)() {
+		t.Fatal("Redis has lost nothing")
+	}
+	p.lookAt = time.Time{} // a minute later
+	round()
+	waitFor(t, "the first", w.refusedBy(edge, one))
+}
+
 // Without Redis nothing is published, and what is wrong in its URL is said without it.
 func TestRedisIsOptional(t *testing.T) {
 	t.Parallel()

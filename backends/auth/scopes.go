@@ -24,13 +24,26 @@ var scopes = []scope{
 	{name: "openid", user: true, words: "Know that it is you"},
 	{name: "profile:read", user: true, words: "Read your name and e-mail address"},
 	{name: "profile:write", user: true, words: "Change your name and e-mail address"},
+	{name: "profile:export", user: true, words: "Download everything that is stored about you"},
+	{name: "profile:delete", user: true, words: "Close your account for good and delete your data"},
+	{name: "password:write", user: true, words: "Change your password, if you type the old one there"},
+	{name: "consents:read", user: true, words: "See which apps you gave access to"},
+	{name: "consents:write", user: true, words: "Take access away from apps"},
 	{name: "accounts:read", user: true, words: "See your accounts, balances and transactions"},
 	{name: "accounts:write", user: true, words: "Open accounts for you"},
 	{name: "payments:create", client: true},
 	{name: "payments:read", user: true, client: true, words: "See payments that it asked you for"},
 	{name: scopeConfirm, user: true, words: "Carry out the payment shown here, once"},
+	{name: "payments:capture", client: true},
+	{name: "payments:refund", client: true},
 	{name: "users:create", client: true},
+	// For the bank's own officers. A user cannot consent to them: a customer is no officer.
+	{name: "risk:read", client: true},
+	{name: "risk:write", client: true},
+	{name: "webhooks:read", client: true},
+	{name: "webhooks:write", client: true},
 	{name: scopeGrants, client: true, internal: true},
+	{name: "internal:customers", client: true, internal: true}, // of the users service, at payments
 }
 
 // scopeConfirm is worth nothing without the payment that it is for.

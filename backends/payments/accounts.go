@@ -121,8 +121,7 @@ func (s *Server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, rest.NewList(page, views, func(v accountView) string { return v.ID }))
+	rest.WriteTagged(w, r, rest.NewList(page, views, func(v accountView) string { return v.ID }))
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -58,6 +59,7 @@ var commandLine = command.Program{
 		{Name: "merchant add", Purpose: "open the account that a client is paid to", Run: merchantAdd},
 		{Name: "webhook add", Purpose: "tell a client of its payments; prints the secret once", Run: webhookAdd},
 		{Name: "ledger verify", Purpose: "check the books; exits with 3 and names the first bad row", Run: ledgerVerify},
+		{Name: "ledger rebuild", Purpose: "make all balances anew from the transfers", Run: ledgerRebuild},
 	},
 }
 
@@ -76,18 +78,7 @@ func storageFlags(flags *command.Flags) storage {
 
 func (s storage) open(ctx context.Context) (*database.DB, error) { return OpenDatabase(ctx, *s.dsn) }
 
-// keyFile is where the master key is. Instances that share a PostgreSQL need one
-// key: were its place guessed, each machine would make a key of its own there.
-func (s storage) keyFile() (string, error) {
-	if *s.secretFile != "" {
-		return *s.secretFile, nil
-	}
-	if database.DialectOf(*s.dsn) == database.Postgres {
-		return "", errors.New("--secret-file (PAYMENTS_SECRET_FILE) is missing: with PostgreSQL there is no database file " +
-			"to keep the master key beside; name a file, made when missing, and give every instance a copy of the same one")
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(*s.dsn, "sqlite:"), ".db") + ".key", nil
-}
+func (s storage) keyFile() (string, error) { return command.KeyFile("payments", *s.secretFile, *s.dsn) }
 
 // with does something to the open database and prints the result.
 func (s storage) with(ctx context.Context, out io.Writer, do func(*database.DB) (any, error)) error {
@@ -107,9 +98,15 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	stored := storageFlags(flags)
 	listen := flags.Text("listen", "127.0.0.1:8083", "`address` to listen on")
 	tokens := tokencheck.DefineFlags(flags)
+	stepUpACR := flags.Text("step-up-acr", "urn:tollgate:acr:password", "acr `values` that will do where a risk rule asks for step-up; space-separated")
+	stepUpAge := flags.Text("step-up-max-age", "5m", "how long ago the user may have authenticated then; a `duration`")
 	allowPrivate := flags.Switch("webhook-allow-private", "let webhooks into private networks and this machine")
 	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
 		return err
+	}
+	maxAge, err := time.ParseDuration(*stepUpAge)
+	if err != nil || maxAge < time.Second {
+		return errors.New("--step-up-max-age must be a duration of at least a second, such as 5m")
 	}
 	keyFile, err := stored.keyFile()
 	if err != nil {
@@ -130,7 +127,10 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 		return err
 	}
 	gates.Start(ctx)
-	server := New(Config{DB: db, Gates: gates, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger})
+	server := New(Config{
+		DB: db, Gates: gates, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger,
+		StepUp: access.StepUp{ACR: strings.Fields(*stepUpACR), MaxAge: maxAge},
+	})
 	return service.Serve(ctx, service.Config{
 		Name: "payments", Listen: *listen, Handler: server, Logger: logger, Ready: server.Ready, Background: server.Background(),
 	})
@@ -216,4 +216,17 @@ func ledgerVerify(ctx context.Context, flags *command.Flags, args []string, stre
 	}
 	_, err = fmt.Fprintln(streams.Out, "the books are right")
 	return err
+}
+
+func ledgerRebuild(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	if err := flags.ParseAll(args); err != nil {
+		return err
+	}
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		corrected, err := ledger.Rebuild(ctx, db)
+		return struct {
+			Corrected int64 `json:"corrected"` // balances that were not those of the transfers
+		}{corrected}, err
+	})
 }

@@ -89,11 +89,12 @@ func TestBadCommandLines(t *testing.T) {
 		args  string
 		wants string
 	}{
-		"nothing":                   {"", "serve, account open, merchant add, webhook add or ledger verify"},
+		"nothing":                   {"", "serve, account open, merchant add, webhook add, ledger verify or ledger rebuild"},
 		"half a command":            {"account", `"account"`},
 		"no owner":                  {"account open --name x --database " + db, "--owner is missing"},
 		"not a number":              {"account open --owner a --name x --deposit 1.5 --database " + db, "--deposit"},
 		"not a currency":            {"account open --owner a --name x --currency XXX --database " + db, "/currency"},
+		"no such age":               {"serve --step-up-max-age 5 --database " + db, "--step-up-max-age"},
 		"no address":                {"serve --listen= --database " + db, "--listen is missing"},
 		"PostgreSQL, serve":         {"serve --database " + postgres, "--secret-file (PAYMENTS_SECRET_FILE) is missing"},
 		"PostgreSQL, webhook":       {"webhook add --client c --url https://a.example --database " + postgres, "--secret-file"},

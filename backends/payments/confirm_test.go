@@ -431,7 +431,11 @@ func TestVerifyLedgerNamesThePlantedRow(t *testing.T) {
 		"money without a consent":     `DELETE FROM consents WHERE payment_id = $1`,
 		"a consent to another amount": `UPDATE consents SET amount = amount + 1 WHERE payment_id = $1`,
 		"nobody told":                 `DELETE FROM events WHERE subject = $1`,
-		"told twice":                  `INSERT INTO events SELECT 'x', client_id, type, subject, payload, created_at FROM events WHERE subject = $1`,
+		"told twice":                  `INSERT INTO events (id, client_id, type, subject, payload, created_at) SELECT 'x', client_id, type, subject, payload, created_at FROM events WHERE subject = $1`,
+		"a review without a hold":     `UPDATE payments SET status = 'in_review' WHERE id <> $1`,
+		"work that nobody does":       `UPDATE payments SET status = 'processing' WHERE id <> $1`,
+		"work that is done":           `INSERT INTO jobs (payment_id, due_at, created_at) VALUES ($1, 0, 0)`,
+		"a refund that did not move":  `UPDATE payments SET refunded = 1 WHERE id = $1`,
 		"another debtor":              `UPDATE payments SET debtor_account = creditor_account WHERE id = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {

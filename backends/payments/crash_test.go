@@ -2,6 +2,7 @@ package payments
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,15 +39,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func buildProgram(t *testing.T) string {
+func buildProgram(t testing.TB) string {
 	t.Helper()
 	program.Do(func() {
 		if program.dir, program.err = os.MkdirTemp("", "tollgate-payments-"); program.err != nil {
 			return
 		}
 		program.path = filepath.Join(program.dir, "payments")
-		program.out, program.err = exec.Command("go", "build", "-tags", "fault", "-o", program.path,
-			"github.com/open-tollgate/tollgate/cmd/payments").CombinedOutput()
+		program.out, program.err = goBuild(program.path)
 	})
 	if program.err != nil {
 		t.Fatalf("%v\n%s", program.err, program.out)
@@ -54,9 +54,15 @@ func buildProgram(t *testing.T) string {
 	return program.path
 }
 
+// goBuild builds the command with its fault points.
+func goBuild(path string, flags ...string) (out []byte, err error) {
+	args := append([]string{"build", "-tags", "fault", "-o", path}, flags...)
+	return exec.Command("go", append(args, "github.com/open-tollgate/tollgate/cmd/payments")...).CombinedOutput()
+}
+
 // process is a running "payments serve".
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	cmd    *exec.Cmd
 	ended  chan struct{}
@@ -67,7 +73,12 @@ type process struct {
 // point; an empty one is none.
 func (p *platform) serve(keysURL, keyFile, point string) *process {
 	p.t.Helper()
-	cmd := exec.Command(buildProgram(p.t), "serve", "--listen", "127.0.0.1:0", "--database", p.dsn, "--issuer", origin,
+	return p.serveProgram(buildProgram(p.t), keysURL, keyFile, point)
+}
+
+func (p *platform) serveProgram(program, keysURL, keyFile, point string) *process {
+	p.t.Helper()
+	cmd := exec.Command(program, "serve", "--listen", "127.0.0.1:0", "--database", p.dsn, "--issuer", origin,
 		"--jwks-url", keysURL, "--secret-file", keyFile, "--webhook-allow-private")
 	cmd.Env = append(os.Environ(), "TOLLGATE_FAULT="+point)
 	stderr, err := cmd.StderrPipe()
@@ -117,9 +128,21 @@ func (proc *process) diedBySignal() bool {
 
 // post makes a call over the network.
 func (proc *process) post(q request) (status int, header http.Header, body []byte, err error) {
-	req, err := http.NewRequest(http.MethodPost, proc.url+q.path, http.NoBody)
+	var text io.Reader = http.NoBody
+	if q.body != nil {
+		content, err := json.Marshal(q.body)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		text = bytes.NewReader(content)
+	}
+	req, err := http.NewRequest(http.MethodPost, proc.url+q.path, text)
 	if err != nil {
 		return 0, nil, nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range q.header {
+		req.Header.Set(name, value)
 	}
 	req.Header.Set("Authorization", "Bearer "+q.token)
 	req.Header.Set(idempotency.Header, q.key)
@@ -267,6 +290,10 @@ func TestCommands(t *testing.T) {
 		if out := run(exitViolation, "ledger", "verify"); !strings.Contains(out, p.wallet.ID) {
 			t.Errorf("got %s", out)
 		}
+		if out := run(0, "ledger", "rebuild"); !strings.Contains(out, `"corrected": 1`) {
+			t.Errorf("got %s", out)
+		}
+		run(0, "ledger", "verify")
 		run(1, "ledger", "burn")
 		run(1, "ledger", "verify", "now")
 		if out := run(0, "--help"); !strings.Contains(out, "PAYMENTS_DATABASE") {

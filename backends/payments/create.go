@@ -1,6 +1,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,10 +20,11 @@ import (
 
 // newPayment is the body of POST /api/payments.
 type newPayment struct {
-	Amount      money.Amount      `json:"amount"`
-	Description string            `json:"description"`
-	EndToEndID  string            `json:"end_to_end_id"`
-	Metadata    map[string]string `json:"metadata"`
+	Amount        money.Amount      `json:"amount"`
+	CaptureMethod string            `json:"capture_method"`
+	Description   string            `json:"description"`
+	EndToEndID    string            `json:"end_to_end_id"`
+	Metadata      map[string]string `json:"metadata"`
 }
 
 func (in newPayment) validate() error {
@@ -32,6 +34,9 @@ func (in newPayment) validate() error {
 	}
 	if in.Amount.Validate() != nil {
 		wrong.Add("/amount/currency", "must be a currency code of ISO 4217")
+	}
+	if in.CaptureMethod != "" && in.CaptureMethod != automatic && in.CaptureMethod != manual {
+		wrong.Add("/capture_method", "must be automatic or manual")
 	}
 	wrong.text("/description", in.Description, maxDescription)
 	wrong.text("/end_to_end_id", in.EndToEndID, maxEndToEndID)
@@ -79,7 +84,7 @@ func (s *Server) create(ctx context.Context, tx *sql.Tx, client string, in newPa
 	now := fromMicro(s.now().UnixMicro())
 	p := payment{
 		ID: id.String(), ClientID: client, CreditorAccount: creditor.ID, CreditorName: creditor.Name,
-		Amount: in.Amount, Status: RequiresConsent, Description: in.Description, EndToEndID: in.EndToEndID,
+		Amount: in.Amount, CaptureMethod: cmp.Or(in.CaptureMethod, automatic), Status: RequiresConsent, Description: in.Description, EndToEndID: in.EndToEndID,
 		Metadata: in.Metadata, Version: 1, CreatedAt: now, UpdatedAt: now, ExpiresAt: now.Add(consentTime),
 	}
 	if p.Metadata == nil {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/internal/money"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
-	"github.com/open-tollgate/tollgate/backends/internal/service"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
 )
 
@@ -50,7 +49,6 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	for i, e := range entries {
 		views[i] = viewEntry(e)
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, rest.NewList(page, views, func(v entryView) string { return v.ID }))
+	rest.WriteTagged(w, r, rest.NewList(page, views, func(v entryView) string { return v.ID }))
 	return nil
 }

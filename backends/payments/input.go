@@ -36,6 +36,16 @@ func readBody(r *http.Request, v any) ([]byte, error) {
 	return raw.Bytes(), nil
 }
 
+// readNothing reads the body of an operation that has nothing to say: an empty
+// object, or nothing.
+func readNothing(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	_, err := readBody(r, &struct{}{})
+	return err
+}
+
 // faults also knows how to check what payments are made of.
 type faults struct{ rest.Faults }
 
@@ -57,13 +67,18 @@ func unprintable(c rune) bool {
 	return c == utf8.RuneError || unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c)
 }
 
+// pointerName escapes a member's name for a JSON pointer (RFC 6901 section 3).
+func pointerName(member string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(member)
+}
+
 func (f *faults) metadata(pointer string, metadata map[string]string) {
 	if len(metadata) > maxMetadata {
 		f.Add(pointer, fmt.Sprintf("must have at most %d members", maxMetadata))
 		return
 	}
 	for key, value := range metadata {
-		member := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+		member := pointer + "/" + pointerName(key)
 		if key == "" || utf8.RuneCountInString(key) > maxMetaKey {
 			f.Add(pointer, fmt.Sprintf("must have names of 1 to %d characters", maxMetaKey))
 			continue

@@ -60,9 +60,10 @@ func openFunded(ctx context.Context, tx *sql.Tx, a ledger.Account, deposit int64
 	if err != nil {
 		return ledger.Account{}, err
 	}
-	return wallet, ledger.Post(ctx, tx, ledger.Transfer{
+	_, err = ledger.Post(ctx, tx, ledger.Transfer{
 		Debit: outside, Credit: wallet, Amount: money.Amount{Value: deposit, Currency: a.Currency}, Purpose: ledger.Deposit,
 	}, now)
+	return wallet, err
 }
 
 // AddMerchant opens the account that a client is paid to in a currency, under the

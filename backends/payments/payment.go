@@ -11,13 +11,12 @@ import (
 // Status is where a payment stands.
 type Status string
 
-// The states of a payment. The first flow goes from RequiresConsent straight to
-// Succeeded or Rejected; the schema knows them all.
+// The states of a payment, in the order in which it goes through them.
 const (
 	RequiresConsent Status = "requires_consent"
-	Processing      Status = "processing"
-	InReview        Status = "in_review"
-	RequiresCapture Status = "requires_capture"
+	Processing      Status = "processing"       // consented to, and waiting for a worker
+	InReview        Status = "in_review"        // held, until an officer has looked at it
+	RequiresCapture Status = "requires_capture" // held, until the client takes it
 	Succeeded       Status = "succeeded"
 	Rejected        Status = "rejected"
 	Canceled        Status = "canceled"
@@ -40,6 +39,17 @@ var iso20022 = map[Status]string{
 const (
 	insufficientFunds = "insufficient_funds"
 	consentTimeout    = "consent_timeout"
+	holdExpired       = "hold_expired"
+	reviewTimeout     = "review_timeout"
+	reviewRejected    = "review_rejected"
+	riskDenied        = "risk_denied"
+	canceledByClient  = "canceled_by_client"
+)
+
+// How a payment takes its money.
+const (
+	automatic = "automatic" // all of it, as soon as the user has consented
+	manual    = "manual"    // it is held, and taken in parts as the client asks for them
 )
 
 // payment is a row of the table.
@@ -51,7 +61,8 @@ type payment struct {
 	Payer           string // user id; empty until confirmed
 	DebtorAccount   string // empty until confirmed
 	Amount          money.Amount
-	Authorised      int64
+	CaptureMethod   string
+	Authorised      int64 // captured, and what is held to be captured yet
 	Captured        int64
 	Refunded        int64
 	Status          Status
@@ -78,6 +89,8 @@ type paymentView struct {
 	ISO20022Status string            `json:"iso20022_status"`
 	ReasonCode     string            `json:"reason_code,omitempty"`
 	Amount         money.Amount      `json:"amount"`
+	CaptureMethod  string            `json:"capture_method"`
+	Authorised     money.Amount      `json:"authorised"`
 	Captured       money.Amount      `json:"captured"`
 	Refunded       money.Amount      `json:"refunded"`
 	Creditor       party             `json:"creditor"`
@@ -99,8 +112,10 @@ func (p payment) view() paymentView {
 		ISO20022Status: iso20022[p.Status],
 		ReasonCode:     p.ReasonCode,
 		Amount:         p.Amount,
-		Captured:       money.Amount{Value: p.Captured, Currency: p.Amount.Currency},
-		Refunded:       money.Amount{Value: p.Refunded, Currency: p.Amount.Currency},
+		CaptureMethod:  p.CaptureMethod,
+		Authorised:     p.money(p.Authorised),
+		Captured:       p.money(p.Captured),
+		Refunded:       p.money(p.Refunded),
 		Creditor:       party{Name: p.CreditorName, AccountID: p.CreditorAccount},
 		Description:    p.Description,
 		EndToEndID:     p.EndToEndID,
@@ -118,9 +133,23 @@ func (p payment) view() paymentView {
 	return v
 }
 
+// money is a value in the payment's currency.
+func (p payment) money(value int64) money.Amount {
+	return money.Amount{Value: value, Currency: p.Amount.Currency}
+}
+
+// The types of events that are not of a new state.
+const (
+	eventCaptured = "payment.captured"
+	eventRefunded = "payment.refunded"
+)
+
 // event is what the client is told when the payment has come to a state.
-func (p payment) event() outbox.Event {
-	return outbox.Event{Client: p.ClientID, Type: "payment." + string(p.Status), Subject: p.ID, Data: p.view()}
+func (p payment) event() outbox.Event { return p.eventOf("payment." + string(p.Status)) }
+
+// eventOf is one of something else than a new state.
+func (p payment) eventOf(kind string) outbox.Event {
+	return outbox.Event{Client: p.ClientID, Type: kind, Subject: p.ID, Data: p.view()}
 }
 
 // metadataJSON is the column's text. A map of strings always marshals.

@@ -13,18 +13,32 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/idempotency"
+	"github.com/open-tollgate/tollgate/backends/internal/openapi"
 	"github.com/open-tollgate/tollgate/backends/internal/outbox"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/backends/internal/vault"
 	"github.com/open-tollgate/tollgate/backends/internal/webhook"
+	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
+	"github.com/open-tollgate/tollgate/internal/access"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
-// consentTime is how long a payment waits for the user's consent.
-const consentTime = time.Hour
+// document describes the API. Tests hold the service to it.
+//
+//go:embed openapi.yaml
+var document []byte
+
+const (
+	// consentTime is how long a payment waits for the user's consent.
+	consentTime = time.Hour
+	// holdTime is how long money is held for the client to capture it.
+	holdTime = 7 * 24 * time.Hour
+	// reviewTime is how long money is held for an officer to look at a payment.
+	reviewTime = 3 * 24 * time.Hour
+)
 
 // Config is what the service needs. All fields but Now are required.
 type Config struct {
@@ -33,8 +47,10 @@ type Config struct {
 	Vault *vault.Vault // seals the secrets of webhooks, see OpenVault
 	// WebhookAllowPrivate lets webhooks into private networks and this machine.
 	WebhookAllowPrivate bool
-	Logger              *slog.Logger
-	Now                 func() time.Time // nil: the clock of the machine
+	// StepUp is how a user has to have authenticated where a risk rule asks for it.
+	StepUp access.StepUp
+	Logger *slog.Logger
+	Now    func() time.Time // nil: the clock of the machine
 }
 
 // Server is the payments backend. It is an http.Handler; Background is what runs
@@ -44,10 +60,14 @@ type Server struct {
 	gates      tokencheck.Gates
 	keys       *idempotency.Keeper
 	dispatcher *outbox.Dispatcher
+	workers    *workers
+	stepUp     access.StepUp
 	metrics    *metrics
-	log        *slog.Logger
-	now        func() time.Time
-	routes     *rest.Router
+	// allowPrivate is Config.WebhookAllowPrivate.
+	allowPrivate bool
+	log          *slog.Logger
+	now          func() time.Time
+	routes       *rest.Router
 }
 
 // New makes the service.
@@ -56,19 +76,22 @@ func New(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		db:      cfg.DB,
-		gates:   cfg.Gates,
-		keys:    idempotency.New(cfg.DB, cfg.Now),
-		metrics: newMetrics(prometheus.NewRegistry(), cfg.DB),
-		log:     cfg.Logger,
-		now:     cfg.Now,
-		routes:  rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
+		db:           cfg.DB,
+		stepUp:       cfg.StepUp,
+		gates:        cfg.Gates,
+		keys:         idempotency.New(cfg.DB, cfg.Now),
+		metrics:      newMetrics(prometheus.NewRegistry(), cfg.DB, cfg.Now),
+		allowPrivate: cfg.WebhookAllowPrivate,
+		log:          cfg.Logger,
+		now:          cfg.Now,
+		routes:       rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
 	}
 	s.dispatcher = outbox.NewDispatcher(outbox.Config{
 		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,
 		Sender: webhook.NewSender(cfg.WebhookAllowPrivate, cfg.Now),
 		Tried:  s.metrics.tried,
 	})
+	s.workers = newWorkers(s)
 	s.addRoutes()
 	return s
 }
@@ -82,6 +105,22 @@ func (s *Server) addRoutes() {
 		{"GET /api/payments", "payments:read", s.listPayments},
 		{"GET /api/payments/{id}", "payments:read", s.readPayment},
 		{"POST /api/payments/{id}/confirm", "payments:confirm", s.confirmPayment},
+		{"POST /api/payments/{id}/captures", "payments:capture", s.capturePayment},
+		{"GET /api/payments/{id}/captures", "payments:read", s.listCaptures},
+		{"POST /api/payments/{id}/cancel", "payments:capture", s.cancelPayment},
+		{"POST /api/payments/{id}/refunds", "payments:refund", s.refundPayment},
+		{"GET /api/payments/{id}/refunds", "payments:read", s.listRefunds},
+		{"GET /api/risk/rules", "risk:read", s.listRules},
+		{"GET /api/risk/rules/{rule}", "risk:read", s.readRule},
+		{"PUT /api/risk/rules/{rule}", "risk:write", s.changeRule},
+		{"GET /api/risk/lists", "risk:read", s.listEntriesOfLists},
+		{"POST /api/risk/lists", "risk:write", s.addToList},
+		{"DELETE /api/risk/lists/{id}", "risk:write", s.removeFromList},
+		{"GET /api/risk/reviews", "risk:read", s.listReviews},
+		{"POST /api/risk/reviews/{id}/approve", "risk:write", s.approve},
+		{"POST /api/risk/reviews/{id}/reject", "risk:write", s.reject},
+		{"GET /api/risk/decisions", "risk:read", s.listDecisions},
+		{"GET /api/risk/changes", "risk:read", s.listChanges},
 		{"GET /api/accounts", "accounts:read", s.listAccounts},
 		{"POST /api/accounts", "accounts:write", s.openAccount},
 		{"GET /api/accounts/{id}", "accounts:read", s.readAccount},
@@ -89,18 +128,24 @@ func (s *Server) addRoutes() {
 	} {
 		s.routes.Handle(route.pattern, s.gates.API.Require(route.scope), route.endpoint)
 	}
+	webhookapi.AddRoutes(s.routes, webhookapi.Config{
+		DB: s.db, Vault: s.dispatcher.Vault, Check: s.gates.API, AllowPrivate: s.allowPrivate, Now: s.now, Wake: s.dispatcher.Wake,
+	})
 	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
-	s.routes.Handle("GET /metrics", func(next http.Handler) http.Handler { return next }, s.metrics.serve)
+	s.routes.Handle("GET /internal/users/{user}/money", s.gates.Internal.Require(customersScope), s.moneyOpen)
+	s.routes.Handle("GET /internal/users/{user}/data", s.gates.Internal.Require(customersScope), s.customerData)
+	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)
+	s.routes.Handle("GET /openapi/payments.yaml", openapi.Public, openapi.Endpoint(document))
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.routes.ServeHTTP(w, r) }
 
-// Background is the work that runs beside the handler: it carries webhooks,
-// expires payments and forgets old idempotency keys.
+// Background is the work that runs beside the handler: it carries out payments that
+// wait for it, carries webhooks, expires payments and forgets old idempotency keys.
 func (s *Server) Background() []func(context.Context) error {
-	return []func(context.Context) error{s.dispatcher.Run, s.sweep}
+	return []func(context.Context) error{s.workers.Run, s.dispatcher.Run, s.sweep}
 }
 
 // Ready tells whether requests can be served: the database answers, and the keys

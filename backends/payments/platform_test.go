@@ -19,6 +19,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 	"github.com/open-tollgate/tollgate/backends/internal/idempotency"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
+	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
@@ -26,10 +27,11 @@ const origin = "https://localhost:8443"
 
 // platform is the service with an issuer, a shop, and a user with a wallet.
 type platform struct {
-	t        *testing.T
+	t        testing.TB
 	dsn      string
 	db       *database.DB
 	server   *Server
+	handler  http.Handler // the server, held to its document
 	issuer   *tokentest.Issuer
 	logs     logBuffer
 	clock    atomic.Int64
@@ -42,7 +44,7 @@ func forEach(t *testing.T, test func(*platform)) {
 	databasetest.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn)) })
 }
 
-func newPlatform(t *testing.T, dsn string) *platform {
+func newPlatform(t testing.TB, dsn string) *platform {
 	t.Helper()
 	db, err := OpenDatabase(t.Context(), dsn)
 	if err != nil {
@@ -54,7 +56,12 @@ func newPlatform(t *testing.T, dsn string) *platform {
 	keys := httptest.NewServer(p.issuer.Handler())
 	t.Cleanup(keys.Close)
 	p.server = p.newServer(keys.URL)
+	p.handler = described(t).Handler(t, p.server)
 	if p.wallet, err = OpenAccount(t.Context(), db, "ada", "Everyday", "EUR", 100_000); err != nil {
+		t.Fatal(err)
+	}
+	// Tests pay as often as no person does; those of the rules turn them on again.
+	if _, err := db.Exec(`UPDATE risk_rules SET enabled = FALSE WHERE id LIKE 'user_count%'`); err != nil {
 		t.Fatal(err)
 	}
 	if p.merchant, err = AddMerchant(t.Context(), db, "shop", "Corner Shop", "EUR"); err != nil {
@@ -77,7 +84,7 @@ func (p *platform) newServer(keysURL string) *Server {
 	}
 	return New(Config{
 		DB: p.db, Gates: gates, Vault: secrets,
-		WebhookAllowPrivate: true, Now: p.now,
+		WebhookAllowPrivate: true, Now: p.now, StepUp: access.StepUp{ACR: []string{"gold"}, MaxAge: 5 * time.Minute},
 		Logger: slog.New(slog.NewJSONHandler(&p.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 }
@@ -119,7 +126,7 @@ type request struct {
 // answer is what came back.
 type answer struct {
 	*httptest.ResponseRecorder
-	t *testing.T
+	t testing.TB
 }
 
 func (p *platform) call(q request) answer {
@@ -151,7 +158,7 @@ func (p *platform) call(q request) answer {
 		r.Header.Set(name, value)
 	}
 	w := httptest.NewRecorder()
-	p.server.ServeHTTP(w, r)
+	p.handler.ServeHTTP(w, r)
 	return answer{w, p.t}
 }
 

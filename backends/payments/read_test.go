@@ -81,6 +81,16 @@ func TestStrangeIDsAreNotFound(t *testing.T) {
 			for _, q := range []request{
 				{method: "GET", path: "/api/payments/" + id, token: p.shopToken()},
 				{method: "POST", path: "/api/payments/" + id + "/confirm", token: user},
+				{method: "POST", path: "/api/payments/" + id + "/captures", token: p.doingToken(), body: object{}},
+				{method: "GET", path: "/api/payments/" + id + "/captures", token: p.doingToken()},
+				{method: "POST", path: "/api/payments/" + id + "/cancel", token: p.doingToken()},
+				{method: "POST", path: "/api/payments/" + id + "/refunds", token: p.doingToken(), body: object{}},
+				{method: "GET", path: "/api/payments/" + id + "/refunds", token: p.doingToken()},
+				p.office("GET", "rules/"+id, nil),
+				p.office("PUT", "rules/"+id, object{"enabled": true, "thresholds": object{}}, "If-Match", "*"),
+				p.office("DELETE", "lists/"+id, nil),
+				p.office("POST", "reviews/"+id+"/approve", object{}),
+				p.office("POST", "reviews/"+id+"/reject", object{}),
 				{method: "GET", path: "/api/accounts/" + id, token: user},
 				{method: "GET", path: "/api/accounts/" + id + "/entries", token: user},
 				{method: "GET", path: "/internal/payments/" + id, token: internal},
@@ -273,7 +283,8 @@ func TestMetrics(t *testing.T) {
 	p := newPlatform(t, t.TempDir()+"/test.db")
 	p.call(p.confirmation(p.create(100))).expect(200, "")
 	body := p.call(request{method: "GET", path: "/metrics"}).expect(200, "").Body.String()
-	for _, line := range []string{`tollgate_payments_total{status="succeeded"} 1`, `tollgate_webhook_queue_depth 0`} {
+	for _, line := range []string{`tollgate_payments_total{reason="",status="succeeded"} 1`, `tollgate_webhook_queue_depth 0`,
+		`tollgate_payments_queue_depth 0`, `tollgate_payments_queue_age_seconds 0`} {
 		if !strings.Contains(body, line) {
 			t.Errorf("no line %s in\n%s", line, body)
 		}

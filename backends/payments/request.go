@@ -56,7 +56,7 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, body []byte, work 
 	return resp.Replayed, nil
 }
 
-// respond makes the answer to a POST.
+// respond makes the answer to a POST. What has no version has no tag.
 func respond(status int, view any, tag, location string) (idempotency.Response, error) {
 	body, err := json.Marshal(view)
 	if err != nil {
@@ -65,7 +65,9 @@ func respond(status int, view any, tag, location string) (idempotency.Response, 
 	header := http.Header{
 		"Content-Type":  {"application/json"},
 		"Cache-Control": {"no-store"},
-		"Etag":          {tag},
+	}
+	if tag != "" {
+		header.Set("ETag", tag)
 	}
 	if location != "" {
 		header.Set("Location", location)

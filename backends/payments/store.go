@@ -18,7 +18,7 @@ import (
 var errNotFound = problem.New(http.StatusNotFound, "not_found", "There is no such object that this token may see.")
 
 const paymentColumns = `SELECT id, client_id, creditor_account, creditor_name, COALESCE(payer, ''), COALESCE(debtor_account, ''),
-	amount, currency, authorised, captured, refunded, status, reason_code, description, COALESCE(end_to_end_id, ''),
+	amount, currency, capture_method, authorised, captured, refunded, status, reason_code, description, COALESCE(end_to_end_id, ''),
 	metadata, version, created_at, updated_at, expires_at FROM payments `
 
 func scanPayment(row interface{ Scan(...any) error }) (payment, error) {
@@ -26,7 +26,7 @@ func scanPayment(row interface{ Scan(...any) error }) (payment, error) {
 	var metadata []byte
 	var created, updated, expires int64
 	err := row.Scan(&p.ID, &p.ClientID, &p.CreditorAccount, &p.CreditorName, &p.Payer, &p.DebtorAccount,
-		&p.Amount.Value, &p.Amount.Currency, &p.Authorised, &p.Captured, &p.Refunded, &p.Status, &p.ReasonCode,
+		&p.Amount.Value, &p.Amount.Currency, &p.CaptureMethod, &p.Authorised, &p.Captured, &p.Refunded, &p.Status, &p.ReasonCode,
 		&p.Description, &p.EndToEndID, &metadata, &p.Version, &created, &updated, &expires)
 	if errors.Is(err, sql.ErrNoRows) {
 		return payment{}, errNotFound
@@ -48,10 +48,10 @@ func null(s string) sql.NullString { return sql.NullString{String: s, Valid: s !
 // insert writes a new payment.
 func insert(ctx context.Context, tx *sql.Tx, p payment) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO payments (id, client_id, creditor_account, creditor_name, amount, currency, status, description,
+		INSERT INTO payments (id, client_id, creditor_account, creditor_name, amount, currency, capture_method, status, description,
 			end_to_end_id, metadata, version, created_at, updated_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		p.ID, p.ClientID, p.CreditorAccount, p.CreditorName, p.Amount.Value, p.Amount.Currency, p.Status, p.Description,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		p.ID, p.ClientID, p.CreditorAccount, p.CreditorName, p.Amount.Value, p.Amount.Currency, p.CaptureMethod, p.Status, p.Description,
 		null(p.EndToEndID), p.metadataJSON(), p.Version, p.CreatedAt.UnixMicro(), p.UpdatedAt.UnixMicro(), p.ExpiresAt.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("payments: %w", err)
@@ -64,10 +64,10 @@ func insert(ctx context.Context, tx *sql.Tx, p payment) error {
 func update(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) error {
 	result, err := tx.ExecContext(ctx, `
 		UPDATE payments SET payer = $1, debtor_account = $2, authorised = $3, captured = $4, refunded = $5, status = $6,
-			reason_code = $7, version = version + 1, updated_at = $8
-		WHERE id = $9 AND version = $10`,
+			reason_code = $7, version = version + 1, updated_at = $8, expires_at = $9
+		WHERE id = $10 AND version = $11`,
 		null(p.Payer), null(p.DebtorAccount), p.Authorised, p.Captured, p.Refunded, p.Status,
-		p.ReasonCode, now.UnixMicro(), p.ID, p.Version)
+		p.ReasonCode, now.UnixMicro(), p.ExpiresAt.UnixMicro(), p.ID, p.Version)
 	if err != nil {
 		return fmt.Errorf("payments: %w", err)
 	}

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/outbox"
+	"github.com/open-tollgate/tollgate/backends/payments/ledger"
 )
 
 const (
+	foldEvery   = 30 * time.Second
 	expireEvery = 15 * time.Second
 	purgeEvery  = 10 * time.Minute
 	expireBatch = 100
@@ -20,24 +22,27 @@ const (
 	expiredKept = outbox.Retention
 )
 
-// sweep expires payments whose time for consent is over, and forgets what is past
-// its retention, until ctx ends.
+// sweep folds balances, expires payments whose time is over, and forgets what is
+// past its retention, until ctx ends.
 func (s *Server) sweep(ctx context.Context) error {
-	expire, purge := time.NewTicker(expireEvery), time.NewTicker(purgeEvery)
+	fold, expire, purge := time.NewTicker(foldEvery), time.NewTicker(expireEvery), time.NewTicker(purgeEvery)
+	defer fold.Stop()
 	defer expire.Stop()
 	defer purge.Stop()
+	err := ledger.Fold(ctx, s.db) // what an instance before this one has left
 	for {
-		var err error
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("sweep", "error", err) // the next one tries again
+		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-fold.C:
+			err = ledger.Fold(ctx, s.db)
 		case <-expire.C:
 			err = s.expire(ctx)
 		case <-purge.C:
 			err = s.purge(ctx)
-		}
-		if err != nil && ctx.Err() == nil {
-			s.log.Error("sweep", "error", err) // the next one tries again
 		}
 	}
 }
@@ -48,13 +53,14 @@ func (s *Server) purge(ctx context.Context) error {
 	return errors.Join(s.keys.Purge(ctx), outbox.Purge(ctx, s.db, s.now()), s.purgeExpired(ctx))
 }
 
-// purgeExpired deletes a batch; the next sweep takes more. An expired payment has
-// neither a transfer nor a consent: the schema would not let it go.
+// purgeExpired deletes a batch; the next sweep takes more. A payment that nobody
+// consented to has neither a transfer nor a consent. One whose hold expired has
+// both: it is kept, and the schema would not let it go.
 func (s *Server) purgeExpired(ctx context.Context) error {
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
 			DELETE FROM payments WHERE id IN (
-				SELECT id FROM payments WHERE status = 'expired' AND updated_at <= $1 ORDER BY updated_at LIMIT $2)`,
+				SELECT id FROM payments WHERE status = 'expired' AND payer IS NULL AND updated_at <= $1 ORDER BY updated_at LIMIT $2)`,
 			s.now().Add(-expiredKept).UnixMicro(), purgeBatch)
 		return err
 	})
@@ -64,43 +70,55 @@ func (s *Server) purgeExpired(ctx context.Context) error {
 	return nil
 }
 
-// expire ends the payments that nobody consented to in time.
+// expire ends the payments that nobody consented to in time, and the holds that
+// nobody took in time.
 func (s *Server) expire(ctx context.Context) error {
-	overdue, err := queryPayments(ctx, s.db,
-		`WHERE status = 'requires_consent' AND expires_at <= $1 ORDER BY expires_at LIMIT $2`, s.now().UnixMicro(), expireBatch)
-	if err != nil {
-		return err
-	}
-	for _, p := range overdue {
-		if err := s.expireOne(ctx, p.ID); err != nil {
+	now := s.now().UnixMicro()
+	// Two lists, one for each index.
+	for _, states := range []string{`'requires_consent'`, `'requires_capture', 'in_review'`} {
+		overdue, err := queryPayments(ctx, s.db,
+			`WHERE status IN (`+states+`) AND expires_at <= $1 ORDER BY expires_at LIMIT $2`, now, expireBatch)
+		if err != nil {
 			return err
 		}
-	}
-	if len(overdue) > 0 {
-		s.dispatcher.Wake()
+		for _, p := range overdue {
+			if err := s.expireOne(ctx, p.ID); err != nil {
+				return err
+			}
+		}
+		if len(overdue) > 0 {
+			s.dispatcher.Wake()
+		}
 	}
 	return nil
 }
 
+// expireReasons say why a payment expires in each state that can.
+var expireReasons = map[Status]string{RequiresConsent: consentTimeout, RequiresCapture: holdExpired, InReview: reviewTimeout}
+
 func (s *Server) expireOne(ctx context.Context, id string) error {
-	ended := false
+	var ended *payment
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		ended = nil
 		p, err := forUpdate(ctx, tx, s.db.Dialect, id)
-		if err != nil || p.Status != RequiresConsent {
-			return err // confirmed, or expired by another instance, in the meantime
-		}
-		p.Status, p.ReasonCode = Expired, consentTimeout
-		if err := update(ctx, tx, &p, s.now()); err != nil {
+		if err != nil {
 			return err
 		}
-		ended = true
-		return outbox.Publish(ctx, tx, s.db.Dialect, p.event(), s.now())
+		reason, open := expireReasons[p.Status]
+		if now := s.now(); !open || now.Before(p.ExpiresAt) {
+			return nil // it went on, or was expired by another instance, in the meantime
+		}
+		if err := giveUp(ctx, tx, &p, Expired, reason, s.now()); err != nil {
+			return err
+		}
+		ended = &p
+		return s.save(ctx, tx, &p, "", s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("expiring %s: %w", id, err)
 	}
-	if ended {
-		s.metrics.settled(Expired)
+	if ended != nil {
+		s.metrics.settled(*ended)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ const maxPasswordFile = 4 << 10
 
 // add makes one user, for an operator: the API's registration gives no id.
 func add(ctx context.Context, flags *command.Flags, args []string, streams Streams) error {
-	dsn := databaseFlag(flags)
+	stored := storageFlags(flags)
 	username := flags.Text("username", "", "`name` to sign in with; it never changes")
 	name := flags.Text("name", "", "full `name`")
 	email := flags.Text("email", "", "e-mail `address`")
@@ -40,13 +40,13 @@ func add(ctx context.Context, flags *command.Flags, args []string, streams Strea
 	if err := checkAdded(u, password); err != nil {
 		return err
 	}
-	db, err := Open(ctx, *dsn)
+	s, closeStore, err := stored.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }() // each write is committed already
+	defer closeStore()
 	u.passwordHash = hashPassword(password)
-	if u.ID, err = addOrReplace(ctx, store{db}, u, *replace); err != nil {
+	if u.ID, err = addOrReplace(ctx, s, u, *replace); err != nil {
 		return err
 	}
 	return json.NewEncoder(streams.Out).Encode(map[string]string{"id": u.ID, "username": u.Username})

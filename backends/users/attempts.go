@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"time"
@@ -34,11 +33,10 @@ func lockAfter(failures int) time.Duration {
 	return lock
 }
 
-// unknownSubject names the attempts on a name that nobody has. Those lock too:
-// else the lock would tell who has an account.
-func unknownSubject(username string) string {
-	sum := sha256.Sum256([]byte(username))
-	return "unknown:" + hex.EncodeToString(sum[:16])
+// unknownSubject names the attempts on a name that nobody has, by its keyed hash.
+// Those lock too: else the lock would tell who has an account.
+func (s store) unknownSubject(username string) string {
+	return "unknown:" + hex.EncodeToString(s.keys.hashOf(username)[:16])
 }
 
 // beginAttempt counts an attempt as failed before the password is looked at, so

@@ -30,7 +30,8 @@ func runCommand(t *testing.T, stdin string, args ...string) (out string, err err
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		args := []string{"add", "--database", dsn, "--username", "Alice", "--name", "Alice Archer", "--email", "alice@example.com"}
+		h := newHarness(t, dsn)
+		args := []string{"add", "--database", dsn, "--secret-file", h.keyFile, "--username", "Alice", "--name", "Alice Archer", "--email", "alice@example.com"}
 		out, err := runCommand(t, testPassword+"\n", append(args, "--password-file", "-")...)
 		if err != nil {
 			t.Fatal(err)
@@ -39,7 +40,6 @@ func TestAdd(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &first); err != nil || first.ID == "" || first.Username != "alice" {
 			t.Fatalf("%s %v", out, err)
 		}
-		h := newHarness(t, dsn)
 		if got := h.check("alice", testPassword); got.Result != resultOK || got.User.ID != first.ID {
 			t.Errorf("%+v", got)
 		}
@@ -73,7 +73,7 @@ func TestCommandSaysWhatIsWrong(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":         {nil, "serve or add"},
+		"nothing":         {nil, "serve, add, key add or key rotate"},
 		"unknown":         {[]string{"frobnicate"}, `"frobnicate"`},
 		"left over":       {append(good, "more"), `"more"`},
 		"no username":     {append(good, "--username", ""), "--username"},
@@ -106,7 +106,7 @@ func TestFlagsTakeTheEnvironment(t *testing.T) {
 	if !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "USERS_JWKS_URL") || strings.Contains(help.String(), "hunter2") {
 		t.Errorf("%v: %s", err, help.String())
 	}
-	if _, err := runCommand(t, "", "serve"); err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
+	if _, err := runCommand(t, "", "serve", "--secret-file", filepath.Join(t.TempDir(), "key")); err == nil || !strings.Contains(err.Error(), "127.0.0.1") {
 		t.Errorf("USERS_DATABASE is not used: %v", err)
 	}
 }

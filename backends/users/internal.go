@@ -49,6 +49,7 @@ func (s *Service) checkPassword(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.metrics.checked(answer.Result)
 	s.log.Info("password checked", "result", answer.Result, "request_id", w.Header().Get("X-Request-Id"))
 	service.WriteJSON(w, http.StatusOK, answer)
 	return nil
@@ -107,9 +108,9 @@ type claimant struct {
 // claimantOf looks a name up. For one that nobody has, the hash is of a password
 // that nobody knows, and as much work as any user's.
 func (s *Service) claimantOf(ctx context.Context, username string) (claimant, error) {
-	u, err := s.store.byUsername(ctx, username)
+	u, err := s.store.byUsername(ctx, s.store.db, username)
 	if errors.Is(err, errNotFound) {
-		return claimant{subject: unknownSubject(username), hash: s.passwords.decoy()}, nil
+		return claimant{subject: s.store.unknownSubject(username), hash: s.passwords.decoy()}, nil
 	}
 	return claimant{known: true, user: u, subject: u.ID, hash: u.passwordHash}, err
 }
@@ -117,7 +118,7 @@ func (s *Service) claimantOf(ctx context.Context, username string) (claimant, er
 // readForServices answers GET /internal/users/{id}.
 func (s *Service) readForServices(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
-	u, err := byID(r.Context(), s.store.db, r.PathValue("id"))
+	u, err := s.store.byID(r.Context(), s.store.db, r.PathValue("id"))
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestLockout(t *testing.T) {
 				if got := h.check(username, testPassword); got.Result != resultLocked || got.RetryAfter != 30 || got.User != nil {
 					t.Errorf("%+v, want locked for 30 s", got)
 				}
-				h.svc = New(h.config) // a restart forgets nothing
+				h.restart() // a restart forgets nothing
 				h.advance(29 * time.Second)
 				if got := h.check(username, testPassword); got.Result != resultLocked || got.RetryAfter != 1 {
 					t.Errorf("%+v, want locked for one second more", got)
@@ -203,7 +203,7 @@ func TestOldHashIsReplaced(t *testing.T) {
 				t.Fatalf("%+v", got)
 			}
 		}
-		now, err := byID(t.Context(), h.config.DB, u.ID)
+		now, err := h.svc.store.byID(t.Context(), h.config.DB, u.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func (s *Service) readProfile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	u, err := byID(r.Context(), s.store.db, id)
+	u, err := s.store.byID(r.Context(), s.store.db, id)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Service) changeProfile(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	u, err := s.store.change(r.Context(), id, s.now(), func(u *User) error {
-		if err := checkIfMatch(r, u.Version); err != nil {
+		if err := rest.CheckIfMatch(r, u.Version); err != nil {
 			return err
 		}
 		return changes.apply(u)

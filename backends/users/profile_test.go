@@ -95,7 +95,7 @@ func TestChangeProfileRefusals(t *testing.T) {
 			wantRefusal(t, h.do(token, "PATCH", "/api/users/"+u.ID, c.body, "If-Match", c.tag), c.status, c.code, c.pointers...)
 		})
 	}
-	if got, err := h.svc.store.byUsername(t.Context(), "ada"); err != nil || got.Version != 1 {
+	if got, err := h.svc.store.byUsername(t.Context(), h.config.DB, "ada"); err != nil || got.Version != 1 {
 		t.Errorf("a refused change was stored: %+v, %v", got, err)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"net/mail"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/open-tollgate/tollgate/backends/internal/cardnumber"
+	"github.com/open-tollgate/tollgate/backends/internal/vault"
 )
 
 // User is a person with an account.
@@ -20,7 +22,11 @@ type User struct {
 	Locale   string
 	Version  int64
 
+	CreatedAt time.Time
+	UpdatedAt time.Time
+
 	passwordHash string
+	key          *vault.Vault // seals what is personal; nil before the user is stored
 }
 
 const (

@@ -11,51 +11,91 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/openapi"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
+	"github.com/open-tollgate/tollgate/backends/internal/vault"
 )
 
 //go:embed migrations
 var migrations embed.FS
 
-// Config is what the service needs. All fields but Now are required.
+// Document describes the API (OpenAPI 3.1).
+//
+//go:embed openapi.yaml
+var Document []byte
+
+// Config is what the service needs. All fields are required but Now and CloseAfter.
 type Config struct {
-	DB     *database.DB // migrated, see Open
-	Gates  tokencheck.Gates
-	Logger *slog.Logger
-	Now    func() time.Time // nil: time.Now
+	DB       *database.DB // migrated, see Open
+	Keys     *vault.Ring  // seals what is personal, see OpenKeys
+	Platform Platform
+	Gates    tokencheck.Gates
+	Logger   *slog.Logger
+	// CloseAfter is DefaultCloseAfter when zero.
+	CloseAfter time.Duration
+	Now        func() time.Time // nil: time.Now
 }
 
 // Service is the users backend. It is an http.Handler.
 type Service struct {
-	store     store
-	gates     tokencheck.Gates
-	passwords *hasher
-	log       *slog.Logger
-	now       func() time.Time
-	routes    *rest.Router
+	store      store
+	platform   Platform
+	gates      tokencheck.Gates
+	passwords  *hasher
+	metrics    *metrics
+	closeAfter time.Duration
+	log        *slog.Logger
+	now        func() time.Time
+	routes     *rest.Router
 }
 
-// New makes the service.
-func New(cfg Config) *Service {
+// New makes the service. It seals what an older version has stored in clear.
+func New(ctx context.Context, cfg Config) (*Service, error) {
+	stored, err := openStore(ctx, cfg.DB, cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{
-		store:     store{cfg.DB},
-		gates:     cfg.Gates,
-		passwords: newHasher(),
-		log:       cfg.Logger,
-		now:       cfg.Now,
-		routes:    rest.NewRouter(cfg.Logger, "Nothing of this request was kept."),
+		store:      stored,
+		platform:   cfg.Platform,
+		metrics:    newMetrics(cfg.DB),
+		closeAfter: cfg.CloseAfter,
+		gates:      cfg.Gates,
+		passwords:  newHasher(),
+		log:        cfg.Logger,
+		now:        cfg.Now,
+		routes:     rest.NewRouter(cfg.Logger, "Nothing of this request was kept."),
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	api, internal := cfg.Gates.API, cfg.Gates.Internal
+	if s.closeAfter == 0 {
+		s.closeAfter = DefaultCloseAfter
+	}
+	s.addRoutes(cfg.Gates)
+	return s, nil
+}
+
+func (s *Service) addRoutes(gates tokencheck.Gates) {
+	api, internal := gates.API, gates.Internal
 	s.routes.Handle("POST /api/users", api.Require("users:create"), s.register)
 	s.routes.Handle("GET /api/users/{id}", api.Require("profile:read"), s.readProfile)
 	s.routes.Handle("PATCH /api/users/{id}", api.Require("profile:write"), s.changeProfile)
+	s.routes.Handle("DELETE /api/users/{id}", api.Require("profile:delete"), s.closeAccount)
+	s.routes.Handle("GET /api/users/{id}/export", api.Require("profile:export"), s.export)
+	s.routes.Handle("POST /api/users/{id}/password", api.Require("password:write"), s.changePassword)
+	s.routes.Handle("GET /api/users/{id}/consents", api.Require("consents:read"), s.listConsents)
+	s.routes.Handle("DELETE /api/users/{id}/consents/{consent}", api.Require("consents:write"), s.revokeConsent)
+	s.routes.Handle("GET /openapi/users.yaml", openapi.Public, openapi.Endpoint(Document))
+	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)
 	s.routes.Handle("POST /internal/password-checks", internal.Require("internal:users"), s.checkPassword)
 	s.routes.Handle("GET /internal/users/{id}", internal.Require("internal:users"), s.readForServices)
-	return s
+}
+
+// Background is the work that runs beside the handler.
+func (s *Service) Background() []func(context.Context) error {
+	return []func(context.Context) error{s.Sweep, s.FinishClosings}
 }
 
 // Open opens and migrates the database of the service.

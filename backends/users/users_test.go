@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
+	"github.com/open-tollgate/tollgate/backends/internal/openapi/openapitest"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
@@ -28,6 +30,11 @@ type harness struct {
 	issuer *tokentest.Issuer
 	config Config
 	logs   *logBuffer
+	// handler is svc, held to its document.
+	handler  http.Handler
+	doc      *openapitest.Document
+	platform *fakePlatform
+	keyFile  string
 
 	mu    sync.Mutex
 	clock time.Time
@@ -43,14 +50,31 @@ func newHarness(t *testing.T, dsn string) *harness {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	h.keyFile = filepath.Join(t.TempDir(), "users.key")
+	masterKeys, err := OpenKeys(h.keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.platform = &fakePlatform{grants: make(map[string][]Consent)}
+	h.doc = openapitest.Load(t, Document)
 	h.config = Config{
-		DB:     db,
+		DB: db, Keys: masterKeys, Platform: h.platform,
 		Gates:  newGates(t, keys.URL),
 		Logger: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:    h.now,
 	}
-	h.svc = New(h.config)
+	h.restart()
 	return h
+}
+
+// restart makes the service anew, on the same database.
+func (h *harness) restart() {
+	h.t.Helper()
+	svc, err := New(h.t.Context(), h.config)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.svc, h.handler = svc, h.doc.Handler(h.t, svc)
 }
 
 func newGates(t *testing.T, keys string) tokencheck.Gates {
@@ -117,7 +141,7 @@ func (h *harness) do(token, method, path, body string, header ...string) *httpte
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	h.svc.ServeHTTP(w, r)
+	h.handler.ServeHTTP(w, r)
 	return w
 }
 
@@ -194,7 +218,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			"an internal token outside":      {h.serviceToken(), "GET", mine, 401, "invalid_token"},
 			"unknown inside":                 {h.serviceToken(), "GET", "/internal/users/x", 404, "not_found"},
 			"unknown path":                   {h.token(u.ID, "profile:read"), "GET", "/api/users/me/x", 404, "not_found"},
-			"wrong method":                   {h.token(u.ID, "profile:write"), "DELETE", mine, 405, "method_not_allowed"},
+			"wrong method":                   {h.token(u.ID, "profile:write"), "PUT", mine, 405, "method_not_allowed"},
 			"wrong method of the collection": {h.token(u.ID, "profile:write"), "GET", "/api/users", 405, "method_not_allowed"},
 		} {
 			w := h.do(c.token, c.method, c.path, "")

@@ -212,3 +212,36 @@ func BenchmarkWarm(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(time.Microsecond), "x-of-budget")
 }
+
+// TestMetadataOnAllListeners: Caddy repeats a site's routes for each of its listeners.
+func TestMetadataOnAllListeners(t *testing.T) {
+	const config = `{"origins":["https://edge.test"],"issuers":[{"url":"https://issuer.test","audiences":["a"]}]}`
+	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"tollgate": json.RawMessage(config)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := tollgate.FromContext(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Cleanup() })
+	var handlers []caddyhttp.MiddlewareHandler
+	for range 2 {
+		module, err := ctx.LoadModuleByID("http.handlers.api", json.RawMessage(
+			`{"name":"pay","resource":"/pay","routes":[{"handle":[{"handler":"access_token"}]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		handlers = append(handlers, module.(*api.Handler).Routes[0].Handlers[0])
+	}
+	app.PublishResources()
+	for n, handler := range handlers {
+		w, r, _ := prepare("x")
+		r.Header.Del("Authorization")
+		refusal, _ := errors.AsType[*problem.Problem](handler.ServeHTTP(w, r, pass))
+		const want = `Bearer resource_metadata="https://edge.test/.well-known/oauth-protected-resource/pay"`
+		if refusal == nil || refusal.Header.Get("WWW-Authenticate") != want {
+			t.Errorf("listener %d: %+v", n, refusal)
+		}
+	}
+}

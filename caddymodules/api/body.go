@@ -16,10 +16,11 @@ func markBody(r *http.Request) {
 	}
 }
 
-// Read reads on, and marks an error that is no end.
+// Read reads on, and marks an error that is no end. A body that is closed was closed on
+// this side, by an attempt to forward it that has failed.
 func (b callersBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { // bare, as io.Reader wants it
+	if err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose { // bare, as io.Reader wants it
 		err = bodyError{err}
 	}
 	return n, err

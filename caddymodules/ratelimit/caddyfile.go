@@ -1,11 +1,6 @@
 package ratelimit
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -18,19 +13,19 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("rate_limit", parseDirective)
 }
 
-// replaced are the options of the community's rate_limit module that are no options
-// here, and what to write in their place.
-var replaced = map[string]string{
-	"distributed":    "not an option here; counts are shared, exactly, through Redis: write `redis <url>` in the global option `tollgate`",
-	"storage":        "not an option here; counts are kept in Redis: write `redis <url>` in the global option `tollgate`",
-	"jitter":         "not an option here; Retry-After names the moment from which the request fits: remove this line",
-	"sweep_interval": "not an option here; what no longer counts makes room by itself: remove this line",
-	"log_key":        "not an option here; keys say who somebody is and are never logged: remove this line",
-}
-
 func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h := new(Handler)
-	return h, h.UnmarshalCaddyfile(helper.Dispenser)
+	if err := h.UnmarshalCaddyfile(helper.Dispenser); err != nil {
+		return nil, err
+	}
+	app, err := tollgate.FromOptions(helper)
+	if err != nil {
+		return nil, err
+	}
+	if h.Distributed != nil && !app.HasRedis() {
+		return nil, tollgate.ErrorAt(h.distributedAt, "rate_limit: %w", errDistributed)
+	}
+	return h, nil
 }
 
 // UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
@@ -38,21 +33,30 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //	rate_limit [<matcher>] {
 //		zone <name> {
 //			key         <text with placeholders>
+//			kind        sliding | calendar | gcra | concurrency
 //			events      <number>
 //			window      <duration>
+//			period      day | month
+//			burst       <number>
+//			cost        <number> | <placeholder> [<default>] | response <field> [<reserve>]
 //			match {
 //				<matchers...>
 //			}
 //			empty_key   deny | share | skip
 //			ipv4_prefix <bits>
 //			ipv6_prefix <bits>
+//			on_failure  share | closed | open
+//			shadow
 //		}
 //		...
+//		headers on | off | legacy
+//		jitter  <fraction>
 //	}
 //
 // Each zone allows `events` requests of the same key in any window of the given
 // length, never more. Zones are decided together: a request that one of them denies
-// counts in none. A request that `match` leaves out is not the zone's.
+// counts in none. A request that `match` leaves out is not the zone's; several of
+// them are alternatives.
 //
 // The key says who is counted: {http.auth.client.id}, {http.auth.user.id},
 // {remote_host}, several of them, or a plain word for all callers together. A
@@ -63,6 +67,21 @@ func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 // Where the value of a placeholder is an IPv6 address, it counts with all addresses
 // of its /64, which is what one caller has; `ipv6_prefix` sets another length. An
 // IPv4 address counts alone, unless `ipv4_prefix` says less than 32.
+//
+// kind is how a zone counts: `sliding`, the default, in any window; `calendar` in a
+// `period` of UTC, a quota; `gcra` at a pace of `events` in a `window`, `burst` of them
+// at once; `concurrency` counts what is under way at once. A request counts for `cost`
+// units, of which the placeholder, or a field of the answer, may tell the number.
+//
+// on_failure is what holds while Redis is away: each node admits its share of the
+// limit, none, or everything. A zone in `shadow` counts and reports, and refuses nobody.
+//
+// headers are the RateLimit fields of answers: `legacy` adds X-RateLimit-Limit,
+// -Remaining and -Reset. jitter makes Retry-After later by up to that part of the wait,
+// a tenth of it if left out, so that those who wait do not come back all at once.
+//
+// Blocks written for the community's module of this name load, too: `distributed` needs
+// a Redis, `sweep_interval` and `disable_metrics` do nothing.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	directive := d.Token()
@@ -70,11 +89,14 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("rate_limit takes a matcher and zones, not %q", d.Val())
 	}
 	h.RateLimits = make(map[string]*Zone)
+	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "zone" {
-			return unknownOption(d)
+		option := d.Val()
+		if seen[option] && option != "zone" {
+			return d.Errf("rate_limit: %s is there twice", option)
 		}
-		if err := h.parseZone(d); err != nil {
+		seen[option] = true
+		if err := h.parseOption(d); err != nil {
 			return err
 		}
 	}
@@ -82,6 +104,35 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return tollgate.ErrorAt(directive, "rate_limit needs at least one zone")
 	}
 	return nil
+}
+
+func (h *Handler) parseOption(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "zone":
+		return h.parseZone(d)
+	case "headers":
+		if !d.AllArgs(&h.Headers) {
+			return d.Err("rate_limit: headers takes one value")
+		}
+		return at(d, checkHeaders(h.Headers))
+	case "jitter":
+		return h.parseJitter(d)
+	case "distributed":
+		h.distributedAt = d.Token()
+	}
+	known, err := h.parseCommunity(d)
+	if !known {
+		return unknownOption(d)
+	}
+	return err
+}
+
+// at gives the error its file and line.
+func at(d *caddyfile.Dispenser, err error) error {
+	if err == nil {
+		return nil
+	}
+	return d.Errf("rate_limit: %w", err)
 }
 
 func unknownOption(d *caddyfile.Dispenser) error {
@@ -106,88 +157,18 @@ func (h *Handler) parseZone(d *caddyfile.Dispenser) error {
 	zone := new(Zone)
 	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if seen[d.Val()] {
-			return d.Errf("rate_limit: zone %q: %s is there twice", name, d.Val())
+		option := d.Val()
+		if seen[option] && option != "match" {
+			return d.Errf("rate_limit: zone %q: %s is there twice", name, option)
 		}
-		seen[d.Val()] = true
+		seen[option] = true
 		if err := zone.parseOption(d, name); err != nil {
 			return err
 		}
 	}
-	if _, _, err := zone.check("", name); err != nil {
+	if _, err := zone.check("", name); err != nil {
 		return tollgate.ErrorAt(start, "rate_limit: zone %q: %w", name, err)
 	}
 	h.RateLimits[name] = zone
 	return nil
-}
-
-func (z *Zone) parseOption(d *caddyfile.Dispenser, name string) error {
-	option := d.Val()
-	switch option {
-	case "match":
-		return z.parseMatch(d, name)
-	case "key", "events", "window", "empty_key", "ipv4_prefix", "ipv6_prefix":
-	default:
-		return unknownOption(d)
-	}
-	values := d.RemainingArgs()
-	if len(values) == 0 || len(values) > 1 && option != "key" {
-		return d.Errf("rate_limit: zone %q: %s takes one value", name, option)
-	}
-	var err error
-	switch option {
-	case "key":
-		z.Key = strings.Join(values, " ")
-	case "events":
-		z.MaxEvents, err = parseEvents(values[0])
-	case "window":
-		z.Window, err = parseWindow(values[0])
-	case "empty_key":
-		z.EmptyKey, err = values[0], checkEmptyKey(values[0])
-	case "ipv4_prefix":
-		z.IPv4Prefix, err = parsePrefix(option, values[0], wholeIPv4)
-	case "ipv6_prefix":
-		z.IPv6Prefix, err = parsePrefix(option, values[0], wholeIPv6)
-	}
-	if err != nil {
-		return d.Errf("rate_limit: zone %q: %w", name, err)
-	}
-	return nil
-}
-
-func (z *Zone) parseMatch(d *caddyfile.Dispenser, name string) error {
-	start := d.Token()
-	set, err := caddyhttp.ParseCaddyfileNestedMatcherSet(d)
-	if err != nil {
-		return tollgate.ErrorAt(start, "rate_limit: zone %q: match: %w", name, err)
-	}
-	if len(set) == 0 {
-		return tollgate.ErrorAt(start, "rate_limit: zone %q: match is empty", name)
-	}
-	z.MatcherSetsRaw = caddyhttp.RawMatcherSets{set}
-	return nil
-}
-
-func parseEvents(value string) (int64, error) {
-	events, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || events < 1 || events > limit.MaxEvents {
-		return 0, fmt.Errorf("events %q: want a whole number from 1 to %d", value, limit.MaxEvents)
-	}
-	return events, nil
-}
-
-func parsePrefix(option, value string, most int) (int, error) {
-	bits, err := strconv.Atoi(value)
-	if err != nil || bits < 1 || bits > most {
-		return 0, fmt.Errorf("%s %q: want 1 to %d", option, value, most)
-	}
-	return bits, nil
-}
-
-func parseWindow(value string) (caddy.Duration, error) {
-	window, err := caddy.ParseDuration(value)
-	if err != nil || window < limit.MinWindow || window > limit.MaxWindow {
-		return 0, fmt.Errorf("window %q: want a duration from 10ms to 366d, such as 30s, 1m or 1d", value)
-	}
-	return caddy.Duration(window), nil
 }

@@ -1,27 +1,24 @@
 package ratelimit
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/open-tollgate/tollgate/internal/limit"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
-// The fields of draft-ietf-httpapi-ratelimit-headers-10, as net/http writes them.
+// The types that the draft registers.
 const (
-	policyField     = "Ratelimit-Policy"
-	stateField      = "Ratelimit"
-	retryAfterField = "Retry-After"
+	quotaExceeded   = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+	reducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 )
-
-// quotaExceeded is the type that the draft registers.
-const quotaExceeded = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 // retryUnavailable is when to come back after the counters were out of reach.
 const retryUnavailable = time.Second
@@ -29,6 +26,10 @@ const retryUnavailable = time.Second
 var (
 	keyMissing = problem.New(http.StatusForbidden, "rate_limit_key_missing",
 		"The request does not say who it has to be counted for.")
+	costMissing = problem.New(http.StatusBadRequest, "rate_limit_cost_missing",
+		"The request does not say what it costs, as a whole number.")
+	costTooLarge = problem.New(http.StatusBadRequest, "rate_limit_cost_too_large",
+		"The request costs more than its limits ever hold.")
 	storeUnavailable = problem.New(http.StatusServiceUnavailable, "rate_limit_unavailable",
 		"Whether the request is within its limits cannot be told at the moment.").WithRetryAfter(retryUnavailable)
 )
@@ -38,7 +39,10 @@ type call struct {
 	zones  []*Zone
 	debits []limit.Debit
 	states []limit.State
+	costs  []int64 // as the answer tells them
 	field  []byte
+
+	concurrent, metered bool // there are zones that the answer has a part in
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -48,88 +52,104 @@ func newCall() *call { return calls.Get().(*call) }
 func (c *call) release() {
 	clear(c.zones)
 	clear(c.debits) // the keys belong to the request
-	c.zones, c.debits, c.states, c.field = c.zones[:0], c.debits[:0], c.states[:0], c.field[:0]
+	clear(c.states)
+	c.zones, c.debits, c.states, c.costs, c.field = c.zones[:0], c.debits[:0], c.states[:0], c.costs[:0], c.field[:0]
+	c.concurrent, c.metered = false, false
 	calls.Put(c)
 }
 
-func (c *call) add(z *Zone, key string) {
+func (c *call) add(z *Zone, key string, cost int64) {
 	c.zones = append(c.zones, z)
-	c.debits = append(c.debits, limit.Debit{Limit: z.limit, Key: key})
+	c.debits = append(c.debits, limit.Debit{Limit: z.limit, Key: key, Cost: cost})
+	if z.isOpenEnded() {
+		c.concurrent = c.concurrent || z.Kind == limit.Concurrency
+		c.metered = c.metered || z.Kind != limit.Concurrency
+	}
 }
+
+// isOpenEnded says whether something is left to do when the answer is there.
+func (c *call) isOpenEnded() bool { return c.concurrent || c.metered }
 
 func (c *call) countAllowed() {
-	for _, z := range c.zones {
-		z.allowed.Inc()
-	}
-}
-
-// setFields adds the RateLimit fields. They are lists, so another rate_limit before
-// this one keeps its own. The tightest zone comes first: clients that read one item
-// only should read that one.
-func (c *call) setFields(h http.Header, policy string) {
-	h[policyField] = append(h[policyField], policy)
-	first := c.tightest()
-	c.field = c.zones[first].appendState(c.field[:0], c.states[first])
 	for i, z := range c.zones {
-		if i != first {
-			c.field = append(c.field, ", "...)
-			c.field = z.appendState(c.field, c.states[i])
+		if c.states[i].Short { // only a zone in shadow can be, and let the request pass
+			z.series.shadowed.Inc()
+			continue
 		}
+		z.series.allowed.Inc()
 	}
-	h[stateField] = append(h[stateField], string(c.field))
-}
-
-// policyOf gives the RateLimit-Policy of zones.
-func policyOf(zones []*Zone) string {
-	items := make([]string, 0, len(zones))
-	for _, z := range zones {
-		items = append(items, z.policy)
-	}
-	return strings.Join(items, ", ")
-}
-
-// tightest gives the zone that a caller has to wait for the longest, or else the one
-// with the least left.
-func (c *call) tightest() (first int) {
-	for i, s := range c.states {
-		best := c.states[first]
-		switch {
-		case s.Short != best.Short:
-			if s.Short {
-				first = i
-			}
-		case s.Short && s.Wait > best.Wait, !s.Short && s.Remaining < best.Remaining:
-			first = i
-		}
-	}
-	return first
 }
 
 // exceeded gives the refusal of a request that is over a limit.
-func (c *call) exceeded(w http.ResponseWriter, r *http.Request, wait time.Duration) *problem.Problem {
+func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d limit.Decision) *problem.Problem {
 	var violated []string
 	for i, z := range c.zones {
-		if c.states[i].Short {
-			z.denied.Inc()
+		if c.states[i].Short && !z.Shadow {
+			z.series.denied.Inc()
 			violated = append(violated, z.name)
+			h.noteRefusal(z, c.debits[i].Key)
 		}
 	}
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Set("http.rate_limit.exceeded.name", c.zones[c.tightest()].name)
+	if first := c.tightest(); first >= 0 {
+		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+			repl.Set("http.rate_limit.exceeded.name", c.zones[first].name)
+		}
 	}
-	w.Header().Set(retryAfterField, strconv.FormatInt(seconds(wait), 10))
-	p := problem.New(http.StatusTooManyRequests, "quota_exceeded", "").
-		WithRetryAfter(wait).WithExtra("violated-policies", violated)
-	p.Type = quotaExceeded
-	p.Title = "Request cannot be satisfied as assigned quota has been exceeded"
-	return p
+	p := problem.New(http.StatusTooManyRequests, "quota_exceeded", "")
+	p.Type, p.Title = quotaExceeded, "Request cannot be satisfied as assigned quota has been exceeded"
+	if d.Degraded {
+		p = problem.New(http.StatusServiceUnavailable, "temporary_reduced_capacity",
+			"The counters are out of reach, and this node has used its share of the limit up.")
+		p.Type, p.Title = reducedCapacity, "Request cannot be satisfied due to temporary server capacity constraints"
+	}
+	wait := h.retryAfter(d.Wait())
+	w.Header().Set(retryAfterField, strconv.FormatInt(max(1, seconds(wait)), 10))
+	return p.WithRetryAfter(wait).WithExtra("violated-policies", violated)
 }
 
-// unavailable gives the refusal of a request that could not be decided.
-func (c *call) unavailable(w http.ResponseWriter, err error) *problem.Problem {
+// undecided gives the refusal of a request that could not be decided, or nothing where
+// no zone would have refused it.
+func (c *call) undecided(w http.ResponseWriter, err error) *problem.Problem {
+	binding := false
 	for _, z := range c.zones {
-		z.failed.Inc()
+		z.series.failed.Inc()
+		binding = binding || !z.Shadow
+	}
+	if !binding {
+		return nil
+	}
+	if errors.Is(err, limit.ErrCost) {
+		return costTooLarge
 	}
 	w.Header().Set(retryAfterField, strconv.FormatInt(seconds(retryUnavailable), 10))
 	return storeUnavailable.WithCause(err)
+}
+
+// watch gives the writer that the rest of the chain answers through.
+func (c *call) watch(w http.ResponseWriter) http.ResponseWriter {
+	if !c.metered {
+		return w
+	}
+	for range c.zones {
+		c.costs = append(c.costs, -1)
+	}
+	return &meter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, call: c}
+}
+
+// readCosts takes what the answer tells.
+func (c *call) readCosts(answer http.Header) {
+	for i, z := range c.zones {
+		c.costs[i] = z.Cost.told(answer)
+	}
+}
+
+// finish does what was left to do, also where the answer was broken off.
+func (c *call) finish(engine *limit.Engine) {
+	if c.metered {
+		engine.Settle(c.debits, c.states, c.costs)
+	}
+	if c.concurrent {
+		engine.Release(c.debits, c.states)
+	}
+	c.release()
 }

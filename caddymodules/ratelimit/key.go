@@ -100,6 +100,43 @@ func (t template) fill(repl *caddy.Replacer, n networks) (key string, full bool)
 	return b.String(), full
 }
 
+// text gives the template's text as it is, without lengths and networks.
+func (t template) text(repl *caddy.Replacer) (text string, full bool) {
+	if len(t) == 1 {
+		return t[0].value(repl, networks{v4: wholeIPv4, v6: wholeIPv6})
+	}
+	full = true
+	var b strings.Builder
+	for _, p := range t {
+		value, ok := p.value(repl, networks{v4: wholeIPv4, v6: wholeIPv6})
+		full = full && ok
+		b.WriteString(value)
+	}
+	return b.String(), full
+}
+
+// with gives the key that fill gives for these values of its placeholders, in order.
+func (t template) with(values []string, n networks) (string, error) {
+	if want := t.placeholders(); len(values) != want {
+		return "", fmt.Errorf("%d values: the key has %d placeholders", len(values), want)
+	}
+	repl := caddy.NewEmptyReplacer()
+	named := make(template, 0, len(t))
+	for _, p := range t {
+		if p.placeholder != "" {
+			name := "value." + strconv.Itoa(len(values))
+			if p.isName() {
+				name = "http.auth." + name
+			}
+			repl.Set(name, values[0])
+			p.placeholder, values = name, values[1:]
+		}
+		named = append(named, p)
+	}
+	key, _ := named.fill(repl, n)
+	return key, nil
+}
+
 func (t template) placeholders() (n int) {
 	for _, p := range t {
 		if p.placeholder != "" {

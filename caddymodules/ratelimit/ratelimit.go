@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
@@ -27,20 +28,34 @@ func init() {
 // are decided together: a request that one of them denies counts in none.
 //
 // A denied request is answered 429 with Retry-After and the RateLimit fields, which
-// allowed answers have too. Where the counters are out of reach the answer is 503:
-// a limit that cannot be checked is not passed.
+// allowed answers have too. Where the counters are out of reach, each zone's on_failure
+// says what holds.
 type Handler struct {
 	// RateLimits are the zones by name. Zones of the same name, API and window share
 	// their counts. A name is up to 64 letters, digits, '_', '.', '-' and '/'.
 	RateLimits map[string]*Zone `json:"rate_limits,omitempty"`
+	// Headers are the fields that answers have: on (RateLimit and RateLimit-Policy, the
+	// default), off, or legacy (X-RateLimit-Limit, -Remaining and -Reset as well).
+	Headers string `json:"headers,omitempty"`
+	// Jitter is the part of the wait by which Retry-After may be later than it needs to
+	// be, a minute at the most: 0.1 when left out.
+	Jitter *float64 `json:"jitter,omitempty"`
+	// Distributed is the community module's: it needs a Redis, and changes nothing.
+	Distributed *Distributed `json:"distributed,omitempty"`
+	// SweepInterval is the community module's: it changes nothing.
+	SweepInterval caddy.Duration `json:"sweep_interval,omitempty"`
+	// DisableMetrics is the community module's: it changes nothing.
+	DisableMetrics bool `json:"disable_metrics,omitempty"`
 
 	zones  []*Zone // by name
 	policy string  // of all of them
-	store  limit.Store
-	shared bool // the store is the one of memoryPool
+	jitter float64
+	engine *limit.Engine
+	app    *tollgate.App
 	logger *zap.Logger
 
-	enclosed bool // in an api, which answers what is refused
+	enclosed      bool // in an api, which answers what is refused
+	distributedAt caddyfile.Token
 }
 
 // CaddyModule returns the Caddy module information.
@@ -73,18 +88,35 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := h.provisionOptions(app.HasRedis()); err != nil {
+		return fmt.Errorf("rate_limit: %w", err)
+	}
 	if err := h.provisionZones(ctx); err != nil {
 		return err
 	}
-	if err := tollgate.Register(ctx, decisions); err != nil {
+	if h.engine, err = app.Limiter(); err != nil {
 		return err
 	}
-	if client := app.Redis(); client != nil {
-		h.store = limit.NewRedis(limit.RedisConfig{Client: client}) // it holds nothing of its own
-		return nil
+	zonesOf.add(app, h.zones)
+	h.app = app
+	return tollgate.Register(ctx, decisions, engineCollector{h.engine})
+}
+
+func (h *Handler) provisionOptions(redis bool) error {
+	if h.Headers == "" {
+		h.Headers = headersOn
 	}
-	h.store, h.shared = takeMemory(), true
-	return nil
+	if err := checkHeaders(h.Headers); err != nil {
+		return err
+	}
+	if err := checkJitter(h.Jitter); err != nil {
+		return err
+	}
+	h.jitter = defaultJitter
+	if h.Jitter != nil {
+		h.jitter = *h.Jitter
+	}
+	return h.checkCommunity(redis)
 }
 
 func (h *Handler) provisionZones(ctx caddy.Context) error {
@@ -109,56 +141,68 @@ func (h *Handler) provisionZones(ctx caddy.Context) error {
 	return nil
 }
 
-// Cleanup lets the counts go that no other configuration wants, also after a
-// failed Provision.
+// Cleanup takes the zones out of the admin API, also after a failed Provision.
 func (h *Handler) Cleanup() error {
-	if !h.shared {
-		return nil
+	if h.app != nil {
+		zonesOf.remove(h.app, h.zones)
 	}
-	h.shared = false
-	return releaseMemory()
+	return nil
 }
 
 // ServeHTTP lets the request pass or returns the problem that it is refused with.
 // Outside an api, the problem goes to the site's handle_errors, if it has one for it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if refusal := h.decide(w, r); refusal != nil {
+	c := newCall()
+	if refusal := h.decide(c, w, r); refusal != nil {
+		c.release()
 		return h.refuse(w, r, refusal)
 	}
-	return next.ServeHTTP(w, r)
+	if !c.isOpenEnded() {
+		c.release()
+		return next.ServeHTTP(w, r)
+	}
+	defer c.finish(h.engine)
+	return next.ServeHTTP(c.watch(w), r)
 }
 
-func (h *Handler) decide(w http.ResponseWriter, r *http.Request) *problem.Problem {
-	c := newCall()
-	defer c.release()
+func (h *Handler) decide(c *call, w http.ResponseWriter, r *http.Request) *problem.Problem {
 	if refusal := h.collect(c, r); refusal != nil {
 		return refusal
 	}
 	if len(c.debits) == 0 {
 		return nil
 	}
-	decision, err := h.store.Take(r.Context(), c.debits, c.states)
+	decision, err := h.engine.Take(r.Context(), c.debits, c.states)
 	if err != nil {
-		return c.unavailable(w, err)
+		c.concurrent, c.metered = false, false // nothing was debited
+		return c.undecided(w, err)
 	}
 	c.states = decision.States
-	c.setFields(w.Header(), h.policyFor(c.zones))
+	h.announce(c, w.Header())
 	if decision.Allowed {
 		c.countAllowed()
 		return nil
 	}
-	return c.exceeded(w, r, decision.Wait())
+	return c.exceeded(h, w, r, decision)
 }
 
-// policyFor spares the common request, which is in every zone, the text.
-func (h *Handler) policyFor(zones []*Zone) string {
-	if len(zones) == len(h.zones) {
-		return h.policy
+// announce tells the caller where it stands. The common request is in every zone, and
+// its policy is known beforehand.
+func (h *Handler) announce(c *call, fields http.Header) {
+	if h.Headers == headersOff {
+		return
 	}
-	return policyOf(zones)
+	policy := h.policy
+	if len(c.zones) != len(h.zones) {
+		policy = policyOf(c.zones)
+	}
+	c.setFields(fields, policy)
+	if h.Headers == headersLegacy {
+		c.setLegacy(fields)
+	}
 }
 
-// collect finds the zones that the request is in, and whom it counts for in each.
+// collect finds the zones that the request is in, whom it counts for in each, and what.
 func (h *Handler) collect(c *call, r *http.Request) *problem.Problem {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
@@ -166,24 +210,50 @@ func (h *Handler) collect(c *call, r *http.Request) *problem.Problem {
 			WithCause(errors.New("rate_limit: the request has no replacer"))
 	}
 	for _, zone := range h.zones {
-		matches, err := zone.matchers.AnyMatchWithError(r)
-		if err != nil {
-			return problem.New(http.StatusInternalServerError, "internal_error", "").WithCause(err)
+		if len(zone.matchers) > 0 {
+			matches, err := zone.matchers.AnyMatchWithError(r)
+			if err != nil {
+				return problem.New(http.StatusInternalServerError, "internal_error", "").WithCause(err)
+			}
+			if !matches {
+				continue
+			}
 		}
-		if !matches {
-			continue
+		if refusal := c.enter(zone, repl); refusal != nil {
+			return refusal
 		}
-		key, full := zone.template.fill(repl, zone.networks)
-		if !full && zone.EmptyKey == emptyKeySkip {
-			continue
-		}
-		if !full && zone.EmptyKey == emptyKeyDeny {
-			zone.denied.Inc()
-			return keyMissing
-		}
-		c.add(zone, key)
 	}
 	return nil
+}
+
+// enter puts the request into a zone that is for it.
+func (c *call) enter(z *Zone, repl *caddy.Replacer) *problem.Problem {
+	key, full := z.template.fill(repl, z.networks)
+	if !full && z.EmptyKey != emptyKeyShare {
+		return z.lacks(z.EmptyKey == emptyKeyDeny, keyMissing)
+	}
+	cost, ok := z.Cost.of(repl)
+	if !ok {
+		return z.lacks(true, costMissing)
+	}
+	if cost > 0 {
+		c.add(z, key, cost)
+	}
+	return nil
+}
+
+// lacks refuses a request that does not say what the zone has to know, if it is to be
+// refused and the zone refuses at all.
+func (z *Zone) lacks(refuse bool, p *problem.Problem) *problem.Problem {
+	switch {
+	case !refuse:
+		return nil
+	case z.Shadow:
+		z.series.shadowed.Inc()
+		return nil
+	}
+	z.series.denied.Inc()
+	return p
 }
 
 // Interface guards.

@@ -15,7 +15,7 @@ import (
 
 func TestRedis(t *testing.T) {
 	server := testenv.NewRedisServer(t)
-	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h")
+	file := fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr()) + zoneFile(t, "key a\nevents 5\nwindow 1h\non_failure closed")
 	one, two := load(t, file), load(t, file)
 	one.mustPass(t, "/", "")
 	if h := two.mustPass(t, "/", ""); !strings.Contains(h.Get("RateLimit"), ";r=3;") {
@@ -23,7 +23,7 @@ func TestRedis(t *testing.T) {
 	}
 	client := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer client.Close()
-	if keys := client.Keys(t.Context(), "*").Val(); len(keys) != 1 || keys[0] != "{tollgate:}:TestRedis:3600000000:a" {
+	if keys := client.Keys(t.Context(), "{tollgate:}:TestRedis:3600000000:a").Val(); len(keys) != 1 {
 		t.Errorf("keys %q", keys)
 	}
 	server.Kill()
@@ -42,7 +42,22 @@ func TestRedis(t *testing.T) {
 		t.Errorf("without a handle_errors: %v, body %s", err, rec.Body)
 	}
 	server.Restart()
-	one.mustPass(t, "/", "")
+	one.recovers(t)
+}
+
+// recovers waits until requests pass again, by themselves.
+func (s *site) recovers(t testing.TB) {
+	t.Helper()
+	const soon = 10 * time.Second // it takes a second; a busy machine is given more
+	for started := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		_, err := s.do(t, "/", "")
+		if err == nil {
+			return
+		}
+		if time.Since(started) > soon {
+			t.Fatalf("still after %v: %v", soon, err)
+		}
+	}
 }
 
 // TestSlowRedis: a Redis that does not answer must not hold requests up, neither on
@@ -51,7 +66,7 @@ func TestSlowRedis(t *testing.T) {
 	for _, connected := range []bool{true, false} {
 		t.Run(fmt.Sprintf("connected %v", connected), func(t *testing.T) {
 			server := testenv.NewRedisServer(t)
-			s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h"))
+			s := load(t, fmt.Sprintf("{\ntollgate {\nredis redis://%s\n}\n}\n", server.Addr())+zoneFile(t, "key a\nevents 5\nwindow 1h\non_failure closed"))
 			if connected {
 				s.mustPass(t, "/", "")
 			}
@@ -64,7 +79,7 @@ func TestSlowRedis(t *testing.T) {
 				t.Errorf("the answer took %v", took)
 			}
 			server.Resume()
-			s.mustPass(t, "/", "")
+			s.recovers(t)
 		})
 	}
 }

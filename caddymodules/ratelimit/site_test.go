@@ -23,6 +23,7 @@ type site struct {
 	handler caddyhttp.MiddlewareHandler
 	stop    context.CancelFunc
 	server  *caddyhttp.Server
+	answer  func(http.ResponseWriter) // what comes after; nil: 204
 }
 
 // handlesErrors is a server with a handle_errors for everything: what is refused
@@ -102,6 +103,10 @@ func (s *site) serve(r *http.Request) (*httptest.ResponseRecorder, error) {
 	rec := httptest.NewRecorder()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), rec, s.server)
 	err := s.handler.ServeHTTP(rec, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		if s.answer != nil {
+			s.answer(w)
+			return nil
+		}
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}))
@@ -151,7 +156,7 @@ func (s *site) decisions(t testing.TB, zone, decision string) float64 {
 			for _, label := range metric.GetLabel() {
 				labels[label.GetName()] = label.GetValue()
 			}
-			if len(labels) == 2 && labels["zone"] == zone && labels["decision"] == decision {
+			if len(labels) == 3 && labels["zone"] == zone && labels["decision"] == decision {
 				return metric.GetCounter().GetValue()
 			}
 		}

@@ -3,12 +3,10 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/open-tollgate/tollgate/internal/limit"
 )
@@ -20,17 +18,26 @@ const (
 	emptyKeySkip  = "skip"  // does not count it
 )
 
-// Zone is one limit: at most MaxEvents requests of the same key in any Window.
+// Zone is one limit: by default, at most MaxEvents requests of the same key in any Window.
 type Zone struct {
 	// MatcherSetsRaw narrow down which requests the zone is for; empty: all.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 	// Key says who is counted, with placeholders that differ from caller to caller. A
 	// key without one counts all requests together.
 	Key string `json:"key,omitempty"`
-	// Window is the length of time in which MaxEvents holds: 10ms to 366d.
+	// Kind is how the zone counts: sliding (the default), calendar, gcra or concurrency.
+	Kind limit.Kind `json:"kind,omitempty"`
+	// Window is the length of time in which MaxEvents holds: 10ms to 366d. For sliding and gcra.
 	Window caddy.Duration `json:"window,omitempty"`
-	// MaxEvents is how many requests any window may hold: 1 to 1,000,000,000.
+	// Period is the day or month of UTC in which MaxEvents holds. For calendar.
+	Period limit.Period `json:"period,omitempty"`
+	// MaxEvents is how many units a window or period may hold, or how many may be under
+	// way at once: 1 to 1,000,000,000.
 	MaxEvents int64 `json:"max_events,omitempty"`
+	// Burst is how many units may come at once: MaxEvents when zero. For gcra.
+	Burst int64 `json:"burst,omitempty"`
+	// Cost is how many units a request takes: one when left out.
+	Cost *Cost `json:"cost,omitempty"`
 	// EmptyKey says what happens to a request whose key has an empty placeholder: deny
 	// (403, the default), share (one counter for all of them) or skip (not counted here).
 	EmptyKey string `json:"empty_key,omitempty"`
@@ -39,36 +46,138 @@ type Zone struct {
 	// those of http.auth.
 	IPv4Prefix int `json:"ipv4_prefix,omitempty"`
 	IPv6Prefix int `json:"ipv6_prefix,omitempty"`
+	// OnFailure is what holds while Redis is away: each node admits its share of the limit
+	// (the default), none (closed) or everything (open).
+	OnFailure limit.OnFailure `json:"on_failure,omitempty"`
+	// Shadow makes the zone count and report, and refuse nobody.
+	Shadow bool `json:"shadow,omitempty"`
 
-	name     string
-	matchers caddyhttp.MatcherSets
-	template template
-	networks networks
-	limit    *limit.Limit
-	policy   string // its item of RateLimit-Policy
-
-	allowed, denied, failed prometheus.Counter
+	api, name string
+	matchers  caddyhttp.MatcherSets
+	template  template
+	networks  networks
+	limit     *limit.Limit
+	policy    string // its item of RateLimit-Policy; empty: not announced
+	hard      uint32 // refusals within a minute that are worth a line in the log
+	series    series
 }
 
 // check finds what is wrong with a zone as it is written.
-func (z *Zone) check(scope, name string) (*limit.Limit, template, error) {
-	switch {
-	case z.Key == "":
-		return nil, nil, errors.New("key is missing; a word without placeholders counts all callers together")
-	case z.MaxEvents == 0:
-		return nil, nil, errors.New("events is missing")
-	case z.Window == 0:
-		return nil, nil, errors.New("window is missing")
-	}
-	if err := checkEmptyKey(z.EmptyKey); z.EmptyKey != "" && err != nil {
-		return nil, nil, err
+func (z *Zone) check(scope, name string) (*limit.Limit, error) {
+	if err := z.checkOptions(); err != nil {
+		return nil, err
 	}
 	key, err := parseTemplate(z.Key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("key %q: %w", z.Key, err)
+		return nil, fmt.Errorf("key %q: %w", z.Key, err)
 	}
-	l, err := limit.New(limit.Config{Scope: scope, Name: name, Events: z.MaxEvents, Window: time.Duration(z.Window)})
-	return l, key, err
+	if z.networks, err = newNetworks(z.IPv4Prefix, z.IPv6Prefix); err != nil {
+		return nil, err
+	}
+	z.template = key
+	return limit.New(limit.Config{
+		Scope: scope, Name: name, Kind: z.Kind, Events: z.MaxEvents, Window: time.Duration(z.Window), Period: z.Period,
+		Burst: z.Burst, OnFailure: z.OnFailure, Shadow: z.Shadow,
+	})
+}
+
+func (z *Zone) checkOptions() error {
+	if z.Key == "" {
+		return errors.New("key is missing; a word without placeholders counts all callers together")
+	}
+	if z.MaxEvents == 0 {
+		return errors.New("events is missing")
+	}
+	if err := z.checkKindOptions(); err != nil {
+		return err
+	}
+	if err := checkEmptyKey(z.EmptyKey); z.EmptyKey != "" && err != nil {
+		return err
+	}
+	if err := checkOnFailure(z.OnFailure); z.OnFailure != "" && err != nil {
+		return err
+	}
+	return z.checkCost()
+}
+
+// checkKindOptions holds each kind to the options that mean something to it.
+func (z *Zone) checkKindOptions() error {
+	kind := z.kind()
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	windowed := kind == limit.Sliding || kind == limit.GCRA
+	switch {
+	case windowed && z.Window == 0:
+		return errors.New("window is missing")
+	case !windowed && z.Window != 0:
+		return fmt.Errorf("window %v: a zone of kind %s has none", time.Duration(z.Window), kind)
+	case kind == limit.Calendar && z.Period == "":
+		return errors.New("period is missing")
+	case kind != limit.Calendar && z.Period != "":
+		return fmt.Errorf("period %q: is for kind calendar", z.Period)
+	case kind != limit.GCRA && z.Burst != 0:
+		return fmt.Errorf("burst %d: is for kind gcra", z.Burst)
+	case kind == limit.Calendar:
+		return checkPeriod(z.Period)
+	}
+	return nil
+}
+
+func (z *Zone) checkCost() error {
+	if z.Cost == nil {
+		return nil
+	}
+	if err := z.Cost.check(); err != nil {
+		return err
+	}
+	if z.kind() == limit.Concurrency && z.Cost.field != "" {
+		return errors.New("cost response: what is under way is counted before its answer")
+	}
+	if most := z.most(); z.Cost.template == nil && z.Cost.fixed > most {
+		return fmt.Errorf("cost %d: is more than the zone ever holds, %d", z.Cost.fixed, most)
+	}
+	return nil
+}
+
+func (z *Zone) kind() limit.Kind {
+	if z.Kind == "" {
+		return limit.Sliding
+	}
+	return z.Kind
+}
+
+// most is how many units one request can take.
+func (z *Zone) most() int64 {
+	if z.Kind == limit.GCRA && z.Burst != 0 {
+		return z.Burst
+	}
+	return z.MaxEvents
+}
+
+func checkKind(kind limit.Kind) error {
+	switch kind {
+	case limit.Sliding, limit.Calendar, limit.GCRA, limit.Concurrency:
+		return nil
+	default:
+		return fmt.Errorf("kind %q: want sliding, calendar, gcra or concurrency", kind)
+	}
+}
+
+func checkPeriod(period limit.Period) error {
+	if period != limit.Day && period != limit.Month {
+		return fmt.Errorf("period %q: want day or month", period)
+	}
+	return nil
+}
+
+func checkOnFailure(choice limit.OnFailure) error {
+	switch choice {
+	case limit.Share, limit.Closed, limit.Open:
+		return nil
+	default:
+		return fmt.Errorf("on_failure %q: want share, closed or open", choice)
+	}
 }
 
 func checkEmptyKey(choice string) error {
@@ -81,24 +190,23 @@ func checkEmptyKey(choice string) error {
 }
 
 func (z *Zone) provision(ctx caddy.Context, scope, name string) error {
-	l, key, err := z.check(scope, name)
+	l, err := z.check(scope, name)
 	if err != nil {
 		return err
 	}
-	if z.template, err = key.resolve(caddy.NewReplacer()); err != nil {
+	repl := caddy.NewReplacer()
+	if z.template, err = z.template.resolve(repl); err != nil {
 		return fmt.Errorf("key %q: %w", z.Key, err)
-	}
-	if z.networks, err = newNetworks(z.IPv4Prefix, z.IPv6Prefix); err != nil {
-		return err
 	}
 	if z.EmptyKey == "" {
 		z.EmptyKey = emptyKeyDeny
 	}
-	z.name, z.limit = name, l
-	z.policy = fmt.Sprintf("%q;q=%d;w=%d", name, z.MaxEvents, seconds(time.Duration(z.Window)))
-	z.allowed = decisions.WithLabelValues(name, "allowed")
-	z.denied = decisions.WithLabelValues(name, "denied")
-	z.failed = decisions.WithLabelValues(name, "error")
+	z.api, z.name, z.limit = scope, name, l
+	z.hard = uint32(min(max(z.MaxEvents, leastHard), mostHard))
+	if !z.Shadow { // of what refuses nobody, nobody needs to know
+		z.policy = z.policyItem()
+	}
+	z.series = seriesOf(scope, name)
 	return z.provisionMatchers(ctx)
 }
 
@@ -113,15 +221,7 @@ func (z *Zone) provisionMatchers(ctx caddy.Context) error {
 	return z.matchers.FromInterface(sets)
 }
 
-// appendState adds the zone's item of the RateLimit field.
-func (z *Zone) appendState(field []byte, s limit.State) []byte {
-	field = append(field, '"')
-	field = append(field, z.name...)
-	field = append(field, `";r=`...)
-	field = strconv.AppendInt(field, s.Remaining, 10)
-	field = append(field, ";t="...)
-	return strconv.AppendInt(field, seconds(s.Wait), 10)
+// isOpenEnded says whether the answer has a part in what a request counts for.
+func (z *Zone) isOpenEnded() bool {
+	return z.Kind == limit.Concurrency || z.Cost != nil && z.Cost.field != ""
 }
-
-// seconds rounds up, so that nobody who waits that long comes too early.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }

@@ -17,6 +17,7 @@ import (
 	"github.com/open-tollgate/tollgate/internal/assertion"
 	"github.com/open-tollgate/tollgate/internal/auditlog"
 	"github.com/open-tollgate/tollgate/internal/dpop"
+	"github.com/open-tollgate/tollgate/internal/limit"
 	"github.com/open-tollgate/tollgate/internal/redisclient"
 	"github.com/open-tollgate/tollgate/internal/revocation"
 )
@@ -55,6 +56,8 @@ type App struct {
 
 	// Assertion is what services are told of callers with; left out, nothing.
 	Assertion *Assertion `json:"assertion,omitempty"`
+	// RateLimits say how the edge nodes share their limits; left out, with the defaults.
+	RateLimits *RateLimits `json:"rate_limits,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
@@ -62,6 +65,7 @@ type App struct {
 	certificates access.ClientCertificates
 	failures     *access.Failures     // nil: not limited
 	revocations  *revocation.Follower // nil: no Redis to follow
+	limiter      *limit.Engine        // nil: no rate_limit has asked for it
 	cancel       context.CancelFunc
 	audit        *audit        // nil: no audit log
 	auditLog     *auditlog.Log // opened by Start
@@ -108,6 +112,9 @@ func (a *App) ClaimAPI(name, definition string) error {
 // Redis gives the client, or nil when this process's memory is to be used.
 func (a *App) Redis() redis.UniversalClient { return a.redis }
 
+// HasRedis says whether a Redis is configured.
+func (a *App) HasRedis() bool { return a.RedisURL != "" && a.RedisURL != redisclient.Off }
+
 // Provision parses. It does not dial.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
@@ -116,6 +123,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.resources.directory = sync.OnceValues(a.newDirectory)
 	var err error
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
+		return err
+	}
+	if _, err := a.RateLimits.settings(); err != nil {
 		return err
 	}
 	if err := a.provisionRedis(); err != nil {
@@ -142,11 +152,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
 }
 
-// sharesRedis says whether the configuration has a Redis.
-func (a *App) sharesRedis() bool { return a.RedisURL != "" && a.RedisURL != redisclient.Off }
-
 func (a *App) provisionRedis() error {
-	if !a.sharesRedis() {
+	if !a.HasRedis() {
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)

@@ -92,6 +92,11 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			syslog       <host:port>
 //			syslog_ca    <path>
 //		}
+//		rate_limits {
+//			nodes     <number>
+//			namespace <name>
+//			deadline  <duration>
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -107,7 +112,9 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // asked what is revoked. assertion is what identity_assertion tells services of callers
 // with: the first key signs, all of them are published. audit is the folder of the log of
 // decisions: how long records are kept, what its checkpoints are signed as and with, how
-// many records may wait for the disk, and where copies go.
+// many records may wait for the disk, and where copies go. rate_limits
+// says how many edge nodes there are at least, which key
+// prefix they share in Redis, and how long a decision may wait for it.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -128,6 +135,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseRevocations(d)
 		case "assertion":
 			err = a.parseAssertion(d)
+		case "rate_limits":
+			err = a.parseRateLimits(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "audit":

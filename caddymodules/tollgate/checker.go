@@ -13,8 +13,12 @@ import (
 )
 
 // Checker gives what checks the access tokens and DPoP proofs of an API's requests,
-// for tokens of these issuers and audiences; empty: all that are configured.
+// for tokens of these issuers and audiences; empty: all that are configured. It is one
+// for all listeners of the API, for each of which Caddy repeats it.
 func (a *App) Checker(api API, issuerURLs, audiences []string) (*access.Checker, error) {
+	if checker := a.checkers[api.APIName()]; checker != nil {
+		return checker, nil // the names stand for the same settings: see ClaimAPI
+	}
 	issuers, err := a.Select(issuerURLs, audiences)
 	if err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func (a *App) checkDPoP() error {
 		return errors.New("dpop: without an origin there is no DPoP")
 	case a.DPoP.NonceKey == "":
 		return errors.New("dpop: no nonce_key")
-	case a.DPoP.NonceKey == generated && a.sharesRedis():
+	case a.DPoP.NonceKey == generated && a.HasRedis():
 		return errors.New("dpop: nonce_key generated is for a single node, and with redis there can be several: name a key that they share")
 	default:
 		return a.DPoP.checkSettings()

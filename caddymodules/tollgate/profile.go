@@ -19,7 +19,7 @@ type Profile string
 // FAPI2 is the FAPI 2.0 Security Profile, Final, as far as it speaks of resource
 // servers (section 5.3.3) and of cryptography (section 5.4): every token is bound to its
 // sender, by DPoP or a certificate; tokens are signed by PS256, ES256 or EdDSA; whether
-// one is revoked is known; callers come by TLS. The rest of it holds without a profile.
+// one is revoked is known; callers' URLs are https. The rest of it holds without a profile.
 const FAPI2 Profile = "fapi2"
 
 // ParseProfile reads: profile <name>.
@@ -86,7 +86,7 @@ func (a *App) contradictsFAPI2(issuer *Issuer) error {
 		return fmt.Errorf("origin %s is not https", a.Origins[clear])
 	case a.Revocations != nil && a.Revocations.Stale == revocation.Open:
 		return errors.New("revocations stale open lets tokens pass of which nobody knows whether they are revoked")
-	case issuer.signs() && !a.sharesRedis():
+	case issuer.signs() && !a.HasRedis():
 		return fmt.Errorf("redis is off, and without it nobody knows which JWTs of issuer %s are revoked", issuer.URL)
 	default:
 		return nil

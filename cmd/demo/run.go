@@ -64,6 +64,9 @@ func prepare(ctx context.Context, o options, p ports) (*manifest, string, error)
 	if m.Clients, err = s.seedClients(ctx); err != nil {
 		return nil, "", err
 	}
+	if err := s.seedUsersService(ctx); err != nil {
+		return nil, "", err
+	}
 	secret, err := s.seedWebhook(ctx)
 	return m, secret, err
 }

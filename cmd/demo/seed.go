@@ -26,9 +26,9 @@ func (o options) database(service string) string {
 // the arguments of a process are there for all users of a machine to read.
 func (o options) serviceEnv(service string) []string {
 	prefix := strings.ToUpper(service)
-	env := []string{prefix + "_DATABASE=" + o.database(service)}
-	if service != "users" { // which has nothing to seal
-		env = append(env, prefix+"_SECRET_FILE="+filepath.Join(o.data, service+".key"))
+	env := []string{
+		prefix + "_DATABASE=" + o.database(service),
+		prefix + "_SECRET_FILE=" + filepath.Join(o.data, service+".key"),
 	}
 	if service == "auth" && o.redis != "" {
 		env = append(env, "AUTH_REDIS="+o.redis) // where the edge hears of revocations
@@ -45,6 +45,21 @@ func (s seeder) run(ctx context.Context, stdin, program string, result any, args
 		return fmt.Errorf("%s %s: its output: %w", program, args[0], err)
 	}
 	return nil
+}
+
+// usersSecret is the file with which the users service proves who it is.
+func (o options) usersSecret() string { return filepath.Join(o.data, "users.secret") }
+
+// seedUsersService registers the users service at the authorization server: it asks
+// that one for a user's grants, and payments for open money.
+func (s seeder) seedUsersService(ctx context.Context) error {
+	var c client
+	err := s.run(ctx, "", "auth", &c, "client", "add", "--replace", "--id", "users-service", "--name", "Users service",
+		"--kind", "standard", "--grant", "client_credentials", "--scope", "internal:grants", "--scope", "internal:customers")
+	if err != nil {
+		return err
+	}
+	return replaceFile(s.opts.usersSecret(), []byte(c.ClientSecret+"\n"))
 }
 
 // seedUsers makes two users with a euro wallet each.
@@ -89,14 +104,18 @@ func (s seeder) clientArgs() [][]string {
 		{"--id", shopClient, "--name", "Corner Shop", "--kind", "standard",
 			"--redirect-uri", shopURL + "/callback",
 			"--grant", "authorization_code", "--grant", "client_credentials",
-			"--scope", "payments:create", "--scope", "payments:read", "--scope", "payments:confirm"},
+			"--scope", "payments:create", "--scope", "payments:read", "--scope", "payments:confirm",
+			"--scope", "payments:capture", "--scope", "payments:refund", "--scope", "webhooks:read"},
 		{"--id", serviceClient, "--name", "Demo Service", "--kind", "standard",
 			"--grant", "client_credentials",
-			"--scope", "payments:create", "--scope", "payments:read", "--scope", "users:create"},
+			"--scope", "payments:create", "--scope", "payments:read", "--scope", "users:create",
+			"--scope", "risk:read", "--scope", "risk:write", "--scope", "webhooks:read", "--scope", "webhooks:write"},
 		{"--id", fapiClient, "--name", "Demo Finance App", "--kind", "fapi2", "--generate-key",
 			"--redirect-uri", "https://app.example/callback",
 			"--grant", "authorization_code", "--grant", "refresh_token", "--grant", "client_credentials",
 			"--scope", "openid", "--scope", "profile:read", "--scope", "profile:write",
+			"--scope", "profile:export", "--scope", "profile:delete", "--scope", "password:write",
+			"--scope", "consents:read", "--scope", "consents:write",
 			"--scope", "accounts:read", "--scope", "accounts:write",
 			"--scope", "payments:create", "--scope", "payments:read", "--scope", "payments:confirm"},
 	}

@@ -292,6 +292,32 @@ func TestATokenWithoutAnID(t *testing.T) {
 	}
 }
 
+// TestOneIDForTwoServices: a second identity_assertion meets, in the place of the token,
+// what the first one has signed.
+func TestOneIDForTwoServices(t *testing.T) {
+	t.Parallel()
+	c := start()
+	s := newSigner(t, c, generate(t))
+	sent := caller(c)
+	sent.ID = ""
+	var ids []string
+	raw := "raw"
+	for _, name := range []string{"payments", "users"} {
+		var err error
+		if raw, _, err = s.Audience(name).For(sent, raw); err != nil {
+			t.Fatal(err)
+		}
+		got, err := service(t, s, name, c).Verify(context.Background(), raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, got.ID)
+	}
+	if ids[0] != ids[1] {
+		t.Errorf("%q", ids)
+	}
+}
+
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	c := start()

@@ -200,13 +200,19 @@ func (a *Audience) claims(t *token.Token, raw string, now, end time.Time) map[st
 }
 
 // tokenID gives the token's own id: what a service lets a token do once, it lets all of
-// its assertions together do once. A token without one is known by its hash.
+// its assertions together do once. A token without one is known by its hash, which is kept:
+// where another service was told first, raw is the assertion for that one.
 func tokenID(t *token.Token, raw string) string {
 	if t.ID != "" {
 		return t.ID
 	}
-	sum := sha256.Sum256([]byte(raw))
-	return encode(sum[:])
+	return t.Keep(hashKey, func() any {
+		sum := sha256.Sum256([]byte(raw))
+		return encode(sum[:])
+	}).(string)
 }
+
+// hashKey is where a token without an id has its hash.
+var hashKey = new(byte)
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

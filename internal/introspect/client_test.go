@@ -2,6 +2,7 @@ package introspect_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -230,8 +231,21 @@ func TestTokensThatAreNotSent(t *testing.T) {
 			t.Errorf("%d bytes: %q", len(raw), got)
 		}
 	}
+	jwt := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	for _, claims := range []string{`{"iss":"https://other.example.com"}`, `{"iss":"` + issuerURL + `/","sub":"x"}`, `{"iss":""}`} {
+		if got := verify(t, c, jwt(claims)); got != token.UnknownIssuer {
+			t.Errorf("%s: %q", claims, got)
+		}
+	}
 	if n := s.asked.Load(); n != 0 {
 		t.Errorf("asked %d times", n)
+	}
+	for n, raw := range []string{jwt(`{"iss":"` + issuerURL + `"}`), jwt(`{"sub":"x"}`), jwt(`{"iss":1}`), jwt("x"), "a.b.c", "a.e30.c.d.e"} {
+		if got := verify(t, c, raw); got != "" || s.asked.Load() != int32(n+1) {
+			t.Errorf("%s: %q, asked %d times", raw, got, s.asked.Load())
+		}
 	}
 }
 

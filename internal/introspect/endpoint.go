@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -49,7 +50,11 @@ func (e *endpoint) find(ctx context.Context) (string, error) {
 		e.again = e.now().Add(retry)
 		go e.renew() // bounded by the client's timeout
 	case e.found == "" && due:
-		e.note(discovery.Find(ctx, e.client, e.issuer, member))
+		found, err := discovery.Find(ctx, e.client, e.issuer, member)
+		if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return "", err // says nothing about the issuer: a configuration has ended
+		}
+		e.note(found, err)
 	}
 	if e.found == "" {
 		return "", e.err

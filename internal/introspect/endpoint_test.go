@@ -1,6 +1,7 @@
 package introspect_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -62,6 +63,17 @@ func TestEndpointIsDiscovered(t *testing.T) {
 	}
 	expect("with metadata", "3", "", [3]int32{2, 1, 0})
 	expect("another", "4", "", [3]int32{2, 2, 0})
+
+	beginning, end := context.WithCancel(t.Context())
+	end() // a reload ends the configuration that has just begun to look it up
+	reloaded := newClient(t, config)
+	if err := reloaded.Prepare(beginning); err == nil {
+		t.Error("looked up for a configuration that has ended")
+	}
+	if got := verify(t, reloaded, "6"); got != "" {
+		t.Errorf("at once after a reload: %q", got)
+	}
+	atOld.Add(-1)
 
 	path.Store(nil)
 	clock.add(time.Hour)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -150,10 +151,31 @@ func (c *Client) Verify(ctx context.Context, raw string) (*token.Token, error) {
 	}
 	name := nameOf(raw)
 	v, known := c.remembered(name)
+	if !known && c.anothers(raw) {
+		return nil, refuse(token.UnknownIssuer, errAnothers)
+	}
 	if !known {
 		v = c.join(ctx, name, raw)
 	}
 	return c.judge(v)
+}
+
+var errAnothers = errors.New("a JWT that names another issuer")
+
+// anothers says whether the token is a JWT that names another issuer: whoever is asked
+// about a token can use it.
+func (c *Client) anothers(raw string) bool {
+	parts := strings.Split(raw, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	payload, err := jose.DecodeSegment(parts[1])
+	if err != nil {
+		return false
+	}
+	claims, err := jose.ParseObject(payload)
+	named, ok := claims["iss"].(string)
+	return err == nil && ok && named != c.config.Issuer.URL
 }
 
 // Recall answers as Verify does if the answer is remembered, and gives nothing, not

@@ -1,30 +1,26 @@
 package limit
 
-import "time"
+import "sort"
 
-// counter holds the counts of one subject under one limit. Its zero value is empty.
-// It is the limiter's arithmetic, free of locks, clocks and stores; sliding.lua is
-// the same in Redis.
+// counter holds the counts of one subject in the buckets of a grid. Its zero value
+// is empty.
 type counter struct {
 	buckets []bucket // ascending
 	used    int64    // their sum
 }
 
-type bucket struct {
-	index int64
-	count uint32
-}
+type bucket struct{ index, count int64 }
 
 // advance forgets what no longer counts at the time and gives the current bucket.
 // The newest bucket is the floor: a clock that went back refills nothing.
 func (c *counter) advance(g grid, now int64) int64 {
-	current := max(now, 0) / g.width
+	current := g.index(now)
 	if n := len(c.buckets); n > 0 {
 		current = max(current, c.buckets[n-1].index)
 	}
 	gone := 0
 	for gone < len(c.buckets) && c.buckets[gone].index <= current-g.span {
-		c.used -= int64(c.buckets[gone].count)
+		c.used -= c.buckets[gone].count
 		gone++
 	}
 	if gone > 0 {
@@ -33,38 +29,61 @@ func (c *counter) advance(g grid, now int64) int64 {
 	return current
 }
 
-// debit counts one unit in the bucket, which advance gave.
-func (c *counter) debit(current int64) {
-	c.used++
-	if n := len(c.buckets); n > 0 && c.buckets[n-1].index == current {
-		c.buckets[n-1].count++
+// debit counts units in a bucket, which is the current one almost always.
+func (c *counter) debit(index, n int64) {
+	c.used += n
+	last := len(c.buckets) - 1
+	if last >= 0 && c.buckets[last].index == index {
+		c.buckets[last].count += n
 		return
 	}
-	c.buckets = append(c.buckets, bucket{index: current, count: 1})
+	if last < 0 || c.buckets[last].index < index {
+		c.buckets = append(c.buckets, bucket{index, n})
+		return
+	}
+	i := c.find(index)
+	if c.buckets[i].index == index {
+		c.buckets[i].count += n
+		return
+	}
+	c.buckets = append(c.buckets, bucket{})
+	copy(c.buckets[i+1:], c.buckets[i:])
+	c.buckets[i] = bucket{index, n}
 }
 
-// undo takes the last debit back.
-func (c *counter) undo() {
-	c.used--
-	last := len(c.buckets) - 1
-	c.buckets[last].count--
-	if c.buckets[last].count == 0 {
-		c.buckets = c.buckets[:last]
+// credit takes units out of a bucket again, as many as it holds at most.
+func (c *counter) credit(index, n int64) {
+	i := c.find(index)
+	if i == len(c.buckets) || c.buckets[i].index != index {
+		return
+	}
+	n = min(n, c.buckets[i].count)
+	c.used -= n
+	c.buckets[i].count -= n
+	if c.buckets[i].count == 0 {
+		c.buckets = append(c.buckets[:i], c.buckets[i+1:]...)
 	}
 }
 
-// wait gives the time until a unit more than now is free: for a limit that is
-// reached, until one fits, and else until the oldest one comes back.
-func (c *counter) wait(l *Limit, now int64) time.Duration {
-	need := max(c.used+1-l.events, 1)
+// find gives the first bucket that is not before the index.
+func (c *counter) find(index int64) int {
+	return sort.Search(len(c.buckets), func(i int) bool { return c.buckets[i].index >= index })
+}
+
+// frees gives the time at which n units have come back, or zero when there are not as many.
+func (c *counter) frees(g grid, n int64) int64 {
 	for _, b := range c.buckets {
-		need -= int64(b.count)
-		if need <= 0 {
-			return time.Duration(l.grid.leaves(b.index)-now) * time.Microsecond
+		if n -= b.count; n <= 0 {
+			return g.leaves(b.index)
 		}
 	}
 	return 0
 }
 
-// leaves gives the time from which a bucket no longer counts.
-func (g grid) leaves(index int64) int64 { return (index + g.span) * g.width }
+// until gives the time from which nothing counts.
+func (c *counter) until(g grid) int64 {
+	if n := len(c.buckets); n > 0 {
+		return g.leaves(c.buckets[n-1].index)
+	}
+	return 0
+}

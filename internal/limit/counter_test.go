@@ -73,7 +73,7 @@ func (r rules) violation(tr trace) error {
 		clock += step.Pass - step.Back
 		current := r.advance(&c, g, clock)
 		if c.used < tr.Events {
-			c.debit(current)
+			c.debit(current, 1)
 			debits = append(debits, now)
 			spends = append(spends, now+step.Delay)
 			continue
@@ -163,7 +163,7 @@ func TestMutants(t *testing.T) {
 				c.buckets = slices.DeleteFunc(c.buckets, func(b bucket) bool { return b.index > now/g.width })
 				c.used = 0
 				for _, b := range c.buckets {
-					c.used += int64(b.count)
+					c.used += b.count
 				}
 				return c.advance(g, now)
 			}}, traces(false, true),
@@ -196,10 +196,10 @@ func TestGrid(t *testing.T) {
 		want   grid
 	}{
 		{10 * time.Millisecond, 0, grid{width: 1000, span: 11}},
-		{time.Second, 0, grid{width: 20_000, span: 51}},
-		{time.Second, 20 * time.Millisecond, grid{width: 20_000, span: 52}},
-		{time.Second, 21 * time.Millisecond, grid{width: 20_000, span: 53}},
-		{time.Minute, 0, grid{width: 1_000_000, span: 61}},
+		{time.Second, 0, grid{width: 10_000, span: 101}},
+		{time.Second, 20 * time.Millisecond, grid{width: 10_000, span: 103}},
+		{time.Second, 21 * time.Millisecond, grid{width: 10_000, span: 104}},
+		{time.Minute, 0, grid{width: 600_000, span: 101}},
 		{time.Hour, 0, grid{width: 36_000_000, span: 101}},
 	} {
 		if got := newGrid(tt.window, tt.lease); got != tt.want {

@@ -3,24 +3,13 @@ package limit
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
-	"math/bits"
 	"time"
-)
-
-const (
-	defaultMaxKeys = 1 << 18
-	maxShards      = 64
-	// Below this many keys a shard of its own is not worth it.
-	minShardKeys = 1024
 )
 
 // MemoryConfig sets a Memory up. Its zero value is usable.
 type MemoryConfig struct {
 	// MaxKeys bounds how many subjects each limit counts at once: 262,144 when zero.
-	// It is for each limit alone, so that strangers who make up subjects for one of
-	// them refuse nobody in another. They are spread over shards that fill unevenly,
-	// by a few percent.
+	// They are spread over shards that fill unevenly, by a few percent.
 	MaxKeys int
 	// Now is the clock: time.Now when nil.
 	Now func() time.Time
@@ -28,10 +17,10 @@ type MemoryConfig struct {
 
 // Memory counts in this process.
 type Memory struct {
-	now    func() time.Time
-	start  time.Time
-	seed   maphash.Seed // secret, so that no caller can aim at one shard
-	shards []shard      // a power of two
+	now      func() time.Time
+	start    time.Time
+	registry *registry
+	table    *table[cell]
 }
 
 // NewMemory makes an empty store.
@@ -39,35 +28,27 @@ func NewMemory(c MemoryConfig) *Memory {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.MaxKeys <= 0 {
-		c.MaxKeys = defaultMaxKeys
-	}
-	shards := 1 << (bits.Len(uint(min(max(c.MaxKeys/minShardKeys, 1), maxShards))) - 1)
-	m := &Memory{now: c.Now, start: c.Now(), seed: maphash.MakeSeed(), shards: make([]shard, shards)}
-	for i := range m.shards {
-		m.shards[i].capacity = (c.MaxKeys + shards - 1) / shards
-		m.shards[i].entries = make(map[subject]*entry)
-		m.shards[i].held = make(map[string]int)
-	}
-	return m
+	return &Memory{now: c.Now, start: c.Now(), registry: newRegistry(), table: newTable[cell](c.MaxKeys)}
 }
 
 // Take implements Store.
 func (m *Memory) Take(_ context.Context, debits []Debit, into []State) (Decision, error) {
-	if err := check(debits); err != nil {
+	if err := check(debits, (*Limit).aloneRule); err != nil {
 		return Decision{}, err
 	}
 	var t take
+	var set shardSet
 	for i, d := range debits {
-		t.subjects[i] = subject{limit: d.Limit.id, key: boundKey(d.Key)}
-		t.shards[i] = m.shardOf(t.subjects[i].key)
+		t.subjects[i] = subject{series: m.registry.of(d.Limit), key: boundKey(d.Key)}
+		t.shards[i] = m.table.shardOf(t.subjects[i].key)
+		set |= 1 << t.shards[i]
 	}
-	locked := m.lock(t.shards[:len(debits)])
-	defer m.unlock(locked)
+	m.table.lock(set)
+	defer m.table.unlock(set)
 	// Under the locks: a time read before them could be old by now, and what is
 	// counted in a bucket too old stops counting too soon.
 	t.now = m.micros()
-	return t.decide(m, debits, into)
+	return t.decide(m.table, debits, into)
 }
 
 // micros gives the time on the grid. Between the start and now it follows the
@@ -76,101 +57,149 @@ func (m *Memory) micros() int64 {
 	return m.start.UnixMicro() + m.now().Sub(m.start).Microseconds()
 }
 
-func (m *Memory) shardOf(key string) int {
-	return int(maphash.String(m.seed, key) & uint64(len(m.shards)-1))
-}
-
-// shardSet is a set of shard numbers.
-type shardSet uint64
-
-// lock takes the locks of the shards in ascending order, so that two decisions
-// never wait for each other.
-func (m *Memory) lock(shards []int) shardSet {
-	var set shardSet
-	for _, s := range shards {
-		set |= 1 << s
-	}
-	for rest := set; rest != 0; rest &= rest - 1 {
-		m.shards[bits.TrailingZeros64(uint64(rest))].Lock()
-	}
-	return set
-}
-
-func (m *Memory) unlock(set shardSet) {
-	for ; set != 0; set &= set - 1 {
-		m.shards[bits.TrailingZeros64(uint64(set))].Unlock()
-	}
-}
-
 // take is one decision while its shards are locked.
 type take struct {
 	now      int64
 	subjects [MaxDebits]subject
 	shards   [MaxDebits]int
-	entries  [MaxDebits]*entry // nil where nothing is counted yet
-	current  [MaxDebits]int64  // bucket
+	items    [MaxDebits]*item[cell] // nil where nothing is counted yet
+	views    [MaxDebits]view
 }
 
-func (t *take) decide(m *Memory, debits []Debit, into []State) (Decision, error) {
+func (t *take) decide(table *table[cell], debits []Debit, into []State) (Decision, error) {
 	allowed := true
 	for i, d := range debits {
-		t.entries[i] = m.shards[t.shards[i]].entries[t.subjects[i]]
-		if t.entries[i] == nil {
-			continue
+		t.views[i].now = t.now
+		if t.items[i] = table.shards[t.shards[i]].items[t.subjects[i]]; t.items[i] != nil {
+			t.views[i] = d.Limit.alone.at(&t.items[i].value, t.now)
 		}
-		t.current[i] = t.entries[i].advance(d.Limit.grid, t.now)
-		allowed = allowed && t.entries[i].used < d.Limit.events
+		allowed = allowed && (d.Limit.shadow || t.fits(i, d))
+	}
+	var short [MaxDebits]bool
+	for i, d := range debits {
+		short[i] = !t.fits(i, d)
 	}
 	if allowed {
-		if err := t.debit(m, debits); err != nil {
+		if err := t.debit(table, debits, &short); err != nil {
 			return Decision{}, err
 		}
 	}
 	for i, d := range debits {
-		into = append(into, t.state(i, d.Limit, allowed))
+		into = append(into, t.state(i, d, short[i], allowed))
+		t.subjects[i].series.zone.count(d.Limit, into[len(into)-1], allowed)
 	}
 	return Decision{Allowed: allowed, States: into}, nil
 }
 
-// debit counts in every entry. Those that exist come first: from then on they
-// count, so that making room for the others cannot evict them.
-func (t *take) debit(m *Memory, debits []Debit) error {
+func (t *take) fits(i int, d Debit) bool { return d.cost() <= d.Limit.alone.room(t.views[i]) }
+
+// debit counts in every cell that has room. Those that exist come first: from then on
+// they count, so that making room for the others cannot evict them.
+func (t *take) debit(table *table[cell], debits []Debit, short *[MaxDebits]bool) error {
 	for i, d := range debits {
-		if t.entries[i] != nil {
-			t.entries[i].count(d.Limit.grid, t.current[i])
+		if t.items[i] != nil && !short[i] {
+			t.count(i, d)
 		}
 	}
 	for i, d := range debits {
-		if t.entries[i] != nil {
+		if t.items[i] != nil || short[i] {
 			continue
 		}
-		e := m.shards[t.shards[i]].insert(t.subjects[i], t.now)
+		e := table.shards[t.shards[i]].insert(t.subjects[i], t.now)
 		if e == nil {
-			t.undo(len(debits))
+			t.undo(debits, short)
 			return fmt.Errorf("%w: %s", ErrFull, d.Limit.id)
 		}
-		e.count(d.Limit.grid, e.advance(d.Limit.grid, t.now))
-		t.entries[i] = e
+		t.items[i] = e
+		t.views[i] = d.Limit.alone.at(&e.value, t.now)
+		t.count(i, d)
 	}
 	return nil
 }
 
-// undo takes back what debit has counted: every entry that is there by now.
-func (t *take) undo(n int) {
-	for _, e := range t.entries[:n] {
-		if e != nil {
-			e.undo()
+func (t *take) count(i int, d Debit) {
+	r := &d.Limit.alone
+	r.debit(&t.items[i].value, &t.views[i], "", d.cost())
+	t.items[i].until = r.until(&t.items[i].value)
+}
+
+// undo takes back what debit has counted: every item that is there by now.
+func (t *take) undo(debits []Debit, short *[MaxDebits]bool) {
+	for i, d := range debits {
+		if t.items[i] != nil && !short[i] {
+			d.Limit.alone.credit(&t.items[i].value, t.now, "", t.views[i].current, d.cost())
+			t.items[i].until = d.Limit.alone.until(&t.items[i].value)
 		}
 	}
 }
 
-func (t *take) state(i int, l *Limit, allowed bool) State {
-	e := t.entries[i]
-	if e == nil {
-		return newState(l, 0, 0, allowed)
+func (t *take) state(i int, d Debit, short, allowed bool) State {
+	r, v := &d.Limit.alone, t.views[i]
+	s := State{Short: short, Remaining: max(r.room(v), 0)}
+	if allowed && !short {
+		s.receipt = receipt{bucket: v.current, how: debitedStore}
 	}
-	return newState(l, e.used, e.wait(l, t.now), allowed)
+	if t.items[i] != nil {
+		s.Wait = time.Duration(r.wait(&t.items[i].value, v, need(d, short))) * time.Microsecond
+	}
+	return s
 }
 
-// subject is who is counted under which limit.
-type subject struct{ limit, key string }
+// need is how many units a caller waits for: those of a debit that was short, and else one.
+func need(d Debit, short bool) int64 {
+	if short {
+		return d.cost()
+	}
+	return 1
+}
+
+// adjust gives units of a debit back, or with a negative number charges more of them.
+func (m *Memory) adjust(d Debit, r receipt, n int64) {
+	who := subject{series: m.registry.of(d.Limit), key: boundKey(d.Key)}
+	s := &m.table.shards[m.table.shardOf(who.key)]
+	s.Lock()
+	defer s.Unlock()
+	now, rule := m.micros(), &d.Limit.alone
+	e := s.items[who]
+	if e == nil {
+		if n > 0 {
+			return
+		}
+		if e = s.insert(who, now); e == nil {
+			return // a full store has no room for what is spent already
+		}
+	}
+	if n > 0 {
+		rule.credit(&e.value, now, "", r.bucket, n)
+	} else {
+		v := rule.at(&e.value, now)
+		rule.debit(&e.value, &v, "", -n)
+	}
+	e.until = rule.until(&e.value)
+}
+
+// inspect gives where a subject stands.
+func (m *Memory) inspect(l *Limit, key string) Inspection {
+	who := subject{series: m.registry.of(l), key: boundKey(key)}
+	s := &m.table.shards[m.table.shardOf(who.key)]
+	s.Lock()
+	defer s.Unlock()
+	e := s.items[who]
+	if e == nil {
+		return Inspection{Remaining: l.alone.events}
+	}
+	v := l.alone.at(&e.value, m.micros())
+	return Inspection{Used: v.used, Remaining: max(l.alone.room(v), 0),
+		Wait: time.Duration(l.alone.wait(&e.value, v, 1)) * time.Microsecond}
+}
+
+// reset forgets what is counted for a subject.
+func (m *Memory) reset(l *Limit, key string) {
+	who := subject{series: m.registry.of(l), key: boundKey(key)}
+	s := &m.table.shards[m.table.shardOf(who.key)]
+	s.Lock()
+	defer s.Unlock()
+	if e := s.items[who]; e != nil {
+		e.value, e.until = cell{}, 0
+	}
+}

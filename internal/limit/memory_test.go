@@ -46,7 +46,7 @@ func TestSeveralLimitsAreOneDecision(t *testing.T) {
 	t.Parallel()
 	store := NewMemory(MemoryConfig{Now: newClock().now})
 	client, user := newLimit(t, "client", 5, time.Minute), newLimit(t, "user", 2, time.Hour)
-	both := []Debit{{client, "shop"}, {user, "alice"}}
+	both := []Debit{{Limit: client, Key: "shop"}, {Limit: user, Key: "alice"}}
 	for i := range int64(2) {
 		d := mustTake(t, store, both...)
 		if !d.Allowed || d.States[0].Remaining != 4-i || d.States[1].Remaining != 1-i || d.Wait() != 0 {
@@ -65,7 +65,7 @@ func TestSeveralLimitsAreOneDecision(t *testing.T) {
 			t.Fatalf("wait %v: %+v", d.Wait(), d)
 		}
 	}
-	if d := mustTake(t, store, Debit{client, "shop"}, Debit{user, "bob"}); !d.Allowed || d.States[0].Remaining != 2 {
+	if d := mustTake(t, store, Debit{Limit: client, Key: "shop"}, Debit{Limit: user, Key: "bob"}); !d.Allowed || d.States[0].Remaining != 2 {
 		t.Fatalf("another user: %+v", d)
 	}
 }
@@ -81,7 +81,7 @@ func TestWaitIsExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		take := func() Decision {
-			d, err := store.Take(t.Context(), []Debit{{l, "k"}}, nil)
+			d, err := store.Take(t.Context(), []Debit{{Limit: l, Key: "k"}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,23 +112,23 @@ func TestChangedEventsKeepTheCount(t *testing.T) {
 	store := NewMemory(MemoryConfig{Now: clock.now})
 	wide := newLimit(t, "zone", 5, time.Minute)
 	for range 4 {
-		mustTake(t, store, Debit{wide, "k"})
+		mustTake(t, store, Debit{Limit: wide, Key: "k"})
 		clock.advance(2 * time.Second)
 	}
 	narrow := newLimit(t, "zone", 2, time.Minute)
-	d := mustTake(t, store, Debit{narrow, "k"})
+	d := mustTake(t, store, Debit{Limit: narrow, Key: "k"})
 	if d.Allowed || d.States[0].Remaining != 0 {
 		t.Fatalf("4 are used, the limit is 2 now: %+v", d)
 	}
 	clock.advance(d.Wait() - time.Microsecond)
-	if mustTake(t, store, Debit{narrow, "k"}).Allowed {
+	if mustTake(t, store, Debit{Limit: narrow, Key: "k"}).Allowed {
 		t.Error("allowed before three units came back")
 	}
 	clock.advance(time.Microsecond)
-	if !mustTake(t, store, Debit{narrow, "k"}).Allowed {
+	if !mustTake(t, store, Debit{Limit: narrow, Key: "k"}).Allowed {
 		t.Error("denied after the wait")
 	}
-	if d := mustTake(t, store, Debit{newLimit(t, "zone", 2, time.Hour), "k"}); d.States[0].Remaining != 1 {
+	if d := mustTake(t, store, Debit{Limit: newLimit(t, "zone", 2, time.Hour), Key: "k"}); d.States[0].Remaining != 1 {
 		t.Errorf("a changed window starts anew: %+v", d)
 	}
 }
@@ -143,7 +143,7 @@ func TestConcurrentTakesAreExact(t *testing.T) {
 		wg.Go(func() {
 			for i := range 100 {
 				// Both orders: the shards' locks must not wait for each other.
-				debits := []Debit{{limits[0], "x"}, {limits[1], "y"}, {limits[1], fmt.Sprint(g, i)}}
+				debits := []Debit{{Limit: limits[0], Key: "x"}, {Limit: limits[1], Key: "y"}, {Limit: limits[1], Key: fmt.Sprint(g, i)}}
 				if (g+i)%2 == 0 {
 					debits[0], debits[1] = debits[1], debits[0]
 				}
@@ -157,7 +157,7 @@ func TestConcurrentTakesAreExact(t *testing.T) {
 	if allowed.Load() != 70 {
 		t.Errorf("%d allowed, want exactly 70", allowed.Load())
 	}
-	if d := mustTake(t, store, Debit{limits[0], "x"}); d.States[0].Remaining != 29 {
+	if d := mustTake(t, store, Debit{Limit: limits[0], Key: "x"}); d.States[0].Remaining != 29 {
 		t.Errorf("the other limit was debited %d times, want 70 and this one", 100-d.States[0].Remaining)
 	}
 }
@@ -168,14 +168,14 @@ func TestFullStoreForgetsNothing(t *testing.T) {
 	store := NewMemory(MemoryConfig{Now: clock.now, MaxKeys: 10})
 	zone, other := newLimit(t, "zone", 2, time.Minute), newLimit(t, "other", 1, time.Minute)
 	for i := range 10 {
-		mustTake(t, store, Debit{zone, fmt.Sprint(i)})
+		mustTake(t, store, Debit{Limit: zone, Key: fmt.Sprint(i)})
 	}
-	debits := []Debit{{zone, "0"}, {other, "new"}, {zone, "new"}}
+	debits := []Debit{{Limit: zone, Key: "0"}, {Limit: other, Key: "new"}, {Limit: zone, Key: "new"}}
 	if _, err := store.Take(t.Context(), debits, nil); !errors.Is(err, ErrFull) {
 		t.Fatalf("error %v, want ErrFull", err)
 	}
 	for i := range 10 {
-		if d := mustTake(t, store, Debit{zone, fmt.Sprint(i)}); !d.Allowed || d.States[0].Remaining != 0 {
+		if d := mustTake(t, store, Debit{Limit: zone, Key: fmt.Sprint(i)}); !d.Allowed || d.States[0].Remaining != 0 {
 			t.Fatalf("key %d: want one unit used before: %+v", i, d)
 		}
 	}
@@ -193,21 +193,21 @@ func TestFullLimitRefusesOnlyItsOwn(t *testing.T) {
 	store := NewMemory(MemoryConfig{Now: clock.now, MaxKeys: 10})
 	address, user := newLimit(t, "address", 2, time.Minute), newLimit(t, "user", 2, time.Minute)
 	for i := range 10 {
-		mustTake(t, store, Debit{address, fmt.Sprint(i)})
+		mustTake(t, store, Debit{Limit: address, Key: fmt.Sprint(i)})
 	}
-	_, err := store.Take(t.Context(), []Debit{{address, "stranger"}}, nil)
+	_, err := store.Take(t.Context(), []Debit{{Limit: address, Key: "stranger"}}, nil)
 	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "test:address:") {
 		t.Errorf("error %v, want ErrFull of the limit", err)
 	}
 	for i := range 10 {
-		mustTake(t, store, Debit{user, fmt.Sprint(i)})
+		mustTake(t, store, Debit{Limit: user, Key: fmt.Sprint(i)})
 	}
-	if d := mustTake(t, store, Debit{address, "3"}, Debit{user, "3"}); !d.Allowed {
+	if d := mustTake(t, store, Debit{Limit: address, Key: "3"}, Debit{Limit: user, Key: "3"}); !d.Allowed {
 		t.Errorf("who is counted already is refused: %+v", d)
 	}
 	clock.advance(62 * time.Second)
-	mustTake(t, store, Debit{address, "stranger"})
-	mustTake(t, store, Debit{user, "stranger"})
+	mustTake(t, store, Debit{Limit: address, Key: "stranger"})
+	mustTake(t, store, Debit{Limit: user, Key: "stranger"})
 }
 
 // TestEvictionForgetsNothing compares a store that is always short of room with one
@@ -240,11 +240,11 @@ func TestOldKeysGiveTheirMemoryBack(t *testing.T) {
 	store := NewMemory(MemoryConfig{Now: clock.now, MaxKeys: 1000})
 	zone := newLimit(t, "zone", 2, time.Second)
 	for i := range 10_000 {
-		mustTake(t, store, Debit{zone, fmt.Sprint(i)})
+		mustTake(t, store, Debit{Limit: zone, Key: fmt.Sprint(i)})
 		clock.advance(10 * time.Millisecond)
 	}
 	// About 102 keys count at a time; each new key looks at two old ones.
-	if n := len(store.shards[0].entries); n > 300 {
+	if n := len(store.table.shards[0].items); n > 300 {
 		t.Errorf("%d entries are kept", n)
 	}
 }
@@ -260,14 +260,14 @@ func TestTakeRefuses(t *testing.T) {
 	for name, debits := range map[string][]Debit{
 		"none":       {},
 		"too many":   make([]Debit, MaxDebits+1),
-		"twice":      {{zone, "a"}, {zone, "b"}, {zone, "a"}},
-		"two scopes": {{zone, "a"}, {elsewhere, "a"}},
+		"twice":      {{Limit: zone, Key: "a"}, {Limit: zone, Key: "b"}, {Limit: zone, Key: "a"}},
+		"two scopes": {{Limit: zone, Key: "a"}, {Limit: elsewhere, Key: "a"}},
 	} {
 		if _, err := store.Take(t.Context(), debits, nil); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if d := mustTake(t, store, Debit{zone, "a"}); d.States[0].Remaining != 4 {
+	if d := mustTake(t, store, Debit{Limit: zone, Key: "a"}); d.States[0].Remaining != 4 {
 		t.Errorf("a refused call was counted: %+v", d)
 	}
 }
@@ -289,7 +289,7 @@ func BenchmarkMemory(b *testing.B) {
 			store := NewMemory(MemoryConfig{})
 			var debits []Debit
 			for i := range limits {
-				debits = append(debits, Debit{newLimit(b, fmt.Sprint("zone", i), MaxEvents, time.Minute), fmt.Sprint("key", i)})
+				debits = append(debits, Debit{Limit: newLimit(b, fmt.Sprint("zone", i), MaxEvents, time.Minute), Key: fmt.Sprint("key", i)})
 			}
 			states := make([]State, 0, MaxDebits)
 			b.ReportAllocs()

@@ -56,7 +56,7 @@ func (m model) compare(t *rapid.T, debits []Debit, d Decision, now int64) {
 	short := false
 	for i, debit := range debits {
 		least, most := m.counts(debit, now)
-		events, state := debit.Limit.events, d.States[i]
+		events, state := debit.Limit.alone.events, d.States[i]
 		short = short || state.Short
 		if least > events {
 			t.Fatalf("limit %d: %d in a window of %d", i, least, events)

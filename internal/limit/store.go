@@ -15,6 +15,8 @@ var (
 	ErrUnavailable = errors.New("the store of the limits is out of reach")
 	// ErrFull says that a limit has no room for a new key: all of its keys still count.
 	ErrFull = errors.New("no room for another key of this limit")
+	// ErrCost says that a debit costs more than its limit can ever hold.
+	ErrCost = errors.New("the cost is more than the limit holds")
 )
 
 // MaxDebits is how many limits one decision may have.
@@ -24,7 +26,10 @@ const MaxDebits = 16
 type Debit struct {
 	Limit *Limit
 	Key   string // who is counted
+	Cost  int64  // units: 1 when zero
 }
+
+func (d Debit) cost() int64 { return max(d.Cost, 1) }
 
 // State is where a limit stands after a decision.
 type State struct {
@@ -35,7 +40,32 @@ type State struct {
 	// Wait is the time until the next unit comes back: in a limit that is short,
 	// until the debit would fit.
 	Wait time.Duration
+	// Leased says that this node's memory decided, without a round trip.
+	Leased bool
+	// Degraded says that the limit was decided without its store.
+	Degraded bool
+
+	receipt receipt
 }
+
+// receipt says what a debit holds, so that it can be given back.
+type receipt struct {
+	bucket  int64 // of the store
+	epoch   int64 // of the store
+	sent    int64 // when the debit was sent for
+	expires int64 // until when it may be spent
+	how     debited
+}
+
+// debited is how a debit was made.
+type debited uint8
+
+const (
+	debitedNot   debited = iota
+	debitedStore         // by the store
+	debitedOwn           // by this node alone, out of its share
+	debitedOpen          // not at all, and let pass
+)
 
 // Decision is the answer to several debits together.
 type Decision struct {
@@ -43,6 +73,8 @@ type Decision struct {
 	Allowed bool
 	// States has one entry for each debit, in their order.
 	States []State
+	// Degraded says that one of the limits was decided without its store.
+	Degraded bool
 }
 
 // Wait gives the time after which a denied request would be allowed if nobody else
@@ -64,33 +96,30 @@ type Store interface {
 	Take(ctx context.Context, debits []Debit, into []State) (Decision, error)
 }
 
-// newState sums a limit up, from the units used after the decision.
-func newState(l *Limit, used int64, wait time.Duration, allowed bool) State {
-	return State{
-		Short:     !allowed && used >= l.events,
-		Remaining: max(l.events-used, 0),
-		Wait:      wait,
-	}
-}
-
 // check refuses what cannot be decided as one. Twice the same key would be compared
 // with the same room twice, and pass a limit by one.
-func check(debits []Debit) error {
+func check(debits []Debit, rule func(*Limit) *rule) error {
 	if len(debits) == 0 || len(debits) > MaxDebits {
 		return fmt.Errorf("%d limits in one decision: want 1 to %d", len(debits), MaxDebits)
 	}
 	for i, a := range debits {
+		if a.Cost < 0 || a.cost() > rule(a.Limit).events {
+			return fmt.Errorf("%w: %d of %s", ErrCost, a.Cost, a.Limit.id)
+		}
 		for _, b := range debits[:i] {
 			if a.Limit.scope != b.Limit.scope {
 				return fmt.Errorf("limits of the scopes %q and %q in one decision", b.Limit.scope, a.Limit.scope)
 			}
-			if a.Limit.id == b.Limit.id && a.Key == b.Key {
+			if a.Key == b.Key && a.Limit.id == b.Limit.id {
 				return fmt.Errorf("limit %q twice in one decision", a.Limit.id)
 			}
 		}
 	}
 	return nil
 }
+
+func (l *Limit) aloneRule() *rule  { return &l.alone }
+func (l *Limit) sharedRule() *rule { return &l.shared }
 
 // maxKey is how long a key may be before its digest stands for it. It is shorter
 // than a digest's text, so that no key can pass for the digest of another.

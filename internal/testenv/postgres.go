@@ -19,26 +19,76 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// postgres is the one cluster of this test process.
-var postgres struct {
-	sync.Once
+// cluster is a PostgreSQL server with its data.
+type cluster struct {
 	dir   string
-	err   error
-	stdin io.Closer // kept open for as long as this process lives
+	stdin io.Closer // kept open for as long as the server is to live
 	next  atomic.Int64
+}
+
+// shared is the one cluster that the tests of this process share.
+var shared struct {
+	sync.Once
+	*cluster
+	err error
 }
 
 // Postgres gives the DSN of a fresh, empty database in a real PostgreSQL server.
 // The server is started once per test process, on a Unix socket, and ends with it.
 func Postgres(t testing.TB) (dsn string) {
 	t.Helper()
-	postgres.Do(func() { postgres.err = startPostgres() })
-	if postgres.err != nil {
-		t.Fatalf("PostgreSQL (run make deps): %v", postgres.err)
+	shared.Do(func() { shared.cluster, shared.err = startPostgres() })
+	if shared.err != nil {
+		t.Fatalf("PostgreSQL (run make deps): %v", shared.err)
 	}
-	name := fmt.Sprintf("test%d", postgres.next.Add(1))
+	return shared.database(t)
+}
+
+// CrashingPostgres is like Postgres, with a server that is the test's own: crash kills
+// it in the middle of whatever it does, and comes back when it has recovered.
+func CrashingPostgres(t testing.TB) (dsn string, crash func()) {
+	t.Helper()
+	c, err := startPostgres()
+	if err != nil {
+		t.Fatalf("PostgreSQL (run make deps): %v", err)
+	}
+	t.Cleanup(func() { _ = c.stdin.Close() }) // which ends it
+	return c.database(t), func() {
+		t.Helper()
+		if err := c.crash(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// crash kills one of the server's processes with -9. What it held in shared memory
+// cannot be trusted after that: the server kills all the others, and recovers from its log.
+func (c *cluster) crash() error {
+	ctx := context.Background()
+	victim, err := pgx.Connect(ctx, c.dsn("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = victim.Close(ctx) }() // it is broken
+	other, err := pgx.Connect(ctx, c.dsn("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = other.Close(ctx) }() // as well
+	if err := syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL); err != nil {
+		return err
+	}
+	for other.Ping(ctx) == nil { // the server has not noticed yet
+		time.Sleep(time.Millisecond)
+	}
+	return c.wait()
+}
+
+func (c *cluster) database(t testing.TB) (dsn string) {
+	t.Helper()
+	name := fmt.Sprintf("test%d", c.next.Add(1))
 	ctx := t.Context()
-	conn, err := pgx.Connect(ctx, postgresDSN("postgres"))
+	conn, err := pgx.Connect(ctx, c.dsn("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,33 +96,33 @@ func Postgres(t testing.TB) (dsn string) {
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
-	return postgresDSN(name)
+	return c.dsn(name)
 }
 
-func postgresDSN(database string) string {
-	return "postgres://postgres@/" + database + "?host=" + postgres.dir
+func (c *cluster) dsn(database string) string {
+	return "postgres://postgres@/" + database + "?host=" + c.dir
 }
 
-func startPostgres() error {
+func startPostgres() (*cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "tollgate-pg-")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	postgres.dir = dir
+	c := &cluster{dir: dir}
 	attr, err := unprivileged(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// fsync is off: these tests kill processes, not the machine.
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", dir+"/data")
 	initdb.SysProcAttr = attr
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
 	// The shell outlives this process by a moment: when its standard input
 	// closes, which even kill -9 brings about, it stops the server and cleans up.
@@ -84,20 +134,18 @@ func startPostgres() error {
 	// A session of its own: Ctrl-C at the terminal must not race the shell's clean-up.
 	server.SysProcAttr = &syscall.SysProcAttr{Credential: attr.Credential, Setsid: true}
 	server.Dir = dir
-	stdin, err := server.StdinPipe()
-	if err != nil {
-		return err
+	if c.stdin, err = server.StdinPipe(); err != nil {
+		return nil, err
 	}
-	postgres.stdin = stdin
 	stderr, err := server.StderrPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := server.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	go drain(stderr)
-	return waitPostgres()
+	return c, c.wait()
 }
 
 func drain(r io.Reader) {
@@ -105,11 +153,11 @@ func drain(r io.Reader) {
 	}
 }
 
-func waitPostgres() error {
+func (c *cluster) wait() error {
 	var err error
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var conn *pgx.Conn
-		if conn, err = pgx.Connect(context.Background(), postgresDSN("postgres")); err == nil {
+		if conn, err = pgx.Connect(context.Background(), c.dsn("postgres")); err == nil {
 			return conn.Close(context.Background())
 		}
 	}

@@ -31,6 +31,7 @@ type RedisServer struct {
 	t       testing.TB
 	program string
 	args    []string
+	command []string // all arguments, where they are not those of a server
 	dir     string
 	port    int
 	process *exec.Cmd
@@ -105,6 +106,9 @@ func (s *RedisServer) start() error {
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir,
 		"--save", "", "--appendonly", "no",
 	}, s.args...)
+	if s.command != nil {
+		args = s.command
+	}
 	s.process = exec.Command(s.program, args...)
 	s.process.Stdout, s.process.Stderr = output, output
 	if err := s.process.Start(); err != nil {

@@ -56,9 +56,10 @@ func TestShippedAPIsAreDescribed(t *testing.T) {
 		name   string
 		scopes []any
 	}{
-		"/api/users":    {"Users", words("profile:read", "profile:write", "users:create")},
+		"/api/users": {"Users", words("consents:read", "consents:write", "password:write", "profile:delete", "profile:export",
+			"profile:read", "profile:write", "users:create")},
 		"/api/accounts": {"Accounts", words("accounts:read", "accounts:write")},
-		"/api/payments": {"Payments", words("payments:confirm", "payments:create", "payments:read")},
+		"/api/payments": {"Payments", words("payments:capture", "payments:confirm", "payments:create", "payments:read", "payments:refund")},
 	} {
 		expected := map[string]any{
 			"resource": p.origin + path, "resource_name": want.name, "authorization_servers": words(p.origin),

@@ -26,7 +26,7 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 		}
 	}
 	allowed := map[string]*regexp.Regexp{
-		"api":      regexp.MustCompile(`^(oauth_metadata|resource_metadata|oauth_pages|oauth_endpoints|users|accounts|payments|unknown_path|unknown_host)$`),
+		"api":      regexp.MustCompile(`^(oauth_metadata|resource_metadata|oauth_pages|oauth_endpoints|users|accounts|payments|risk|webhooks|documents|unknown_path|unknown_host)$`),
 		"method":   regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other)$`),
 		"code":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
 		"result":   regexp.MustCompile(`^(accepted|refused|denied|fetched|failed)$`),

@@ -14,25 +14,58 @@ import (
 
 // everything is a token that all APIs accept.
 func (p *platform) everything(options ...tokentest.Option) string {
-	return p.issuer.Token(append(options, tokentest.Claim("scope",
-		"profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create"))...)
+	return p.issuer.Token(append(options, tokentest.Claim("scope", allScopes))...)
 }
+
+// allScopes are those of the shipped Caddyfile.
+const allScopes = "profile:read profile:write profile:export profile:delete password:write consents:read consents:write " +
+	"accounts:read accounts:write payments:create payments:read payments:confirm users:create webhooks:read webhooks:write " +
+	"payments:capture payments:refund risk:read risk:write"
 
 func TestListedOperationsReachTheService(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	operations := map[string]string{
-		"POST /api/users":                   "users:create",
-		"GET /api/users/me":                 "profile:read",
-		"PATCH /api/users/me":               "profile:write",
-		"GET /api/accounts":                 "accounts:read",
-		"GET /api/accounts/1":               "accounts:read",
-		"GET /api/accounts/1/entries":       "accounts:read",
-		"POST /api/accounts":                "accounts:write",
-		"GET /api/payments":                 "payments:read",
-		"GET /api/payments/a-1?expand=x%2F": "payments:read",
-		"POST /api/payments":                "payments:create",
-		"POST /api/payments/a-1/confirm":    "payments:confirm",
+		"POST /api/users":                               "users:create",
+		"GET /api/users/me":                             "profile:read",
+		"PATCH /api/users/me":                           "profile:write",
+		"DELETE /api/users/me":                          "profile:delete",
+		"GET /api/users/me/export":                      "profile:export",
+		"POST /api/users/me/password":                   "password:write",
+		"GET /api/users/me/consents":                    "consents:read",
+		"DELETE /api/users/me/consents/a-1":             "consents:write",
+		"GET /api/accounts":                             "accounts:read",
+		"GET /api/accounts/1":                           "accounts:read",
+		"GET /api/accounts/1/entries":                   "accounts:read",
+		"POST /api/accounts":                            "accounts:write",
+		"GET /api/payments":                             "payments:read",
+		"GET /api/payments/a-1?expand=x%2F":             "payments:read",
+		"POST /api/payments":                            "payments:create",
+		"POST /api/payments/a-1/confirm":                "payments:confirm",
+		"GET /api/webhook-endpoints":                    "webhooks:read",
+		"GET /api/webhook-endpoints/a-1":                "webhooks:read",
+		"POST /api/webhook-endpoints":                   "webhooks:write",
+		"PATCH /api/webhook-endpoints/a-1":              "webhooks:write",
+		"DELETE /api/webhook-endpoints/a-1":             "webhooks:write",
+		"POST /api/webhook-endpoints/a-1/rotate-secret": "webhooks:write",
+		"GET /api/events?cursor=AZ":                     "webhooks:read",
+		"GET /api/events/a-1":                           "webhooks:read",
+		"POST /api/events/a-1/redeliver":                "webhooks:write",
+		"POST /api/payments/a-1/captures":               "payments:capture",
+		"GET /api/payments/a-1/captures":                "payments:read",
+		"POST /api/payments/a-1/cancel":                 "payments:capture",
+		"POST /api/payments/a-1/refunds":                "payments:refund",
+		"GET /api/payments/a-1/refunds":                 "payments:read",
+		"GET /api/risk/rules":                           "risk:read",
+		"GET /api/risk/rules/new_payee":                 "risk:read",
+		"PUT /api/risk/rules/new_payee":                 "risk:write",
+		"GET /api/risk/lists":                           "risk:read",
+		"POST /api/risk/lists":                          "risk:write",
+		"DELETE /api/risk/lists/a-1":                    "risk:write",
+		"GET /api/risk/reviews":                         "risk:read",
+		"POST /api/risk/reviews/a-1/reject":             "risk:write",
+		"GET /api/risk/decisions":                       "risk:read",
+		"GET /api/risk/changes":                         "risk:read",
 	}
 	for operation, scope := range operations {
 		method, path, _ := strings.Cut(operation, " ")
@@ -44,7 +77,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 		if sent := p.service.lastRequest(); sent.URL.RequestURI() != path || !strings.HasPrefix(sent.Header.Get("Authorization"), "Bearer ") {
 			t.Errorf("%s arrives as %s with %q", operation, sent.URL.RequestURI(), sent.Header.Get("Authorization"))
 		}
-		others := strings.Replace(" profile:read profile:write accounts:read accounts:write payments:create payments:read payments:confirm users:create ", " "+scope+" ", " ", 1)
+		others := strings.Replace(" "+allScopes+" ", " "+scope+" ", " ", 1)
 		p.expectNothingBehind(t, func() {
 			got := p.do(t, method, path, withBearer(p.issuer.Token(tokentest.Claim("scope", strings.TrimSpace(others)))))
 			if got.status != http.StatusForbidden {
@@ -55,6 +88,7 @@ func TestListedOperationsReachTheService(t *testing.T) {
 	public := []string{
 		"GET /.well-known/openid-configuration", "GET /.well-known/oauth-authorization-server", "HEAD /oauth/jwks",
 		"GET /oauth/authorize?client_id=x", "POST /oauth/authorize/login", "GET /oauth/assets/style.css",
+		"GET /openapi/users.yaml", "HEAD /openapi/webhooks.yaml", "GET /openapi/payments.yaml",
 		"POST /oauth/token", "POST /oauth/par", "POST /oauth/revoke", "POST /oauth/introspect", "GET /oauth/userinfo",
 	}
 	for _, operation := range public {

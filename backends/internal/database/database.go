@@ -24,9 +24,10 @@ type DB struct {
 	*sql.DB
 	Dialect Dialect
 
-	readOnly  bool            // see OpenToRead
-	path      string          // SQLite: the file
-	writer    chan struct{}   // SQLite: holds one slot, for the one writer of this process
+	readOnly  bool          // see OpenToRead
+	path      string        // SQLite: the file
+	writer    chan struct{} // SQLite: holds one slot, for the one writer of this process
+	times     times
 	migrating *pgx.ConnConfig // PostgreSQL: how Migrate connects
 }
 

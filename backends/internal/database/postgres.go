@@ -69,7 +69,7 @@ func connectPostgres(ctx context.Context, serving, migrating *pgx.ConnConfig) (*
 		_ = db.Close()
 		return nil, fmt.Errorf("database %s: %w", serving.Host, err)
 	}
-	return &DB{DB: db, Dialect: Postgres, migrating: migrating}, nil
+	return &DB{times: newTimes(), DB: db, Dialect: Postgres, migrating: migrating}, nil
 }
 
 // createSchema makes the schema unless it is there. To ask first matters: CREATE

@@ -44,7 +44,7 @@ func openToRead(ctx context.Context, dsn, component string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{DB: db, Dialect: SQLite, path: path, writer: make(chan struct{}, 1)}, nil
+	return &DB{times: newTimes(), DB: db, Dialect: SQLite, path: path, writer: make(chan struct{}, 1)}, nil
 }
 
 // checkVersion compares the tables with the component's newest migration.

@@ -37,7 +37,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{DB: db, Dialect: SQLite, path: path, writer: make(chan struct{}, 1)}, nil
+	return &DB{times: newTimes(), DB: db, Dialect: SQLite, path: path, writer: make(chan struct{}, 1)}, nil
 }
 
 func connectSQLite(ctx context.Context, path string, options url.Values) (*sql.DB, error) {

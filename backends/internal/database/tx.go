@@ -23,7 +23,12 @@ const maxTries = 10
 // An error of the commit itself leaves the outcome unknown (the connection may
 // have died behind it): callers that move money retry under an idempotency key.
 func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return retry(ctx, func() error { return db.inTxOnce(ctx, fn) })
+	return retry(ctx, func() error {
+		start := time.Now()
+		err := db.inTxOnce(ctx, fn)
+		db.times.observe(start, err)
+		return err
+	})
 }
 
 func retry(ctx context.Context, fn func() error) error {

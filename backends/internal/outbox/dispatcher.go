@@ -19,10 +19,6 @@ const (
 	lease = time.Minute
 	// poll finds what other instances committed and what became due.
 	poll = time.Second
-	// perEndpoint and inAll bound the tries under way. An endpoint that answers
-	// slowly fills its own share and no other's.
-	perEndpoint = 4
-	inAll       = 128
 	// minPause is how long an endpoint that said 429 or 503 is left alone at least.
 	minPause = 30 * time.Second
 	// keyPause is how long an endpoint is left alone whose secret does not open.
@@ -63,9 +59,7 @@ type Dispatcher struct {
 	// belongs to the goroutine of Run.
 	sealed map[string]time.Time
 
-	mu    sync.Mutex
-	busy  map[string]int // tries under way, by endpoint
-	total int
+	share *share
 }
 
 // NewDispatcher makes a dispatcher. Run starts it.
@@ -84,7 +78,7 @@ func NewDispatcher(cfg Config) *Dispatcher {
 		queue:  &queue{db: cfg.DB, now: cfg.Now},
 		wake:   make(chan struct{}, 1),
 		sealed: make(map[string]time.Time),
-		busy:   make(map[string]int),
+		share:  newShare(),
 	}
 }
 
@@ -114,23 +108,31 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	}
 }
 
-// dispatch starts as many tries as the bounds allow.
+// dispatch gives new events their places in the feed, and starts as many tries as
+// the bounds allow.
 func (d *Dispatcher) dispatch(ctx context.Context) error {
+	more, err := place(ctx, d.DB)
+	if err != nil {
+		return err
+	}
+	if more {
+		d.Wake()
+	}
 	targets, err := d.queue.due(ctx)
 	if err != nil {
 		return err
 	}
-	// When there is more than inAll allows, chance decides: no order of endpoints
+	// When there is more than the bounds allow, chance decides: no order of endpoints
 	// may let the first ones starve the others.
 	rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 	for _, t := range targets {
-		free := d.free(t.id)
+		free := d.share.free(t.id)
 		if free == 0 {
 			continue
 		}
 		// Before anything is claimed: a claim counts as a try, and with the wrong
 		// key file every delivery would use up its tries without being sent.
-		secret, ok := d.secretOf(t)
+		secrets, ok := d.secretsOf(t)
 		if !ok {
 			continue
 		}
@@ -139,59 +141,46 @@ func (d *Dispatcher) dispatch(ctx context.Context) error {
 			return err
 		}
 		for _, j := range jobs {
-			d.start(ctx, t, secret, j)
+			d.start(ctx, t, secrets, j)
 		}
 	}
 	return nil
 }
 
-// secretOf opens an endpoint's secret. One that does not open is tried again after
-// a pause, or whoever wakes the dispatcher would fill the log.
-func (d *Dispatcher) secretOf(t target) (secret []byte, ok bool) {
+// secretsOf opens an endpoint's secrets. One that does not open is tried again
+// after a pause, or whoever wakes the dispatcher would fill the log.
+func (d *Dispatcher) secretsOf(t target) (secrets [][]byte, ok bool) {
 	if d.Now().Before(d.sealed[t.id]) {
 		return nil, false
 	}
-	secret, err := d.Vault.Open(t.id, t.secret)
-	if err != nil {
-		d.sealed[t.id] = d.Now().Add(keyPause)
-		d.Tried("unsigned")
-		d.Logger.Error("webhooks: cannot sign: is this the right key file?", "endpoint", t.id, "error", err)
-		return nil, false
+	for _, sealed := range t.secrets {
+		secret, err := d.Vault.Open(t.id, sealed)
+		if err != nil {
+			d.sealed[t.id] = d.Now().Add(keyPause)
+			d.Tried("unsigned")
+			d.Logger.Error("webhooks: cannot sign: is this the right key file?", "endpoint", t.id, "error", err)
+			return nil, false
+		}
+		secrets = append(secrets, secret)
 	}
 	delete(d.sealed, t.id)
-	return secret, true
+	return secrets, true
 }
 
-// free gives how many more tries an endpoint may have under way.
-func (d *Dispatcher) free(endpoint string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return max(0, min(perEndpoint-d.busy[endpoint], inAll-d.total))
-}
-
-func (d *Dispatcher) start(ctx context.Context, t target, secret []byte, j job) {
-	d.count(t.id, 1)
+func (d *Dispatcher) start(ctx context.Context, t target, secrets [][]byte, j job) {
+	done := d.share.take(t.id)
 	d.tries.Go(func() {
 		// What was begun is finished and noted, also while the service stops: the
 		// sender's own timeout bounds it.
-		d.try(context.WithoutCancel(ctx), t, secret, j)
-		d.count(t.id, -1)
+		done(d.try(context.WithoutCancel(ctx), t, secrets, j))
 		d.Wake()
 	})
 }
 
-func (d *Dispatcher) count(endpoint string, by int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.total += by
-	if d.busy[endpoint] += by; d.busy[endpoint] == 0 {
-		delete(d.busy, endpoint)
-	}
-}
-
-func (d *Dispatcher) try(ctx context.Context, t target, secret []byte, j job) {
+// try makes one try, notes it, and tells whether the endpoint took the event.
+func (d *Dispatcher) try(ctx context.Context, t target, secrets [][]byte, j job) (delivered bool) {
 	log := d.Logger.With("event", j.event, "endpoint", t.id, "attempt", j.attempt)
-	outcome := d.Sender.Send(ctx, webhook.Message{URL: t.url, ID: j.event, Secrets: [][]byte{secret}, Body: j.payload})
+	outcome := d.Sender.Send(ctx, webhook.Message{URL: t.url, ID: j.event, Secrets: secrets, Body: j.payload})
 	if outcome.Delivered() {
 		fault.At(fault.AfterSend)
 	}
@@ -201,6 +190,7 @@ func (d *Dispatcher) try(ctx context.Context, t target, secret []byte, j job) {
 	}
 	d.Tried(word(outcome))
 	log.Info("webhook", "state", r.state, "status", outcome.Status, "error", r.err)
+	return outcome.Delivered()
 }
 
 // judge decides what a try means for its delivery and endpoint.

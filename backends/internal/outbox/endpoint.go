@@ -55,11 +55,15 @@ func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, u
 			}
 		}
 		_, err = tx.ExecContext(ctx, `
-			INSERT INTO webhook_endpoints (id, client_id, url, secret, created_at) VALUES ($1, $2, $3, $4, $5)
+			INSERT INTO webhook_endpoints (id, client_id, url, secret, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
 			ON CONFLICT (client_id, url) DO UPDATE
-			SET secret = excluded.secret, disabled_at = NULL, disabled_reason = '', paused_until = 0`,
+			SET secret = excluded.secret, disabled_at = NULL, disabled_reason = '', paused_until = 0,
+				version = webhook_endpoints.version + 1, updated_at = excluded.updated_at`,
 			id, client, url, v.Seal(id, secret), now.UnixMicro())
 		if err != nil || !replace {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM webhook_old_secrets WHERE endpoint_id = $1`, id); err != nil {
 			return err
 		}
 		return redirect(ctx, tx, client, id, now)
@@ -102,8 +106,8 @@ func endpointID(ctx context.Context, tx *sql.Tx, client, url string) (id string,
 
 func disableOthers(ctx context.Context, tx *sql.Tx, client, url string, now time.Time) error {
 	_, err := tx.ExecContext(ctx,
-		`UPDATE webhook_endpoints SET disabled_at = $1, disabled_reason = 'replaced'
-		WHERE client_id = $2 AND url <> $3 AND disabled_at IS NULL`, now.UnixMicro(), client, url)
+		`UPDATE webhook_endpoints SET disabled_at = $1, disabled_reason = $4, version = version + 1, updated_at = $1
+		WHERE client_id = $2 AND url <> $3 AND disabled_at IS NULL`, now.UnixMicro(), client, url, disabledReplaced)
 	return err
 }
 
@@ -127,7 +131,8 @@ func redirect(ctx context.Context, tx *sql.Tx, client, endpoint string, now time
 // turns it on again.
 func disable(ctx context.Context, tx *sql.Tx, endpoint, reason string, now time.Time) error {
 	_, err := tx.ExecContext(ctx,
-		`UPDATE webhook_endpoints SET disabled_at = $1, disabled_reason = $2 WHERE id = $3`,
+		`UPDATE webhook_endpoints SET disabled_at = $1, disabled_reason = $2, version = version + 1, updated_at = $1
+		WHERE id = $3 AND disabled_at IS NULL`,
 		now.UnixMicro(), reason, endpoint)
 	return err
 }

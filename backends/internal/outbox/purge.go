@@ -17,9 +17,12 @@ const Retention = 30 * 24 * time.Hour
 const purgeBatch = 200
 
 // Purge deletes events that are past their time, with their deliveries, whatever
-// became of these. One that still waits for an endpoint that is on stays until it
+// became of these, and secrets that no longer sign. An event that still waits for an endpoint that is on stays until it
 // has been tried to the end.
 func Purge(ctx context.Context, db *database.DB, now time.Time) error {
+	if _, err := db.ExecContext(ctx, `DELETE FROM webhook_old_secrets WHERE expires_at <= $1`, now.UnixMicro()); err != nil {
+		return fmt.Errorf("outbox: purge: %w", err)
+	}
 	for {
 		deleted, err := purgeSome(ctx, db, now.Add(-Retention))
 		if err != nil {

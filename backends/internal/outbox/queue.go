@@ -12,7 +12,7 @@ import (
 // target is an endpoint with something due.
 type target struct {
 	id, url string
-	secret  []byte // sealed
+	secrets [][]byte // sealed; the newest first
 }
 
 // job is one delivery that this process holds the lease of.
@@ -42,13 +42,41 @@ func (q *queue) due(ctx context.Context) ([]target, error) {
 	defer func() { _ = rows.Close() }()
 	var targets []target
 	for rows.Next() {
-		var t target
-		if err := rows.Scan(&t.id, &t.url, &t.secret); err != nil {
+		t := target{secrets: make([][]byte, 1)}
+		if err := rows.Scan(&t.id, &t.url, &t.secrets[0]); err != nil {
 			return nil, fmt.Errorf("outbox: %w", err)
 		}
 		targets = append(targets, t)
 	}
-	return targets, rows.Err()
+	if err := rows.Err(); err != nil || len(targets) == 0 {
+		return nil, err
+	}
+	old, err := q.oldSecrets(ctx)
+	for i, t := range targets {
+		targets[i].secrets = append(t.secrets, old[t.id]...)
+	}
+	return targets, err
+}
+
+// oldSecrets gives the secrets that were rotated out and still sign, by endpoint,
+// the newest first. There are few: rotations are rare and their overlaps end.
+func (q *queue) oldSecrets(ctx context.Context) (map[string][][]byte, error) {
+	rows, err := q.db.QueryContext(ctx,
+		`SELECT endpoint_id, secret FROM webhook_old_secrets WHERE expires_at > $1 ORDER BY id DESC`, q.now().UnixMicro())
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	old := make(map[string][][]byte)
+	for rows.Next() {
+		var endpoint string
+		var secret []byte
+		if err := rows.Scan(&endpoint, &secret); err != nil {
+			return nil, fmt.Errorf("outbox: %w", err)
+		}
+		old[endpoint] = append(old[endpoint], secret)
+	}
+	return old, rows.Err()
 }
 
 // claim takes up to n due deliveries of an endpoint for the length of a lease.
@@ -114,7 +142,7 @@ func (q *queue) note(ctx context.Context, endpoint string, j job, r result) erro
 			return err
 		}
 		if r.gone {
-			return disable(ctx, tx, endpoint, "gone", now)
+			return disable(ctx, tx, endpoint, disabledGone, now)
 		}
 		if r.pauseUntil.IsZero() {
 			return nil
@@ -129,10 +157,21 @@ func (q *queue) note(ctx context.Context, endpoint string, j job, r result) erro
 	return nil
 }
 
-// Depth gives how many deliveries are waiting for an endpoint that is on.
-func Depth(ctx context.Context, db *database.DB) (waiting int64, err error) {
+// Backlog is what waits for endpoints that are on.
+type Backlog struct {
+	Waiting int64
+	// Oldest is how long the delivery has been waiting that has waited longest.
+	Oldest time.Duration
+}
+
+// ReadBacklog counts what is waiting.
+func ReadBacklog(ctx context.Context, db *database.DB, now time.Time) (b Backlog, err error) {
+	var since sql.NullInt64
 	err = db.QueryRowContext(ctx, `
-		SELECT count(*) FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
-		WHERE d.state = 'pending' AND e.disabled_at IS NULL`).Scan(&waiting)
-	return waiting, err
+		SELECT count(*), MIN(d.created_at) FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
+		WHERE d.state = 'pending' AND e.disabled_at IS NULL`).Scan(&b.Waiting, &since)
+	if since.Valid {
+		b.Oldest = max(0, now.Sub(time.UnixMicro(since.Int64)))
+	}
+	return b, err
 }

@@ -53,6 +53,18 @@ func (rt *Router) Handle(pattern string, guard func(http.Handler) http.Handler, 
 	}
 }
 
+// Patterns gives the routes as they were added, in no order.
+func (rt *Router) Patterns() (patterns []string) {
+	for path, methods := range rt.methods {
+		for _, method := range methods {
+			if method != http.MethodHead {
+				patterns = append(patterns, method+" "+path)
+			}
+		}
+	}
+	return patterns
+}
+
 // ServeHTTP answers one request.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
 

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const keySize = 32
@@ -26,6 +27,18 @@ func Load(path, purpose string) (*Vault, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
+	masters, err := readMasters(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(masters) != 1 {
+		return nil, fmt.Errorf("vault: %s holds %d keys; the values of this service have one", path, len(masters))
+	}
+	return open(masters[0], purpose)
+}
+
+// readMasters reads the master keys of a file that nobody else can read.
+func readMasters(path string) ([][]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
@@ -33,14 +46,14 @@ func Load(path, purpose string) (*Vault, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("vault: others can read %s (mode %04o): chmod 600 it", path, info.Mode().Perm())
 	}
-	master, err := os.ReadFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
-	if len(master) != keySize {
-		return nil, fmt.Errorf("vault: %s has %d bytes, a master key has %d", path, len(master), keySize)
+	if len(content) == 0 || len(content)%keySize != 0 || len(content) > maxKeys*keySize {
+		return nil, fmt.Errorf("vault: %s has %d bytes, a master key has %d", path, len(content), keySize)
 	}
-	return open(master, purpose)
+	return slices.Collect(slices.Chunk(content, keySize)), nil
 }
 
 func open(master []byte, purpose string) (*Vault, error) {
@@ -48,6 +61,10 @@ func open(master []byte, purpose string) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
+	return aeadOf(key)
+}
+
+func aeadOf(key []byte) (*Vault, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("vault: %w", err)

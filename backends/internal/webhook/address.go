@@ -28,6 +28,23 @@ func CheckURL(raw string) error {
 	return errors.New("must be https")
 }
 
+// CheckPublicURL is CheckURL for an endpoint that has to be on the public network:
+// what would be refused at each dial is better refused at once. The dial still
+// decides, for a name leads where its owner wants.
+func CheckPublicURL(raw string) error {
+	if err := CheckURL(raw); err != nil {
+		return err
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" {
+		return errors.New("must be https")
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); isLocalhost(u.Hostname()) || err == nil && !isPublic(addr) {
+		return errors.New("must not lead into a private or reserved network")
+	}
+	return nil
+}
+
 func isLocalhost(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()

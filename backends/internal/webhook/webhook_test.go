@@ -182,6 +182,49 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
+func TestCheckPublicURL(t *testing.T) {
+	t.Parallel()
+	for raw, ok := range map[string]bool{
+		"https://shop.example/hooks":    true,
+		"https://8.8.8.8/hooks":         true,
+		"https://[2606:4700::1111]/":    true,
+		"http://localhost/":             false,
+		"https://localhost/":            false,
+		"https://127.0.0.1/":            false,
+		"https://10.0.0.1/":             false,
+		"https://[::1]/":                false,
+		"https://[::ffff:10.0.0.1]/":    false,
+		"https://[64:ff9b::a00:1]/":     false, // 10.0.0.1 behind NAT64 (RFC 6052)
+		"https://[fe80::1%25eth0]/":     false,
+		"https://169.254.169.254/":      false,
+		"https://user:pw@shop.example/": false,
+	} {
+		if err := CheckPublicURL(raw); (err == nil) != ok {
+			t.Errorf("%q: %v", raw, err)
+		}
+	}
+}
+
+// The address is judged when it is dialled, not when the name is looked up before:
+// each connection resolves the name anew, and a name that leads elsewhere by then
+// (DNS rebinding) is refused by where it leads.
+func TestTheAddressIsJudgedAtTheDial(t *testing.T) {
+	t.Parallel()
+	for address, public := range map[string]bool{
+		"93.184.215.14:443": true, "[2606:4700::1111]:443": true,
+		"10.0.0.1:443": false, "[::ffff:192.168.0.1]:443": false, "[64:ff9b::c0a8:1]:443": false, "[::1%lo]:443": false,
+		"shop.example:443": false, "": false,
+	} {
+		if err := refusePrivate("tcp", address, nil); (err == nil) != public {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	transport, ok := NewSender(false, time.Now).client.Transport.(*http.Transport)
+	if !ok || transport.Proxy != nil || transport.DialTLSContext != nil {
+		t.Error("there is a way around the check of the address")
+	}
+}
+
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

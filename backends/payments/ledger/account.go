@@ -19,7 +19,7 @@ type Kind string
 // The kinds of account.
 const (
 	Wallet   Kind = "wallet"   // a user's money; never below zero; keeps running balances
-	Merchant Kind = "merchant" // a client's takings; its balance is the sum of its transfers
+	Merchant Kind = "merchant" // a client's takings; takes entries that are folded later
 	External Kind = "external" // the world outside, one per currency; may be below zero
 )
 

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -31,6 +33,10 @@ func Entries(ctx context.Context, q Querier, account, before string, limit int) 
 	if err != nil {
 		return nil, fmt.Errorf("ledger: entries: %w", err)
 	}
+	return scanEntries(rows)
+}
+
+func scanEntries(rows *sql.Rows) ([]Entry, error) {
 	defer func() { _ = rows.Close() }()
 	var entries []Entry
 	for rows.Next() {
@@ -43,4 +49,31 @@ func Entries(ctx context.Context, q Querier, account, before string, limit int) 
 		entries = append(entries, e)
 	}
 	return entries, rows.Err()
+}
+
+// Moved lists what moved for a payment with a purpose, oldest first: its captures,
+// or its refunds. They are bounded by its amount, and paged like entries.
+func Moved(ctx context.Context, q Querier, payment string, purpose Purpose, after string, limit int) ([]Entry, error) {
+	rows, err := q.QueryContext(ctx, `
+		SELECT id, kind, 0, amount, currency, purpose, payment_id, created_at FROM transfers
+		WHERE payment_id = $1 AND purpose = $2 AND kind IN ('direct', 'post') AND id > $3 ORDER BY id LIMIT $4`,
+		payment, purpose, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: moved: %w", err)
+	}
+	return scanEntries(rows)
+}
+
+// HoldOf gives the id of the hold of a payment, and what is left of it.
+func HoldOf(ctx context.Context, q Querier, payment string) (id string, left int64, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT id, amount - COALESCE((SELECT CAST(SUM(amount) AS BIGINT) FROM transfers e WHERE e.pending_id = transfers.id), 0)
+		FROM transfers WHERE payment_id = $1 AND purpose = 'payment' AND kind = 'pending'`, payment).Scan(&id, &left)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", 0, fmt.Errorf("ledger: payment %s has no hold", payment)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("ledger: hold: %w", err)
+	}
+	return id, left, nil
 }

@@ -50,9 +50,10 @@ func (b *books) open(a Account) (opened Account) {
 // move posts a transfer without a payment in a transaction of its own.
 func (b *books) move(from, to Account, cents int64) error {
 	return b.InTx(b.t.Context(), func(tx *sql.Tx) error {
-		return Post(b.t.Context(), tx, Transfer{
+		_, err := Post(b.t.Context(), tx, Transfer{
 			Debit: from, Credit: to, Amount: money.Amount{Value: cents, Currency: "EUR"}, Purpose: Deposit,
 		}, start)
+		return err
 	})
 }
 
@@ -226,7 +227,7 @@ func TestOppositeTransfersDoNotLockEachOtherOut(t *testing.T) {
 		// its transaction goes on to commit.
 		for _, pair := range [][2]Account{{b.wallet, other}, {other, b.wallet}} {
 			err := b.InTx(b.t.Context(), func(tx *sql.Tx) error {
-				err := Post(b.t.Context(), tx, Transfer{Debit: pair[0], Credit: pair[1], Amount: money.Amount{Value: 9999, Currency: "EUR"}, Purpose: Deposit}, start)
+				_, err := Post(b.t.Context(), tx, Transfer{Debit: pair[0], Credit: pair[1], Amount: money.Amount{Value: 9999, Currency: "EUR"}, Purpose: Deposit}, start)
 				if !errors.Is(err, ErrInsufficientFunds) {
 					b.t.Errorf("got %v", err)
 				}

@@ -64,7 +64,9 @@ async function issuerOf(api) {
   assert.deepEqual(named, [answer.url, answer.url]) // each challenge names where the library looks by itself
   const resource = await oauth.processResourceDiscoveryResponse(api, answer)
   assert.deepEqual(resource.authorization_servers, [demo.issuer])
-  assert.deepEqual(resource.scopes_supported, ['payments:confirm', 'payments:create', 'payments:read'])
+  assert.deepEqual(resource.scopes_supported, [
+    'payments:capture', 'payments:confirm', 'payments:create', 'payments:read', 'payments:refund',
+  ])
   assert.ok(resource.dpop_signing_alg_values_supported.includes('ES256'))
   return new URL(resource.authorization_servers[0])
 }

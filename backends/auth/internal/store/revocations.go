@@ -40,15 +40,18 @@ func (s *Store) Unpublished(ctx context.Context, since time.Time, limit int) ([]
 		WHERE revoked_at <> 0 AND published_at = 0 AND revoked_at > $1 ORDER BY revoked_at LIMIT $2`, since.UnixMicro(), limit)
 }
 
-// LastPublished gives the grant of which the edges were told last, if it was revoked
-// after since.
-func (s *Store) LastPublished(ctx context.Context, since time.Time) (last RevokedGrant, found bool, err error) {
-	list, err := s.revokedGrants(ctx, `SELECT id, revoked_at FROM grants
-		WHERE published_at <> 0 AND revoked_at > $1 ORDER BY published_at DESC LIMIT 1`, since.UnixMicro())
-	if err != nil || len(list) == 0 {
-		return last, false, err
+// Published gives, of the grants that were revoked after since, the one of which the
+// edges were told first and the one of which they were told last; nothing when there is none.
+func (s *Store) Published(ctx context.Context, since time.Time) (ends []RevokedGrant, err error) {
+	for _, order := range []string{"published_at", "published_at DESC"} {
+		end, err := s.revokedGrants(ctx, `SELECT id, revoked_at FROM grants
+			WHERE published_at <> 0 AND revoked_at > $1 ORDER BY `+order+` LIMIT 1`, since.UnixMicro())
+		if err != nil {
+			return nil, err
+		}
+		ends = append(ends, end...)
 	}
-	return list[0], true, nil
+	return ends, nil
 }
 
 func (s *Store) revokedGrants(ctx context.Context, query string, args ...any) ([]RevokedGrant, error) {

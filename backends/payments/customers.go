@@ -1,0 +1,88 @@
+package payments
+
+import (
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
+	"github.com/open-tollgate/tollgate/backends/internal/service"
+	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+	"github.com/open-tollgate/tollgate/internal/problem"
+)
+
+// customersScope is what the users service has here.
+const customersScope = "internal:customers"
+
+// moneyOpen tells the users service whether a user has money here, or some on its
+// way: who does cannot be erased.
+func (s *Server) moneyOpen(w http.ResponseWriter, r *http.Request) error {
+	user, err := customer(r)
+	if err != nil {
+		return err
+	}
+	var open bool
+	err = s.db.QueryRowContext(r.Context(), `
+		SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = 'wallet' AND owner = $1
+				AND (credits_posted <> debits_posted OR debits_pending <> 0 OR credits_pending <> 0))
+			OR EXISTS (SELECT 1 FROM payments WHERE payer = $1 AND status IN ('processing', 'in_review', 'requires_capture'))`,
+		user).Scan(&open)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	service.WriteJSON(w, http.StatusOK, map[string]bool{"open": open})
+	return nil
+}
+
+// customerData gives what is stored here about a user, for an export: the accounts
+// with the first page, and the payments, oldest first.
+func (s *Server) customerData(w http.ResponseWriter, r *http.Request) error {
+	user, err := customer(r)
+	if err != nil {
+		return err
+	}
+	page, err := rest.ReadPage(r)
+	if err != nil {
+		return err
+	}
+	found, err := queryPayments(r.Context(), s.db, `WHERE payer = $1 AND id > $2 ORDER BY id LIMIT $3`, user, page.After, page.Limit+1)
+	if err != nil {
+		return err
+	}
+	payments := make([]paymentView, len(found))
+	for i, p := range found {
+		payments[i] = p.view()
+	}
+	list := rest.NewList(page, payments, func(v paymentView) string { return v.ID })
+	answer := struct {
+		Accounts   []accountView `json:"accounts"`
+		Payments   []paymentView `json:"payments"`
+		NextCursor string        `json:"next_cursor"`
+	}{Accounts: []accountView{}, Payments: list.Data, NextCursor: list.NextCursor}
+	if page.After == "" {
+		accounts, err := ledger.ByOwner(r.Context(), s.db, ledger.Wallet, user, "", maxWallets)
+		if err != nil {
+			return err
+		}
+		for _, a := range accounts {
+			v, err := viewAccount(r.Context(), s.db, a)
+			if err != nil {
+				return err
+			}
+			answer.Accounts = append(answer.Accounts, v)
+		}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	service.WriteJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// customer gives the user that the path names. PostgreSQL takes no NUL in a text.
+func customer(r *http.Request) (string, error) {
+	user := r.PathValue("user")
+	if len(user) > 255 || !utf8.ValidString(user) || strings.ContainsFunc(user, unprintable) {
+		return "", problem.New(http.StatusNotFound, "not_found", "There is no such user.")
+	}
+	return user, nil
+}

@@ -1,0 +1,479 @@
+package limit
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The simulator runs real engines on virtual time against the twin of the script, with
+// messages that are late or lost, nodes that crash, are cut off and reload, and a Redis
+// that is away, starts again empty, or whose clock goes back. It is deterministic: one
+// goroutine, and all chance out of one seed.
+
+// scenario is what rapid draws and shrinks.
+type scenario struct {
+	Seed   uint64
+	Kind   Kind
+	Window time.Duration
+	Events int64
+	Fails  OnFailure
+	Nodes  int
+	// Load is how many requests there are, relative to the limit.
+	Load     float64
+	Windows  int           // how long it takes
+	Trip     time.Duration // one way, at least
+	Late     int           // of a hundred messages
+	Lost     int           // of a hundred
+	Clocks   bool          // node clocks are apart, and Redis's goes back
+	Crashes  bool          // of nodes
+	Restarts bool          // of Redis, empty
+	Cuts     bool          // of nodes from Redis
+	Reloads  bool          // to another number of events and back
+	Costs    bool          // requests of more than one unit, some settled for less
+	Two      bool          // each request has a second limit of its own, strict
+}
+
+func scenarios(change func(*rapid.T, *scenario)) *rapid.Generator[scenario] {
+	return rapid.Custom(func(t *rapid.T) scenario {
+		s := scenario{
+			Seed:    rapid.Uint64().Draw(t, "seed"),
+			Kind:    Sliding,
+			Window:  rapid.SampledFrom([]time.Duration{200 * time.Millisecond, time.Second, 3 * time.Second}).Draw(t, "window"),
+			Events:  rapid.SampledFrom([]int64{1, 5, 10, 40, 200, 600}).Draw(t, "events"),
+			Fails:   Closed,
+			Nodes:   rapid.IntRange(1, 4).Draw(t, "nodes"),
+			Load:    rapid.SampledFrom([]float64{0.5, 1.5, 4}).Draw(t, "load"),
+			Windows: rapid.IntRange(2, 5).Draw(t, "windows"),
+			Trip:    rapid.SampledFrom([]time.Duration{50 * time.Microsecond, time.Millisecond, 8 * time.Millisecond}).Draw(t, "trip"),
+			Late:    rapid.SampledFrom([]int{0, 5, 30}).Draw(t, "late"),
+			Lost:    rapid.SampledFrom([]int{0, 0, 5}).Draw(t, "lost"),
+			Costs:   rapid.Bool().Draw(t, "costs"),
+			Two:     rapid.Bool().Draw(t, "two"),
+		}
+		if change != nil {
+			change(t, &s)
+		}
+		return s
+	})
+}
+
+type sim struct {
+	scenario
+	now    int64 // true time
+	events timeline
+	order  int
+	rand   *rand.Rand
+
+	twin       *twin
+	away       bool
+	back       int64 // how far Redis's clock has gone back
+	generation int   // of Redis: what was sent to an older one is lost
+
+	nodes  []*simNode
+	spends map[*simKey][]spend
+	keys   []*simKey
+	trips  int
+	asked  int
+	faults []error
+	mutate func(*Limit)
+	mutant func(*Engine)
+}
+
+type simKey struct {
+	name   string
+	second bool
+}
+
+type spend struct {
+	at, cost int64
+	node     int
+	degraded bool
+}
+
+type simEvent struct {
+	at, order int64
+	f         func()
+}
+
+type timeline []simEvent
+
+func (t timeline) Len() int { return len(t) }
+func (t timeline) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(t[i].at, t[j].at), cmp.Compare(t[i].order, t[j].order)) < 0
+}
+func (t timeline) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t *timeline) Push(e any)   { *t = append(*t, e.(simEvent)) }
+func (t *timeline) Pop() any {
+	last := len(*t) - 1
+	e := (*t)[last]
+	*t = (*t)[:last]
+	return e
+}
+
+func (s *sim) after(d int64, f func()) {
+	s.order++
+	heap.Push(&s.events, simEvent{s.now + max(d, 0), int64(s.order), f})
+}
+
+// simNode is a node: clock, store and process.
+type simNode struct {
+	sim    *sim
+	number int
+	offset int64 // of its clock
+	life   int   // how many times it has crashed
+	cut    bool
+	engine *Engine
+	limit  *Limit
+	second *Limit
+}
+
+func (n *simNode) Now() time.Time { return time.UnixMicro(n.sim.now + n.offset) }
+
+func (n *simNode) AfterFunc(d time.Duration, f func()) func() bool {
+	stopped, life := false, n.life
+	n.sim.after(d.Microseconds(), func() {
+		if !stopped && n.life == life {
+			f()
+		}
+	})
+	return func() bool { stopped = true; return true }
+}
+
+// Take makes a node a Store; engines do not call it.
+func (n *simNode) Take(context.Context, []Debit, []State) (Decision, error) {
+	return Decision{}, errors.New("not for use")
+}
+
+func (s *sim) redisNow() int64 { return s.now - s.back }
+
+// delay draws how long a message takes, or whether it is lost.
+func (n *simNode) delay() (int64, bool) {
+	s := n.sim
+	d := s.Trip.Microseconds() + s.rand.Int64N(s.Trip.Microseconds())
+	if s.rand.IntN(100) < s.Late {
+		d += s.rand.Int64N(120_000)
+	}
+	return d, n.cut || s.rand.IntN(100) < s.Lost
+}
+
+// message carries a call to Redis and its answer back.
+func (n *simNode) message(call func() func(), failed func(error)) {
+	s, life, answered := n.sim, n.life, false
+	s.trips++
+	finish := func(f func()) {
+		if !answered && n.life == life {
+			answered = true
+			f()
+		}
+	}
+	s.after(defaultTimeout.Microseconds(), func() { finish(func() { failed(errors.New("timeout")) }) })
+	there, lost := n.delay()
+	if lost {
+		return
+	}
+	sentTo := s.generation
+	s.after(there, func() {
+		if s.away || sentTo != s.generation {
+			s.after(100, func() { finish(func() { failed(errors.New("refused")) }) })
+			return
+		}
+		answer := call()
+		if back, lost := n.delay(); !lost {
+			s.after(back, func() { finish(answer) })
+		}
+	})
+}
+
+func (n *simNode) send(b *batch, done func(*result, error)) {
+	n.message(func() func() {
+		res := n.sim.twin.run(b, n.sim.redisNow())
+		return func() { done(res, nil) }
+	}, func(err error) { done(nil, err) })
+}
+
+func (n *simNode) beat(node string, leave bool, done func(int, error)) {
+	n.message(func() func() {
+		alive := n.sim.twin.beat(node, leave, n.sim.redisNow())
+		return func() { done(alive, nil) }
+	}, func(err error) { done(0, err) })
+}
+
+func newSim(sc scenario) *sim {
+	return &sim{scenario: sc, now: 1_700_000_000_123_456, rand: rand.New(rand.NewPCG(sc.Seed, 7)),
+		twin: newTwin(), spends: map[*simKey][]spend{}}
+}
+
+func (s *sim) newLimits(n *simNode, events int64) {
+	c := Config{Scope: "sim", Name: "first", Kind: s.Kind, Events: events, OnFailure: s.Fails}
+	switch s.Kind {
+	case Calendar:
+		c.Period = Day
+	case Concurrency:
+	default:
+		c.Window = s.Window
+	}
+	var err error
+	if n.limit, err = New(c); err != nil {
+		panic(err)
+	}
+	if n.second, err = New(Config{Scope: "sim", Name: "second", Events: max(events/4, 1), Window: s.Window, OnFailure: s.Fails}); err != nil {
+		panic(err)
+	}
+	if s.mutate != nil {
+		s.mutate(n.limit)
+		s.mutate(n.second)
+	}
+}
+
+func (s *sim) start(n *simNode) {
+	n.engine = NewEngine(EngineConfig{Store: n, Nodes: s.Nodes, Clock: n})
+	if s.mutant != nil {
+		s.mutant(n.engine)
+	}
+	s.newLimits(n, s.Events)
+}
+
+// run plays the scenario.
+func (s *sim) run() {
+	s.keys = []*simKey{{name: "busy"}, {name: "calm"}, {name: "busy", second: true}, {name: "calm", second: true}}
+	for i := range s.Nodes {
+		n := &simNode{sim: s, number: i}
+		if s.Clocks {
+			n.offset = int64(i) * 10_000_000
+		}
+		s.nodes = append(s.nodes, n)
+		s.start(n)
+	}
+	length := int64(s.Windows) * s.Window.Microseconds()
+	s.load(length)
+	s.trouble(length)
+	end := s.now + length + 2_000_000
+	for len(s.events) > 0 && s.events[0].at <= end {
+		e := heap.Pop(&s.events).(simEvent)
+		s.now = e.at
+		e.f()
+	}
+}
+
+// load plans the requests: on and off, more on the first nodes.
+func (s *sim) load(length int64) {
+	total := int(s.Load * float64(s.Events) * float64(s.Windows))
+	total = min(max(total, 20), 2000)
+	bursts := make([]int64, 1+s.rand.IntN(4))
+	for i := range bursts {
+		bursts[i] = s.rand.Int64N(length)
+	}
+	for range total {
+		at := s.rand.Int64N(length)
+		if s.rand.IntN(2) == 0 {
+			at = bursts[s.rand.IntN(len(bursts))] + s.rand.Int64N(20_000)
+		}
+		n := s.nodes[min(s.rand.IntN(s.Nodes), s.rand.IntN(s.Nodes))]
+		key := 0
+		if s.rand.IntN(10) == 0 {
+			key = 1
+		}
+		cost := int64(1)
+		if s.Costs && s.rand.IntN(4) == 0 {
+			cost = 1 + s.rand.Int64N(min(s.Events, 4))
+		}
+		s.after(at, func() { s.request(n, key, cost) })
+	}
+}
+
+func (s *sim) request(n *simNode, key int, cost int64) {
+	s.asked++
+	debits := []Debit{{Limit: n.limit, Key: s.keys[key].name, Cost: cost}}
+	if s.Two {
+		debits = append(debits, Debit{Limit: n.second, Key: s.keys[key].name})
+	}
+	if cost > n.limit.shared.events {
+		return
+	}
+	life := n.life
+	d, p, err := n.engine.begin(debits, nil)
+	if p == nil {
+		s.decided(n, key, debits, d, err)
+		return
+	}
+	p.notify = func() {
+		s.after(s.rand.Int64N(300), func() { // until the goroutine gets to run
+			if n.life == life {
+				d, err := n.engine.finish(p, nil)
+				s.decided(n, key, debits, d, err)
+			}
+		})
+	}
+	n.engine.await(p)
+}
+
+func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error) {
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		s.faults = append(s.faults, err)
+	}
+	if err == nil && !d.Degraded {
+		for i, debit := range debits {
+			s.remembered(n, debit, d.States[i])
+		}
+	}
+	if err != nil || !d.Allowed {
+		return
+	}
+	settled := debits[0].cost()
+	if settled > 1 && s.rand.IntN(2) == 0 {
+		settled = s.rand.Int64N(settled)
+		n.engine.Settle(debits[:1], d.States[:1], []int64{settled})
+	}
+	for i, debit := range debits {
+		cost := debit.cost()
+		if i == 0 {
+			cost = settled
+		}
+		if d.States[i].Short {
+			s.faults = append(s.faults, errors.New("allowed, and a limit is short"))
+		}
+		who := s.keys[key+2*i]
+		s.spends[who] = append(s.spends[who], spend{s.now, cost, n.number, d.States[i].Degraded})
+	}
+	if s.Kind == Concurrency {
+		took, life := 1+s.rand.Int64N(300_000), n.life
+		s.spends[s.keys[key]][len(s.spends[s.keys[key]])-1].cost = took // how long it was in flight
+		s.after(took, func() {
+			if n.life == life {
+				n.engine.Release(debits, d.States)
+			}
+		})
+	}
+}
+
+// trouble plans what goes wrong.
+func (s *sim) trouble(length int64) {
+	times := func(wanted bool, f func()) {
+		if wanted {
+			for range 1 + s.rand.IntN(2) {
+				s.after(s.rand.Int64N(length), f)
+			}
+		}
+	}
+	times(s.Clocks, func() { s.back += s.rand.Int64N(s.Window.Microseconds()) })
+	times(s.Crashes, func() {
+		n := s.nodes[s.rand.IntN(s.Nodes)]
+		n.life++ // and with it, all that it held and waited for
+		s.start(n)
+	})
+	times(s.Reloads, func() {
+		n := s.nodes[s.rand.IntN(s.Nodes)]
+		s.newLimits(n, s.Events/2+1)
+		s.after(s.rand.Int64N(length), func() { s.newLimits(n, s.Events) })
+	})
+	times(s.Restarts, func() {
+		s.away = true
+		s.generation++
+		s.after(s.rand.Int64N(400_000), func() { s.away, s.twin = false, newTwin() })
+	})
+	times(s.Cuts, func() {
+		n := s.nodes[s.rand.IntN(s.Nodes)]
+		n.cut = true
+		s.after(s.rand.Int64N(2*s.Window.Microseconds()), func() { n.cut = false })
+	})
+}
+
+// most gives the most that any window of true time holds of a key, by an exact log.
+func (s *sim) most(who *simKey, window int64, count func(spend) bool) (most int64) {
+	log := slices.DeleteFunc(slices.Clone(s.spends[who]), func(x spend) bool { return !count(x) })
+	slices.SortStableFunc(log, func(a, b spend) int { return cmp.Compare(a.at, b.at) })
+	first, sum := 0, int64(0)
+	for _, x := range log {
+		sum += x.cost
+		for log[first].at <= x.at-window {
+			sum -= log[first].cost
+			first++
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
+func anySpend(spend) bool { return true }
+
+// limitOf gives the limit of a key.
+func (s *sim) limitOf(who *simKey) int64 {
+	if who.second {
+		return max(s.Events/4, 1)
+	}
+	return s.Events
+}
+
+// over says whether a window of a key holds more than a bound allows.
+func (s *sim) over(bound func(limit int64) int64) error {
+	if len(s.faults) > 0 {
+		return s.faults[0]
+	}
+	for _, who := range s.keys {
+		if s.Kind != Sliding && !who.second {
+			continue
+		}
+		limit := s.limitOf(who)
+		if got := s.most(who, s.Window.Microseconds(), anySpend); got > bound(limit) {
+			return fmt.Errorf("%d in a window of key %s (second %v), the limit is %d and the bound %d", got, who.name, who.second, limit, bound(limit))
+		}
+	}
+	return nil
+}
+
+// books holds what the store has debited, and not got back, to what was spent: never
+// less, and as much where nothing was lost. Nothing is negative.
+func (s *sim) books() error {
+	for id, c := range s.twin.cells {
+		for _, b := range c.buckets {
+			if b.count < 0 {
+				return fmt.Errorf("%s counts %d in bucket %d", id, b.count, b.index)
+			}
+		}
+	}
+	for _, who := range s.keys {
+		spent, l := int64(0), s.nodes[0].limit
+		if who.second {
+			l = s.nodes[0].second
+		}
+		for _, x := range s.spends[who] {
+			spent += x.cost
+		}
+		net := s.twin.net[l.id+":"+who.name]
+		lossless := s.Lost == 0 && s.Late == 0 && !s.Crashes && !s.Cuts
+		if net < spent || lossless && net != spent {
+			return fmt.Errorf("key %s (second %v): %d spent, %d debited for good", who.name, who.second, spent, net)
+		}
+	}
+	return nil
+}
+
+// remembered holds a no out of a node's memory to the store: it outlives the true wait by
+// the life of a lease at most, and what a message takes.
+func (s *sim) remembered(n *simNode, d Debit, state State) {
+	if !state.Short || !state.Leased || s.Clocks || s.Reloads || s.Restarts || d.Limit.shared.kind != Sliding {
+		return
+	}
+	c := s.twin.cells[d.Limit.id+":"+d.Key]
+	if c == nil {
+		return
+	}
+	missing := c.counter.used + d.cost() - d.Limit.shared.events
+	if missing <= 0 {
+		return // units were given back meanwhile
+	}
+	late := s.now - c.frees(d.Limit.shared.grid, missing) - d.Limit.lease.Microseconds()
+	if late > 0 {
+		s.faults = append(s.faults, fmt.Errorf("node %d says no %d us after the store would have said yes", n.number, late))
+	}
+}
+
+func (s *sim) pop() simEvent { return heap.Pop(&s.events).(simEvent) }

@@ -1,0 +1,160 @@
+package limit
+
+import (
+	"container/heap"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"sync"
+)
+
+const (
+	defaultMaxKeys = 1 << 18
+	maxShards      = 64
+	// Below this many keys a shard of its own is not worth it.
+	minShardKeys = 1024
+)
+
+// subject is who is counted under which limit.
+type subject struct {
+	series *series
+	key    string
+}
+
+// table holds something for each subject, a bounded number for each limit. It is for
+// each limit alone, so that strangers who make up subjects for one of them take
+// no room from another.
+type table[T any] struct {
+	seed   maphash.Seed // secret, so that no caller can aim at one shard
+	shards []shard[T]   // a power of two
+}
+
+// shard holds a part of the subjects under a lock of its own.
+type shard[T any] struct {
+	sync.Mutex
+	capacity int // of each limit
+	items    map[subject]*item[T]
+	held     map[*series]int // how many of them a limit has
+	queue    queue[T]
+	_        [64]byte // keeps two locks off the same cache line
+}
+
+// item is what a subject has.
+type item[T any] struct {
+	subject
+	value T
+	until int64 // the time from which it may be forgotten
+	due   int64 // when evict looks at it: never later than until
+}
+
+func newTable[T any](maxKeys int) *table[T] {
+	if maxKeys <= 0 {
+		maxKeys = defaultMaxKeys
+	}
+	shards := 1 << (bits.Len(uint(min(max(maxKeys/minShardKeys, 1), maxShards))) - 1)
+	t := &table[T]{seed: maphash.MakeSeed(), shards: make([]shard[T], shards)}
+	for i := range t.shards {
+		t.shards[i].capacity = (maxKeys + shards - 1) / shards
+		t.shards[i].items = make(map[subject]*item[T])
+		t.shards[i].held = make(map[*series]int)
+	}
+	return t
+}
+
+func (t *table[T]) shardOf(key string) int {
+	return int(maphash.String(t.seed, key) & uint64(len(t.shards)-1))
+}
+
+// shardSet is a set of shard numbers.
+type shardSet uint64
+
+// lock takes the locks of the shards in ascending order, so that two decisions
+// never wait for each other.
+func (t *table[T]) lock(set shardSet) {
+	for ; set != 0; set &= set - 1 {
+		t.shards[bits.TrailingZeros64(uint64(set))].Lock()
+	}
+}
+
+func (t *table[T]) unlock(set shardSet) {
+	for ; set != 0; set &= set - 1 {
+		t.shards[bits.TrailingZeros64(uint64(set))].Unlock()
+	}
+}
+
+// keys counts the subjects of each limit.
+func (t *table[T]) keys() map[*series]int {
+	total := make(map[*series]int)
+	for i := range t.shards {
+		t.shards[i].Lock()
+		for s, n := range t.shards[i].held {
+			total[s] += n
+		}
+		t.shards[i].Unlock()
+	}
+	return total
+}
+
+// insert adds an item, or gives nil when the limit has all that it may have here and
+// each of them still counts. Each new one pays for a look at two old ones, which
+// gives memory back before it is short.
+func (s *shard[T]) insert(who subject, now int64) *item[T] {
+	for range 2 {
+		s.evict(now)
+	}
+	for s.held[who.series] >= s.capacity {
+		if !s.evict(now) {
+			return nil
+		}
+	}
+	who.key = strings.Clone(who.key) // it may be a small part of a large request
+	e := &item[T]{subject: who}
+	s.items[who] = e
+	s.held[who.series]++
+	heap.Push(&s.queue, e)
+	return e
+}
+
+// evict looks at the item that is due first: it goes when it no longer counts, and is
+// due again later when it was used meanwhile. It gives false when none is due, which
+// means that all of them count.
+func (s *shard[T]) evict(now int64) bool {
+	if len(s.queue) == 0 || s.queue[0].due > now {
+		return false
+	}
+	first := s.queue[0]
+	if first.until > now {
+		first.due = first.until
+		heap.Fix(&s.queue, 0)
+		return true
+	}
+	heap.Pop(&s.queue)
+	s.forget(first.subject)
+	return true
+}
+
+func (s *shard[T]) forget(who subject) {
+	delete(s.items, who)
+	if s.held[who.series]--; s.held[who.series] == 0 {
+		delete(s.held, who.series) // a reload may have done away with the limit
+	}
+}
+
+// queue is a heap of items, the first due on top.
+type queue[T any] []*item[T]
+
+func (q queue[T]) Len() int           { return len(q) }
+func (q queue[T]) Less(i, j int) bool { return q[i].due < q[j].due }
+func (q queue[T]) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push implements heap.Interface.
+func (q *queue[T]) Push(e any) { *q = append(*q, e.(*item[T])) }
+
+// Pop implements heap.Interface.
+func (q *queue[T]) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
+}
