@@ -1,12 +1,10 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -175,54 +173,4 @@ func lintOptions(file string) (options policy.LintOptions, err error) {
 		return options, fmt.Errorf("policy lint: %s: %w", file, err)
 	}
 	return options, nil
-}
-
-func diffCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "diff OLD NEW [--fail-on widened,narrowed,moved] [--format text|json|markdown]",
-		Short: "Tells what a change opens and closes, each with a request that shows it",
-		Long: `
-Compares what two configurations let through, not how they are written: order of routes,
-overlapping matchers and shadowed rules are seen through. Each difference comes with a
-request, and a token, that one of the two refuses and the other lets in.`,
-		Args: cobra.ExactArgs(2),
-	}
-	failOn := cmd.Flags().StringSlice("fail-on", nil, "Exit with 1 on these: widened, narrowed, moved")
-	format := cmd.Flags().String("format", "text", "text, json or markdown")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		for _, direction := range *failOn {
-			if !strings.Contains(" widened narrowed moved ", " "+direction+" ") {
-				return fmt.Errorf("policy diff: --fail-on %q is not widened, narrowed or moved", direction)
-			}
-		}
-		before, err := loadPolicy(args[0])
-		if err != nil {
-			return err
-		}
-		after, err := loadPolicy(args[1])
-		if err != nil {
-			return err
-		}
-		d, out := policy.Diff(before, after, time.Now()), cmd.OutOrStdout()
-		switch *format {
-		case "text":
-			err = d.WriteText(out)
-		case "json":
-			err = writeJSON(out, d)
-		case "markdown":
-			err = d.WriteMarkdown(out)
-		default:
-			err = fmt.Errorf("policy diff: format %q is not text, json or markdown", *format)
-		}
-		if err != nil {
-			return err
-		}
-		for _, direction := range *failOn {
-			if d.Has(policy.Direction(direction)) {
-				return errors.New("policy diff: access is " + direction)
-			}
-		}
-		return nil
-	}
-	return cmd
 }

@@ -48,6 +48,8 @@ type DiffResult struct {
 	Open []string `json:"open,omitempty"`
 	// Cut says that there were more ways than could be followed, where these requests go.
 	Cut []string `json:"cut,omitempty"`
+	// Complete is false where either of them is not empty: what was not followed may be wider.
+	Complete bool `json:"complete"`
 }
 
 // Has says whether there is a change of the direction.
@@ -313,7 +315,7 @@ func (o *Outcome) Summary() string {
 }
 
 func (d *differ) result() *DiffResult {
-	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut}
+	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0}
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
@@ -329,8 +331,11 @@ func (d *differ) result() *DiffResult {
 // WriteText tells the changes for people.
 func (d *DiffResult) WriteText(w io.Writer) error {
 	var b strings.Builder
-	if len(d.Changes) == 0 {
-		fmt.Fprintf(&b, "same: no request is judged otherwise, of %d that stand for all\n", d.Atoms)
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
+	}
+	if !d.Complete {
+		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
 		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n    old: %s\n    new: %s\n    rule: %s %s\n",
@@ -362,9 +367,13 @@ func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
 func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("### What this changes at the edge\n\n")
-	if len(d.Changes) == 0 {
-		fmt.Fprintf(&b, "Nothing: no request is judged otherwise (%d compared).\n", d.Atoms)
-	} else {
+	if !d.Complete {
+		b.WriteString("**Incomplete**: not everything could be compared, and what was not may be wider.\n\n")
+	}
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "No difference found: no request is judged otherwise (%d compared).\n", d.Atoms)
+	}
+	if len(d.Changes) > 0 {
 		b.WriteString("| | API | what | for example | with | before | after |\n|---|---|---|---|---|---|---|\n")
 	}
 	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
