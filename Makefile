@@ -4,7 +4,7 @@ GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
 
-.PHONY: demo build test deps lint attack vuln bench issuers limits limiter keys fuzz crash strangers clean
+.PHONY: demo build test deps lint attack vuln bench issuers limits limiter keys fuzz crash strangers soak clean
 
 # Builds everything and runs it on loopback until Ctrl-C. DEMO="--port 9443" passes flags.
 demo: build
@@ -90,3 +90,8 @@ strangers:
 
 clean:
 	rm -rf $(BIN)
+
+# The policy model against the real chain of handlers, at length.
+CONFIGS ?= 10000
+soak:
+	CONFIGS=$(CONFIGS) $(GO) test -count=1 -timeout 6h -run TestModelIsTheEdge -v ./test/policy/

@@ -1,0 +1,98 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/open-tollgate/tollgate/internal/policy"
+)
+
+func diffCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "diff OLD NEW [--fail-on widened,narrowed,moved] [--format text|json|markdown]",
+		Short: "Tells what a change opens and closes, each with a request that shows it",
+		Long: `
+Compares what two configurations let through, not how they are written: order of routes,
+overlapping matchers and shadowed rules are seen through. Each difference in who is let in
+comes with a request, and a token, that one of the two refuses and the other lets in.
+Exit code 0: nothing of what --fail-on names; 1: something of it, or --fail-on is given
+and not everything could be compared; 2: could not run.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.ExactArgs(2)(cmd, args); err != nil {
+				return exit(cmd, 2, err)
+			}
+			return nil
+		},
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
+	failOn := cmd.Flags().StringSlice("fail-on", nil, "Exit with 1 on these, and on what could not be compared: widened, narrowed, moved")
+	format := cmd.Flags().String("format", "text", "text, json or markdown")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		d, err := diffFiles(args[0], args[1], *failOn)
+		if err == nil {
+			err = writeDiff(cmd.OutOrStdout(), d, *format)
+		}
+		if err != nil {
+			return exit(cmd, 2, err)
+		}
+		if err := diffVerdict(d, *failOn); err != nil {
+			return exit(cmd, 1, err)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// exit ends the command with a code; only Caddy can make the error that carries one.
+func exit(cmd *cobra.Command, code int, err error) error {
+	cmd.SilenceUsage = true
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, err })(cmd, nil)
+}
+
+func diffFiles(before, after string, failOn []string) (*policy.DiffResult, error) {
+	for _, direction := range failOn {
+		if !slices.Contains([]policy.Direction{policy.Widened, policy.Narrowed, policy.Moved}, policy.Direction(direction)) {
+			return nil, fmt.Errorf("policy diff: --fail-on %q is not widened, narrowed or moved", direction)
+		}
+	}
+	was, err := loadPolicy(before)
+	if err != nil {
+		return nil, err
+	}
+	is, err := loadPolicy(after)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Diff(was, is, time.Now()), nil
+}
+
+func writeDiff(out io.Writer, d *policy.DiffResult, format string) error {
+	switch format {
+	case "text":
+		return d.WriteText(out)
+	case "json":
+		return writeJSON(out, d)
+	case "markdown":
+		return d.WriteMarkdown(out)
+	default:
+		return fmt.Errorf("policy diff: format %q is not text, json or markdown", format)
+	}
+}
+
+// diffVerdict is an error where the change is what nobody wanted, or may be.
+func diffVerdict(d *policy.DiffResult, failOn []string) error {
+	for _, direction := range failOn {
+		if d.Has(policy.Direction(direction)) {
+			return fmt.Errorf("policy diff: access is %s", direction)
+		}
+	}
+	if len(failOn) > 0 && !d.Complete {
+		return fmt.Errorf("policy diff: not everything could be compared (%d not analysed, %d with too many ways)", len(d.Open), len(d.Cut))
+	}
+	return nil
+}

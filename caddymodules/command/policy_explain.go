@@ -1,0 +1,136 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/open-tollgate/tollgate/internal/policy"
+)
+
+func explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain METHOD URL [--config FILE] [--claims FILE] [--dpop] [--certificate] [--address IP] [--header 'NAME: VALUE']...",
+		Short: "Tells what the edge does with one request, step by step",
+		Long: `
+--claims is a JSON file with the claims of an access token, "-" for standard input; no
+signature is needed, it is taken for good. Its algorithm is ES256, or what --alg says;
+--alg opaque is a token that the issuer is asked about. A token with cnf is sent with its
+proof where --dpop or --certificate is there.`,
+		Args: cobra.ExactArgs(2),
+	}
+	config := configFlag(cmd)
+	claims := cmd.Flags().String("claims", "", "File with the claims of the token; none: no token")
+	algorithm := cmd.Flags().String("alg", "ES256", "What the token is signed with")
+	dpop := cmd.Flags().Bool("dpop", false, "The token is sent with a good DPoP proof")
+	certificate := cmd.Flags().Bool("certificate", false, "The client shows its certificate")
+	address := cmd.Flags().String("address", "127.0.0.1", "Address of the client")
+	headers := cmd.Flags().StringArray("header", nil, "A header field of the request")
+	asJSON := cmd.Flags().Bool("json", false, "Answer in JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := loadPolicy(*config)
+		if err != nil {
+			return err
+		}
+		r, port, err := parseRequest(args[0], args[1], *address, *headers)
+		if err != nil {
+			return fmt.Errorf("policy explain: %w", err)
+		}
+		if *claims != "" {
+			if r.Token, err = readClaims(*claims, *algorithm); err != nil {
+				return fmt.Errorf("policy explain: %w", err)
+			}
+		}
+		r.SentAs, r.HasCert = policy.Bearer, *certificate
+		if *dpop {
+			r.SentAs = policy.DPoP
+		}
+		server := c.ServerFor(r.TLS, port)
+		if server == nil {
+			return errors.New("policy explain: no server of the configuration answers that scheme or port")
+		}
+		r.TLS = server.TLS
+		e := policy.Explanation{Method: r.Method, URL: args[1], Outcomes: c.Evaluate(server, r, &policy.Judge{Now: time.Now()})}
+		if *asJSON {
+			return writeJSON(cmd.OutOrStdout(), e)
+		}
+		return e.WriteText(cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+func parseRequest(method, target, address string, headers []string) (r policy.Request, port string, err error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return r, "", fmt.Errorf("%q is not an http or https URL", target)
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return r, "", fmt.Errorf("address %q: %w", address, err)
+	}
+	_, rest, _ := strings.Cut(target, "://") // as it is written: a path that is not canonical is no other
+	path := "/"
+	if n := strings.IndexAny(rest, "/?"); n >= 0 {
+		path = rest[n:]
+	}
+	if path, _, _ = strings.Cut(path, "#"); !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	r = policy.Request{Method: method, Host: u.Hostname(), Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
+	for _, line := range headers {
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return r, "", fmt.Errorf("header %q is not NAME: VALUE", line)
+		}
+		r.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return r, u.Port(), nil
+}
+
+func readClaims(file, algorithm string) (*policy.Token, error) {
+	var content []byte
+	var err error
+	if file == "-" {
+		content, err = io.ReadAll(io.LimitReader(os.Stdin, 1<<20))
+	} else {
+		content, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(content, &claims); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	if algorithm == "opaque" {
+		algorithm = ""
+	}
+	return policy.NewToken(claims, algorithm), nil
+}
+
+func writeJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}
+
+// decodeYAML is strict: a word that means nothing is a mistake.
+func decodeYAML(r io.Reader, into any) error {
+	decoder := yaml.NewDecoder(r)
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}

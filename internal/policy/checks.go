@@ -1,0 +1,258 @@
+package policy
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Checks gives all rules of the lint.
+func Checks() []Check {
+	return []Check{
+		{"public-write", Error, "Anybody can change something", "An operation that changes something is public: no token says who did it.",
+			"Add access_token, or allow GET and HEAD alone.", publicWrite},
+		{"outside-api", Error, "A route is outside any api", "What is outside an api has no policy: no token, no canonical path, no 404 for what is not listed.",
+			"Put it into an api block, and say public if it is meant for everybody.", outsideAPI},
+		{"weak-algorithm", Error, "Tokens may be signed by an algorithm that the profile forbids", "FAPI 2.0 section 5.4 allows PS256, ES256 and EdDSA. RS256 invites padding attacks; HS256 shares the key.",
+			"List ES256, PS256 or EdDSA in the issuer's algorithms.", weakAlgorithm},
+		{"no-audience", Error, "An issuer has no audience", "Without one, a token for any other service would be accepted here.",
+			"Name the API in the issuer's audience.", noAudience},
+		{"write-without-scope", Error, "A change needs no scope", "Every token of the issuer may do it, whatever it was given for.",
+			"Add require with a scope.", writeWithoutScope},
+		{"money-unbound", Warning, "Money moves with a token that works for whoever has it", "A stolen bearer token is as good as the user's own.",
+			"Add sender_constrained, dpop or mtls to a require, or profile fapi2.", moneyUnbound},
+		{"no-limit", Warning, "Nothing limits how often", "One caller can use all of the service, or guess without end.",
+			"Add rate_limit with a zone for these requests.", noLimit},
+		{"money-without-idempotency", Warning, "Nothing makes sure of an idempotency key", "A caller that retries after a lost answer pays twice, unless the service knows the request again.",
+			"Match header Idempotency-Key * in the operation, or suppress this where the service refuses requests without it.", moneyWithoutKey},
+		{"limit-by-choice", Error, "A limit counts by what the caller chooses", "Who sends another value each time is never limited.",
+			"Count by {http.auth.client.id}, {http.auth.user.id} or {client_ip}.", limitByChoice},
+		{"open-limit-on-money", Error, "A limit on money lets everything pass while Redis is away", "Who can disturb Redis has no limit.",
+			"Say on_failure share or closed.", openLimit},
+		{"certificate-header-untrusted", Error, "Certificates come in a header, from proxies that are too many", "Whoever is in the range can claim any certificate.",
+			"List the addresses of the proxies alone, and set trusted_proxies of the server to the same.", certificateHeader},
+		{"plain-upstream", Warning, "A service off this machine is reached by plain HTTP", "Tokens and answers can be read and changed on the way.",
+			"Use https:// for the upstream, or bind the service to loopback.", plainUpstream},
+		{"insecure-upstream", Error, "The certificate of a service is not verified", "Anybody on the way can be the service.",
+			"Remove tls_insecure_skip_verify and trust the service's authority.", insecureUpstream},
+		{"admin-reachable", Error, "The admin API is reachable from elsewhere", "Who reaches it replaces this whole configuration.",
+			"Listen on localhost or a unix socket.", adminReachable},
+		{"old-tls", Error, "TLS below 1.2 is allowed", "TLS 1.0 and 1.1 are broken, and FAPI 2.0 forbids them.",
+			"Leave protocols out, or say tls1.2 or tls1.3.", oldTLS},
+		{"plain-listener", Warning, "APIs are served on plain HTTP", "Tokens go over the wire in clear.",
+			"Serve https, or bind to loopback behind a proxy on the same machine.", plainListener},
+		{"no-audit", Warning, "Decisions are not recorded in the audit log", "Nobody can prove later what was let through, or refused.",
+			"Add audit DIR to the tollgate global option, and audit required to APIs that move money.", noAudit},
+		{"not-analysed", Note, "Something cannot be analysed", "What the model does not understand counts as open here, and is not covered by diff.",
+			"Use path, path_regexp, method, header and query matchers in place of expressions.", notAnalysed},
+		{"handled-refusal", Error, "An error route leads to a service", "What is refused with an error reaches a service all the same, without its policy.",
+			"Answer errors with respond alone.", handledRefusal},
+	}
+}
+
+func publicWrite(l *linter) {
+	l.each(func(r *Rule) {
+		if r.API != "" && r.Public && r.Writes() && r.Kind != Published && !(r.Kind == Responded && r.proxy == nil) {
+			l.found(r.API, r.At, "%s %s is public", anyOr(r.Methods), r.Where())
+		}
+	})
+}
+
+func outsideAPI(l *linter) {
+	l.each(func(r *Rule) {
+		if r.API == "" && !r.Errors {
+			l.found("", r.At, "%s leads to %s and is in no api", r.Where(), r.Target)
+		}
+	})
+}
+
+func weakAlgorithm(l *linter) {
+	for _, i := range l.config.Tollgate.Issuers {
+		for _, a := range i.Algorithms {
+			if !slices.Contains(defaultAlgorithms, a) {
+				l.found("", "/apps/tollgate/issuers", "issuer %s may sign with %s", i.URL, a)
+			}
+		}
+	}
+}
+
+func noAudience(l *linter) {
+	for _, i := range l.config.Tollgate.Issuers {
+		if len(i.Audiences) == 0 || slices.Contains(i.Audiences, "") {
+			l.found("", "/apps/tollgate/issuers", "issuer %s has no audience", i.URL)
+		}
+	}
+}
+
+func writeWithoutScope(l *linter) {
+	l.each(func(r *Rule) {
+		if r.API != "" && !r.Public && r.Kind == Forwarded && r.Writes() && len(r.scopes()) == 0 {
+			l.found(r.API, r.At, "%s %s needs no scope", anyOr(r.Methods), r.Where())
+		}
+	})
+}
+
+func moneyUnbound(l *linter) {
+	l.each(func(r *Rule) {
+		if l.isMoney(r) && !r.bound() {
+			l.found(r.API, r.At, "%s %s takes bearer tokens", anyOr(r.Methods), r.Where())
+		}
+	})
+}
+
+func noLimit(l *linter) {
+	l.each(func(r *Rule) {
+		if (r.Kind == Forwarded || r.Kind == Files) && !r.limited() {
+			l.found(r.API, r.At, "%s %s has no limit", anyOr(r.Methods), r.Where())
+		}
+	})
+}
+
+func moneyWithoutKey(l *linter) {
+	l.each(func(r *Rule) {
+		creates := len(r.Methods) == 0 || slices.Contains(r.Methods, "POST")
+		asks := slices.ContainsFunc(r.Match, func(m string) bool { return strings.Contains(strings.ToLower(m), "idempotency-key") })
+		if l.isMoney(r) && creates && !asks {
+			l.found(r.API, r.At, "%s %s", anyOr(r.Methods), r.Where())
+		}
+	})
+}
+
+// chosen are the beginnings of placeholders whose values the caller makes up.
+var chosen = []string{"{http.request.header.", "{http.request.cookie.", "{http.request.uri", "{http.request.orig_uri", "{http.request.body", "{header.", "{query.", "{cookie.", "{http.request.host"}
+
+func limitByChoice(l *linter) {
+	for _, r := range l.rules {
+		for _, c := range r.zones {
+			for _, p := range chosen {
+				if strings.Contains(c.what.zone.Key, p) {
+					l.found(r.API, c.what.limit.At, "zone %s counts by %s", c.what.zone.Name, c.what.zone.Key)
+				}
+			}
+		}
+	}
+}
+
+func openLimit(l *linter) {
+	l.each(func(r *Rule) {
+		for _, c := range r.zones {
+			if c.what.zone.OnFailure == "open" && l.isMoney(r) {
+				l.found(r.API, c.what.limit.At, "zone %s is open", c.what.zone.Name)
+			}
+		}
+	})
+}
+
+// widestProxies is the shortest prefix that still names single machines.
+const widestProxies = 24
+
+func certificateHeader(l *linter) {
+	c := l.config.Tollgate.ClientCertificate
+	if c == nil {
+		return
+	}
+	for _, text := range c.Proxies {
+		prefix, err := netip.ParsePrefix(text)
+		if err == nil && (prefix.Addr().Is4() && prefix.Bits() < widestProxies || prefix.Addr().Is6() && prefix.Bits() < 64) {
+			l.found("", "/apps/tollgate/client_certificate", "%s is believed from all of %s", c.Header, text)
+		}
+	}
+	for _, s := range l.config.Servers {
+		if !s.TrustedProxies {
+			l.found("", "/apps/http/servers/"+s.Name, "%s comes from proxies, and trusted_proxies of this server names none", c.Header)
+		}
+	}
+}
+
+func plainUpstream(l *linter) {
+	l.each(func(r *Rule) {
+		if r.proxy == nil || r.proxy.Transport.TLS != nil {
+			return
+		}
+		for _, u := range r.proxy.Upstreams {
+			if !isLocal(u.Dial) {
+				l.found(r.API, r.At, "http://%s", u.Dial)
+			}
+		}
+	})
+}
+
+// isLocal says whether an address is on this machine.
+func isLocal(address string) bool {
+	if strings.HasPrefix(address, "unix/") || strings.HasPrefix(address, "unix+") {
+		return true
+	}
+	if _, rest, found := strings.Cut(address, "/"); found {
+		address = rest
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func insecureUpstream(l *linter) {
+	l.each(func(r *Rule) {
+		if r.proxy != nil && r.proxy.Transport.TLS != nil && r.proxy.Transport.TLS.Insecure {
+			l.found(r.API, r.At, "%s", r.Target)
+		}
+	})
+}
+
+func adminReachable(l *linter) {
+	a := &l.config.Admin
+	if !a.Disabled && a.Listen != "" && !isLocal(a.Listen) {
+		l.found("", "/admin", "listens on %s", a.Listen)
+	}
+	if a.Remote != nil {
+		l.found("", "/admin/remote", "remote administration is on")
+	}
+}
+
+func oldTLS(l *linter) {
+	for _, s := range l.config.Servers {
+		for _, p := range s.Policies {
+			if p.MinVersion != "" && p.MinVersion != "tls1.2" && p.MinVersion != "tls1.3" {
+				l.found("", "/apps/http/servers/"+s.Name+"/tls_connection_policies", "%s", p.MinVersion)
+			}
+		}
+	}
+}
+
+func plainListener(l *linter) {
+	l.each(func(r *Rule) {
+		if r.API != "" && !r.tls && slices.ContainsFunc(r.server.Listen, func(a string) bool { return !isLocal(a) }) {
+			l.found(r.API, "/apps/http/servers/"+r.Server, "on %s", strings.Join(r.server.Listen, " "))
+		}
+	})
+}
+
+func noAudit(l *linter) {
+	if l.config.Tollgate.Audit == nil && len(l.config.APIs()) > 0 {
+		l.found("", "/apps/tollgate", "there is no audit log")
+	}
+	for _, api := range l.config.APIs() {
+		if api.Audit == "off" && !api.Public {
+			l.found(api.Name, api.At, "audit off")
+		}
+	}
+}
+
+func notAnalysed(l *linter) {
+	for _, r := range l.rules {
+		for _, open := range r.Open {
+			l.found(r.API, r.At, "%s", open)
+		}
+	}
+}
+
+func handledRefusal(l *linter) {
+	l.each(func(r *Rule) {
+		if r.Errors && (r.Kind == Forwarded || r.Kind == Files) {
+			l.found(r.API, r.At, "errors lead to %s", r.Target)
+		}
+	})
+}

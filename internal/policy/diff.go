@@ -1,0 +1,388 @@
+package policy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Direction is how access changes.
+type Direction string
+
+// The directions. What is moved goes to another service, under another name, or is counted otherwise.
+const (
+	Widened  Direction = "widened"
+	Narrowed Direction = "narrowed"
+	Moved    Direction = "moved"
+)
+
+// Change is a difference between two configurations, and a request that shows it.
+type Change struct {
+	Direction Direction   `json:"direction"`
+	API       string      `json:"api,omitempty"` // of the configuration that lets it in
+	What      string      `json:"what"`
+	Rule      Step        `json:"rule"` // that lets it in
+	Method    string      `json:"method"`
+	URL       string      `json:"url"`
+	Header    http.Header `json:"header,omitempty"`
+	Address   string      `json:"address,omitempty"`
+	Token     string      `json:"token,omitempty"`
+	Old       string      `json:"old"`
+	New       string      `json:"new"`
+	More      int         `json:"more,omitempty"` // further requests of the same kind
+
+	// Witness is the request itself: refused by one configuration and admitted by the other.
+	Witness Request `json:"-"`
+}
+
+// DiffResult is all that is different.
+type DiffResult struct {
+	Changes []*Change `json:"changes"`
+	Atoms   int       `json:"atoms"` // requests that were compared
+	// Open names what could not be analysed: it counts as open, in both.
+	Open []string `json:"open,omitempty"`
+	// Cut says that there were more ways than could be followed, where these requests go.
+	Cut []string `json:"cut,omitempty"`
+	// Complete is false where either of them is not empty: what was not followed may be wider.
+	Complete bool `json:"complete"`
+}
+
+// Has says whether there is a change of the direction.
+func (d *DiffResult) Has(direction Direction) bool {
+	return slices.ContainsFunc(d.Changes, func(c *Change) bool { return c.Direction == direction })
+}
+
+// Diff compares what two configurations let through: for each atom, who gets where.
+func Diff(before, after *Config, now time.Time) *DiffResult {
+	d := &differ{old: before, new: after, atoms: newAtoms(before, after), now: now, changes: make(map[string]*Change)}
+	d.pairs()
+	var wait sync.WaitGroup
+	work := make(chan job)
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for j := range work {
+				d.compare(j)
+			}
+		})
+	}
+	for _, p := range d.servers {
+		for _, host := range d.atoms.hosts {
+			for _, path := range d.atoms.paths {
+				work <- job{p, host, path}
+			}
+		}
+	}
+	close(work)
+	wait.Wait()
+	return d.result()
+}
+
+type pair struct{ old, new *Server }
+
+type job struct {
+	pair
+	host, path string
+}
+
+type differ struct {
+	old, new *Config
+	atoms    *atoms
+	servers  []pair
+	now      time.Time
+
+	mu      sync.Mutex
+	changes map[string]*Change
+	count   int
+	open    []string
+	cut     []string
+}
+
+// pairs matches servers by what they listen on.
+func (d *differ) pairs() {
+	taken := make(map[*Server]bool)
+	for _, s := range d.new.Servers {
+		p := pair{new: s}
+		for _, o := range d.old.Servers {
+			if !taken[o] && sameListeners(o, s) {
+				p.old = o
+				taken[o] = true
+				break
+			}
+		}
+		d.servers = append(d.servers, p)
+	}
+	for _, o := range d.old.Servers {
+		if !taken[o] {
+			d.servers = append(d.servers, pair{old: o})
+		}
+	}
+}
+
+func sameListeners(a, b *Server) bool {
+	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+	return slices.ContainsFunc(a.Listen, func(x string) bool {
+		return slices.ContainsFunc(b.Listen, func(y string) bool { return port(x) == port(y) })
+	}) || len(a.Listen) == 0 && len(b.Listen) == 0
+}
+
+// compare goes all ways that requests for a host and a path can go in both.
+func (d *differ) compare(j job) {
+	o := d.atoms.oracle()
+	ways := 0
+	for {
+		r := d.atoms.request(j.new, j.host, j.path)
+		if j.new == nil {
+			r = d.atoms.request(j.old, j.host, j.path)
+		}
+		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
+		r.complete(d.atoms)
+		d.judge(&r, was, is)
+		if ways++; ways == maxWays*16 {
+			d.mu.Lock()
+			d.cut = append(d.cut, r.URL())
+			d.mu.Unlock()
+			break
+		}
+		if !o.rewind() {
+			break
+		}
+	}
+	d.mu.Lock()
+	d.count += ways
+	d.mu.Unlock()
+}
+
+// walk sends the request through a configuration; without a server nobody answers.
+func (d *differ) walk(c *Config, s *Server, r *Request, o *oracle) *Outcome {
+	if s == nil {
+		return &Outcome{Kind: Refused, Rule: Step{What: "nobody listens"}}
+	}
+	secure := r.TLS
+	r.TLS = s.TLS
+	out := c.walkRequest(s, r, nil, o)
+	r.TLS = secure
+	return &out
+}
+
+// judge compares two outcomes of one request.
+func (d *differ) judge(r *Request, was, is *Outcome) {
+	if len(was.Open)+len(is.Open) > 0 {
+		d.mu.Lock()
+		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
+		d.mu.Unlock()
+	}
+	switch {
+	case !was.Admits() && !is.Admits():
+		return
+	case !was.Admits():
+		d.admit(Widened, r, was, is, is, "was refused and is let in")
+		return
+	case !is.Admits():
+		d.admit(Narrowed, r, was, is, was, "was let in and is refused")
+		return
+	}
+	before, after := demandOf(was), demandOf(is)
+	if before.equals(after) {
+		d.moved(r, was, is)
+		d.limits(r, was, is)
+		return
+	}
+	if t, found := after.beyond(before, d.now); found {
+		d.add(Widened, r, t, was, is, is, "needs less than before")
+	}
+	if t, found := before.beyond(after, d.now); found {
+		d.add(Narrowed, r, t, was, is, was, "needs more than before")
+	}
+	d.moved(r, was, is)
+	d.limits(r, was, is)
+}
+
+// admit is for what only one of the two lets in, if any token is good enough there.
+func (d *differ) admit(direction Direction, r *Request, was, is, by *Outcome, what string) {
+	demand := demandOf(by)
+	if demand.public {
+		d.add(direction, r, nil, was, is, by, what)
+		return
+	}
+	if all := demand.least(d.now); len(all) > 0 {
+		d.add(direction, r, all[0], was, is, by, what)
+	}
+}
+
+func (d *differ) moved(r *Request, was, is *Outcome) {
+	if was.Kind == is.Kind && slices.Equal(was.Upstreams, is.Upstreams) && was.API == is.API {
+		return
+	}
+	t, _ := d.token(is)
+	d.add(Moved, r, t, was, is, is, fmt.Sprintf("goes from %s to %s", was.place(), is.place()))
+}
+
+func (o *Outcome) place() string { return strings.TrimSpace("api " + o.API + ": " + o.String()) }
+
+func (d *differ) token(o *Outcome) (*Token, bool) {
+	if all := demandOf(o).least(d.now); len(all) > 0 {
+		return all[0], true
+	}
+	return nil, false
+}
+
+// limits compares the zones: one that is gone, or holds more, is wider.
+func (d *differ) limits(r *Request, was, is *Outcome) {
+	if zone := looser(was.zones, is.zones); zone != "" {
+		t, _ := d.token(is)
+		d.add(Widened, r, t, was, is, is, "limit "+zone)
+	}
+	if zone := looser(is.zones, was.zones); zone != "" {
+		t, _ := d.token(is)
+		d.add(Narrowed, r, t, was, is, is, "limit "+zone)
+	}
+}
+
+// looser names a zone of the first that nothing in the second is as strict as.
+func looser(strict, other []*Zone) string {
+	for _, z := range strict {
+		if z.Shadow {
+			continue
+		}
+		if !slices.ContainsFunc(other, func(o *Zone) bool { return !o.Shadow && o.asStrict(z) }) {
+			return z.String()
+		}
+	}
+	return ""
+}
+
+func (z *Zone) asStrict(other *Zone) bool {
+	return z.Key == other.Key && z.Kind == other.Kind && z.Period == other.Period && z.Window >= other.Window && z.MaxEvents <= other.MaxEvents &&
+		z.Burst <= other.Burst && z.EmptyKey == other.EmptyKey && (z.OnFailure == other.OnFailure || z.OnFailure != "open") && z.Costs == other.Costs
+}
+
+// add keeps the first request of a kind, and counts the rest.
+func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
+	if c := d.changes[key]; c != nil {
+		c.More++
+		if c.better(r) {
+			return
+		}
+		c.witness(r, t)
+		return
+	}
+	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
+	c.witness(r, t)
+	d.changes[key] = c
+}
+
+// better says whether the witness that is there is the simpler one; by its text where
+// both are as simple, so that the result does not depend on who was first.
+func (c *Change) better(r *Request) bool {
+	a, b := len(c.URL)+10*len(c.Header), len(r.URL())+10*len(r.Header)
+	return a < b || a == b && c.Method+c.URL <= r.Method+r.URL()
+}
+
+func (c *Change) witness(r *Request, t *Token) {
+	c.Witness = *r
+	c.Witness.Token, c.Witness.HasCert = t, t != nil && t.X5T
+	c.Witness.SentAs = Bearer
+	if t != nil && t.JKT {
+		c.Witness.SentAs = DPoP
+	}
+	c.Method, c.URL, c.Header, c.Address, c.Token = r.Method, r.URL(), r.Header, r.Remote.String(), t.String()
+}
+
+// Summary is what the configuration asks for and where it leads, in a line.
+func (o *Outcome) Summary() string {
+	text := o.String()
+	if o.API != "" {
+		text = "api " + o.API + ": " + text
+	}
+	if !o.Admits() {
+		return text
+	}
+	if o.tokens == nil {
+		return text + ", no token"
+	}
+	for _, r := range o.requires {
+		text += ", " + r.String()
+	}
+	return text
+}
+
+func (d *differ) result() *DiffResult {
+	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0}
+	for _, c := range d.changes {
+		r.Changes = append(r.Changes, c)
+	}
+	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
+	slices.SortFunc(r.Changes, func(a, b *Change) int {
+		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)
+	})
+	slices.Sort(r.Open)
+	slices.Sort(r.Cut)
+	return r
+}
+
+// WriteText tells the changes for people.
+func (d *DiffResult) WriteText(w io.Writer) error {
+	var b strings.Builder
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
+	}
+	if !d.Complete {
+		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
+	}
+	for _, c := range d.Changes {
+		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n    old: %s\n    new: %s\n    rule: %s %s\n",
+			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.Old, c.New, c.Rule.What, c.Rule.At)
+	}
+	d.writeLimits(&b, "")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (c *Change) extra() string {
+	text := ""
+	for name, values := range c.Header {
+		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
+	}
+	return text + " from " + c.Address
+}
+
+func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
+	for _, open := range d.Open {
+		fmt.Fprintf(b, "%snot analysed, and counted as open: %s\n", bullet, open)
+	}
+	for _, cut := range d.Cut {
+		fmt.Fprintf(b, "%stoo many ways to follow all of them: %s\n", bullet, cut)
+	}
+}
+
+// WriteMarkdown tells the changes for a pull request.
+func (d *DiffResult) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("### What this changes at the edge\n\n")
+	if !d.Complete {
+		b.WriteString("**Incomplete**: not everything could be compared, and what was not may be wider.\n\n")
+	}
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "No difference found: no request is judged otherwise (%d compared).\n", d.Atoms)
+	}
+	if len(d.Changes) > 0 {
+		b.WriteString("| | API | what | for example | with | before | after |\n|---|---|---|---|---|---|---|\n")
+	}
+	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
+	for _, c := range d.Changes {
+		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
+			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token), cell(c.Old), cell(c.New))
+	}
+	b.WriteString("\n")
+	d.writeLimits(&b, "- ")
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,395 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Handler is what a route does with a request.
+type Handler interface {
+	// serve gives the answer, or what next gives.
+	serve(w *walk, next next) end
+	// String is what a reader wants to know of it.
+	String() string
+}
+
+// handler reads one handler.
+func (p *parser) handler(at string, raw json.RawMessage) Handler {
+	var kind struct {
+		Handler string `json:"handler"`
+	}
+	p.fail(at, json.Unmarshal(raw, &kind))
+	read := func(into any) { p.fail(at+" "+kind.Handler, json.Unmarshal(raw, into)) }
+	switch kind.Handler {
+	case "subroute":
+		return p.subroute(at, raw)
+	case "api":
+		return p.readAPI(at, raw)
+	case "access_token":
+		h := &AccessToken{At: at, API: p.api}
+		read(h)
+		h.Trust = p.config.Tollgate.selected(h.Issuers, h.Audiences, profileOf(p.api))
+		return h
+	case "require":
+		h := &Require{At: at}
+		read(h)
+		return h
+	case "rate_limit":
+		return p.rateLimit(at, raw)
+	case "reverse_proxy":
+		h := &Proxy{At: at, API: p.api}
+		read(h)
+		return h
+	case "static_response":
+		h := &Static{At: at}
+		read(h)
+		return h
+	case "error":
+		h := &StaticError{At: at}
+		read(h)
+		return h
+	case "rewrite":
+		return p.rewrite(at, raw)
+	case "headers":
+		h := &Headers{At: at}
+		read(h)
+		return h
+	case "invoke":
+		h := &Invoke{At: at}
+		read(h)
+		return h
+	case "resource_metadata":
+		return &PublishedHandler{At: at, What: "resource_metadata", paths: p.config.resourcePaths}
+	case "assertion_keys":
+		return &PublishedHandler{At: at, What: "assertion_keys"}
+	case "file_server":
+		h := &FilesHandler{At: at}
+		read(h)
+		return h
+	case "identity_assertion", "encode", "request_body", "tracing", "vars", "map", "push", "log_append", "templates", "intercept":
+		return &Pass{At: at, What: kind.Handler}
+	default:
+		return &Unknown{At: at, What: kind.Handler}
+	}
+}
+
+func profileOf(api *API) string {
+	if api == nil {
+		return ""
+	}
+	return api.Profile
+}
+
+// Subroute holds routes, and what becomes of their errors.
+type Subroute struct {
+	At     string
+	Routes []*Route
+	Errors []*Route
+	caught bool // there is an errors object
+}
+
+func (p *parser) subroute(at string, raw json.RawMessage) Handler {
+	var s struct {
+		Routes []rawRoute `json:"routes"`
+		Errors *struct {
+			Routes []rawRoute `json:"routes"`
+		} `json:"errors"`
+	}
+	p.fail(at, json.Unmarshal(raw, &s))
+	h := &Subroute{At: at, Routes: p.routes(at+"/routes", s.Routes)}
+	if s.Errors != nil {
+		h.caught, h.Errors = true, p.routes(at+"/errors/routes", s.Errors.Routes)
+	}
+	return h
+}
+
+func (h *Subroute) String() string    { return "subroute" }
+func (h *Subroute) inner() [][]*Route { return [][]*Route{h.Routes, h.Errors} }
+
+// API is a named API of the edge.
+type API struct {
+	At           string
+	Name         string   `json:"name"`
+	Public       bool     `json:"public"`
+	Profile      string   `json:"profile"`
+	Methods      []string `json:"methods"`
+	WebSocket    bool     `json:"websocket"`
+	Strip        []string `json:"strip"`
+	Resource     string   `json:"resource"`
+	ResourceName string   `json:"resource_name"`
+	Audit        string   `json:"audit"`
+	Routes       []*Route `json:"-"`
+	Server       *Server  `json:"-"`
+}
+
+// knownMethods are all that an API can allow, and does where it names none.
+var knownMethods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
+	http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
+func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
+	h := &API{At: at, Server: p.server}
+	p.fail(at, json.Unmarshal(raw, h))
+	if len(h.Methods) == 0 {
+		h.Methods = knownMethods
+	}
+	var inside struct {
+		Routes []rawRoute `json:"routes"`
+	}
+	p.fail(at, json.Unmarshal(raw, &inside))
+	outer := p.api
+	p.api = h
+	h.Routes = p.routes(at+"/routes", inside.Routes)
+	p.api = outer
+	return h
+}
+
+func (h *API) String() string    { return "api " + h.Name }
+func (h *API) inner() [][]*Route { return [][]*Route{h.Routes} }
+
+// AccessToken is the door of an API.
+type AccessToken struct {
+	At        string
+	Issuers   []string `json:"issuers"`
+	Audiences []string `json:"audiences"`
+	Trust     []Trust  `json:"-"`
+	API       *API     `json:"-"`
+}
+
+func (h *AccessToken) String() string { return "access_token" }
+
+// Require is what a token has to be like.
+type Require struct {
+	At                   string
+	Scopes               []string            `json:"scopes"`
+	Claims               map[string][]string `json:"claims"`
+	SenderConstrained    bool                `json:"sender_constrained"`
+	DPoP                 bool                `json:"dpop"`
+	MTLS                 bool                `json:"mtls"`
+	ACR                  []string            `json:"acr"`
+	MaxAge               Duration            `json:"max_age"`
+	AuthorizationDetails []string            `json:"authorization_details"`
+}
+
+func (h *Require) String() string {
+	parts := []string{"require"}
+	add := func(name string, values ...string) {
+		parts = append(parts, strings.TrimSpace(name+" "+strings.Join(values, " ")))
+	}
+	if len(h.Scopes) > 0 {
+		add("scope", h.Scopes...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Claims)) {
+		add("claim "+name, h.Claims[name]...)
+	}
+	if h.SenderConstrained {
+		add("sender_constrained")
+	}
+	if h.DPoP {
+		add("dpop")
+	}
+	if h.MTLS {
+		add("mtls")
+	}
+	if len(h.ACR) > 0 {
+		add("acr", h.ACR...)
+	}
+	if h.MaxAge > 0 {
+		add("max_age", time.Duration(h.MaxAge).String())
+	}
+	if len(h.AuthorizationDetails) > 0 {
+		add("authorization_details", h.AuthorizationDetails...)
+	}
+	return strings.Join(parts, " ")
+}
+
+// RateLimit is how much.
+type RateLimit struct {
+	At    string
+	API   *API
+	Zones []*Zone
+}
+
+// Zone is one limit.
+type Zone struct {
+	Name      string       `json:"-"`
+	Key       string       `json:"key"`
+	Kind      string       `json:"kind"`
+	Window    Duration     `json:"window"`
+	Period    string       `json:"period"`
+	MaxEvents int64        `json:"max_events"`
+	Burst     int64        `json:"burst"`
+	EmptyKey  string       `json:"empty_key"`
+	OnFailure string       `json:"on_failure"`
+	Shadow    bool         `json:"shadow"`
+	Match     []MatcherSet `json:"-"`
+	Costs     bool         `json:"-"` // a request counts for other than one
+}
+
+func (p *parser) rateLimit(at string, raw json.RawMessage) Handler {
+	var r struct {
+		RateLimits map[string]json.RawMessage `json:"rate_limits"`
+	}
+	p.fail(at, json.Unmarshal(raw, &r))
+	h := &RateLimit{At: at, API: p.api}
+	for _, name := range slices.Sorted(maps.Keys(r.RateLimits)) {
+		z := &Zone{Name: name}
+		var more struct {
+			Match []map[string]json.RawMessage `json:"match"`
+			Cost  json.RawMessage              `json:"cost"`
+		}
+		p.fail(at, json.Unmarshal(r.RateLimits[name], z))
+		p.fail(at, json.Unmarshal(r.RateLimits[name], &more))
+		z.Costs = len(more.Cost) > 0
+		for _, set := range more.Match {
+			z.Match = append(z.Match, p.matchers(at+"/"+name, set))
+		}
+		h.Zones = append(h.Zones, z)
+	}
+	return h
+}
+
+func (h *RateLimit) String() string {
+	names := make([]string, len(h.Zones))
+	for n, z := range h.Zones {
+		names[n] = z.Name
+	}
+	return "rate_limit " + strings.Join(names, " ")
+}
+
+// String is the limit in words.
+func (z *Zone) String() string {
+	text := fmt.Sprintf("%s: %d in %v by %s", z.Name, z.MaxEvents, z.within(), z.Key)
+	if z.Shadow {
+		text += " (shadow)"
+	}
+	return text
+}
+
+func (z *Zone) within() string {
+	switch {
+	case z.Period != "":
+		return z.Period
+	case z.Kind == "concurrency":
+		return "progress"
+	default:
+		return time.Duration(z.Window).String()
+	}
+}
+
+// Proxy forwards.
+type Proxy struct {
+	At        string
+	API       *API `json:"-"`
+	Upstreams []struct {
+		Dial string `json:"dial"`
+	} `json:"upstreams"`
+	Dynamic   json.RawMessage `json:"dynamic_upstreams"`
+	Transport struct {
+		Protocol string `json:"protocol"`
+		TLS      *struct {
+			Insecure bool `json:"insecure_skip_verify"`
+		} `json:"tls"`
+	} `json:"transport"`
+	HandleResponse []json.RawMessage `json:"handle_response"`
+}
+
+// Addresses are where it forwards to, with the scheme.
+func (h *Proxy) Addresses() []string {
+	scheme := "http://"
+	switch {
+	case h.Transport.Protocol == "fastcgi":
+		scheme = "fastcgi://"
+	case h.Transport.TLS != nil:
+		scheme = "https://"
+	}
+	var all []string
+	for _, u := range h.Upstreams {
+		all = append(all, scheme+u.Dial)
+	}
+	if len(h.Dynamic) > 0 {
+		all = append(all, scheme+"(dynamic)")
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (h *Proxy) String() string { return "reverse_proxy " + strings.Join(h.Addresses(), " ") }
+
+// Static answers by itself. Caddy's redir is one, too.
+type Static struct {
+	At      string
+	Status  json.RawMessage     `json:"status_code"`
+	Headers map[string][]string `json:"headers"`
+	Body    string              `json:"body"`
+	Abort   bool                `json:"abort"`
+}
+
+func (h *Static) String() string {
+	if location := h.Headers["Location"]; len(location) > 0 {
+		return "redir " + location[0]
+	}
+	return "respond " + strings.Trim(string(h.Status), `"`)
+}
+
+// StaticError raises an error.
+type StaticError struct {
+	At     string
+	Status json.RawMessage `json:"status_code"`
+}
+
+func (h *StaticError) String() string { return "error " + strings.Trim(string(h.Status), `"`) }
+
+// FilesHandler answers with what is in a folder.
+type FilesHandler struct {
+	At       string
+	Root     string `json:"root"`
+	PassThru bool   `json:"pass_thru"`
+}
+
+func (h *FilesHandler) String() string { return "file_server" }
+
+// Headers changes the fields of requests, and of answers.
+type Headers struct {
+	At      string
+	Request *struct {
+		Add     map[string][]string        `json:"add"`
+		Set     map[string][]string        `json:"set"`
+		Delete  []string                   `json:"delete"`
+		Replace map[string]json.RawMessage `json:"replace"`
+	} `json:"request"`
+}
+
+func (h *Headers) String() string { return "header" }
+
+// Invoke runs a named route.
+type Invoke struct {
+	At   string
+	Name string `json:"name"`
+}
+
+func (h *Invoke) String() string { return "invoke " + h.Name }
+
+// Pass changes nothing about who gets where.
+type Pass struct{ At, What string }
+
+func (h *Pass) String() string { return h.What }
+
+// PublishedHandler answers GET with what the edge itself says.
+type PublishedHandler struct {
+	At, What string
+	paths    func() map[string]bool // nil: every path
+}
+
+func (h *PublishedHandler) String() string { return h.What }
+
+// Unknown is one whose meaning is not known here.
+type Unknown struct{ At, What string }
+
+func (h *Unknown) String() string { return h.What + " (not analysed)" }

@@ -1,0 +1,172 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// site makes a configuration of the handlers of one API, and of what else is said.
+func site(api, handlers string) string {
+	return edge(fmt.Sprintf(`{"handle":[{"handler":"api","name":"pay",%s"routes":[%s]}]}`, api, handlers))
+}
+
+func edge(routes string) string {
+	return with(routes, `"listen":["127.0.0.1:443"],"tls_connection_policies":[{}]`, `"audiences":["a"]`, "")
+}
+
+func with(routes, server, issuer, more string) string {
+	return fmt.Sprintf(`{%s"apps":{"http":{"servers":{"s":{%s,"routes":[%s]}}},"tollgate":{"audit":{"dir":"/a"},"issuers":[{"url":"https://i",%s}]}}}`, more, server, routes, issuer)
+}
+
+const (
+	token    = `{"handle":[{"handler":"access_token"}]},`
+	scoped   = `{"handle":[{"handler":"require","scopes":["x"]}]},`
+	bound    = `{"handle":[{"handler":"require","scopes":["x"],"dpop":true}]},`
+	limits   = `{"handle":[{"handler":"rate_limit","rate_limits":{"z":{"key":"{http.auth.client.id}","window":"1m","max_events":5}}}]},`
+	services = `{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:1"}]}]}`
+	keyed    = `{"match":[{"header":{"Idempotency-Key":["*"]}}],"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:1"}]}]}`
+	post     = `"methods":["POST"],`
+	get      = `"methods":["GET"],`
+)
+
+func money(handlers string) string {
+	return strings.Replace(site(post, handlers), `"name":"pay"`, `"name":"payments"`, 1)
+}
+
+func proxy(upstream, transport string) string {
+	return site(post, token+scoped+limits+`{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"`+upstream+`"}],"transport":{"protocol":"http"`+transport+`}}]}`)
+}
+
+func zone(options string) string {
+	return money(token + bound + `{"handle":[{"handler":"rate_limit","rate_limits":{"z":{"window":"1m","max_events":5,` + options + `}}}]},` + keyed)
+}
+
+func clientCertificate(proxies string, trusted bool) string {
+	text := strings.Replace(site(post, token+scoped+limits+services), `"issuers"`, `"client_certificate":{"header":"Client-Cert","proxies":["`+proxies+`"]},"issuers"`, 1)
+	if trusted {
+		text = strings.Replace(text, `"routes"`, `"trusted_proxies":{"source":"static"},"routes"`, 1)
+	}
+	return text
+}
+
+const fine = token + scoped + limits + services
+
+func TestEachCheckHasATripAndANearMiss(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ trips, misses string }{
+		"public-write":                 {site(`"public":true,`+post, limits+services), site(`"public":true,`+get, limits+services)},
+		"outside-api":                  {edge(services), edge(`{"handle":[{"handler":"static_response","status_code":404}]}`)},
+		"weak-algorithm":               {with("", `"listen":[]`, `"audiences":["a"],"algorithms":["ES256","RS256"]`, ""), with("", `"listen":[]`, `"audiences":["a"],"algorithms":["PS256"]`, "")},
+		"no-audience":                  {with("", `"listen":[]`, `"audiences":[]`, ""), edge("")},
+		"write-without-scope":          {site(post, token+limits+services), site(get, token+limits+services)},
+		"money-unbound":                {money(token + scoped + limits + keyed), money(token + bound + limits + keyed)},
+		"no-limit":                     {site(post, token+scoped+services), site(post, fine)},
+		"money-without-idempotency":    {money(token + bound + limits + services), money(token + bound + limits + keyed)},
+		"limit-by-choice":              {zone(`"key":"{http.request.header.X-App}"`), zone(`"key":"{http.auth.client.id}"`)},
+		"open-limit-on-money":          {zone(`"key":"all","on_failure":"open"`), zone(`"key":"all","on_failure":"share"`)},
+		"certificate-header-untrusted": {clientCertificate("10.0.0.0/8", true), clientCertificate("10.0.0.7/32", true)},
+		"plain-upstream":               {proxy("10.1.1.1:80", ""), proxy("10.1.1.1:443", `,"tls":{}`)},
+		"insecure-upstream":            {proxy("10.1.1.1:443", `,"tls":{"insecure_skip_verify":true}`), proxy("10.1.1.1:443", `,"tls":{}`)},
+		"admin-reachable":              {`{"admin":{"listen":"0.0.0.0:2019"}}`, `{"admin":{"listen":"localhost:2019"}}`},
+		"old-tls":                      {with("", `"listen":[],"tls_connection_policies":[{"protocol_min":"tls1.1"}]`, `"audiences":["a"]`, ""), with("", `"listen":[],"tls_connection_policies":[{"protocol_min":"tls1.2"}]`, `"audiences":["a"]`, "")},
+		"plain-listener":               {strings.Replace(strings.Replace(site(post, fine), `,"tls_connection_policies":[{}]`, "", 1), "127.0.0.1:443", ":80", 1), strings.Replace(site(post, fine), `,"tls_connection_policies":[{}]`, "", 1)},
+		"no-audit":                     {strings.Replace(site(post, fine), `"audit":{"dir":"/a"},`, "", 1), site(post, fine)},
+		"not-analysed":                 {site(post, token+scoped+limits+`{"match":[{"expression":"true"}],"handle":[{"handler":"reverse_proxy"}]}`), site(post, fine)},
+		"handled-refusal":              {strings.Replace(site(post, fine), `"routes":[{"handle":[{"handler":"api"`, `"errors":{"routes":[`+services+`]},"routes":[{"handle":[{"handler":"api"`, 1), site(post, fine)},
+	}
+	for _, check := range Checks() {
+		test, ok := tests[check.ID]
+		if !ok {
+			t.Errorf("%s has no test", check.ID)
+			continue
+		}
+		for text, want := range map[string]bool{test.trips: true, test.misses: false} {
+			c, err := Parse([]byte(text))
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", check.ID, err, text)
+			}
+			found := Lint(c, LintOptions{})
+			if has := slices.ContainsFunc(found, func(f Finding) bool { return f.Check == check.ID }); has != want {
+				t.Errorf("%s: found %v, want %v: %v\n%s", check.ID, has, want, found, text)
+			}
+		}
+	}
+}
+
+func TestSuppressionsHaveAReasonAndAnEnd(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(site(post, token+limits+services)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := LintOptions{Suppress: []Suppression{{Check: "write-without-scope", API: "p*", Reason: "because", Expires: "2026-12-01"}, {Check: "no-limit", Reason: "none", Expires: "2026-12-01"}}}
+	if err := options.Check(); err != nil {
+		t.Fatal(err)
+	}
+	findings := Lint(c, options)
+	expired, unused := options.Apply(findings, time.Date(2026, 12, 1, 23, 0, 0, 0, time.UTC))
+	if len(expired) != 0 || len(unused) != 1 || findings[0].Suppressed == "" {
+		t.Errorf("on the last day: %v %v %v", expired, unused, findings)
+	}
+	again := Lint(c, options)
+	if expired, _ := options.Apply(again, time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)); len(expired) != 2 || again[0].Suppressed != "" {
+		t.Errorf("a day later: %v %v", expired, again)
+	}
+	for name, bad := range map[string]Suppression{
+		"no reason": {Check: "no-limit", Expires: "2026-12-01"}, "no end": {Check: "no-limit", Reason: "x"}, "no such check": {Check: "none", Reason: "x", Expires: "2026-12-01"},
+	} {
+		if (&LintOptions{Suppress: []Suppression{bad}}).Check() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestSiteRules(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(site(post, fine)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := SiteRule{ID: "ours", Severity: Error, Summary: "ours", APIs: "pay*"}
+	rule.Require.SenderConstrained = true
+	options := LintOptions{Rules: []SiteRule{rule}}
+	if found := Lint(c, options); len(found) != 1 || found[0].Check != "ours" {
+		t.Errorf("found %v", found)
+	}
+	options.Rules[0].Require.SenderConstrained, options.Rules[0].Require.Limit = false, true
+	if found := Lint(c, options); len(found) != 0 {
+		t.Errorf("found %v", found)
+	}
+}
+
+func TestSARIFIsWellFormed(t *testing.T) {
+	t.Parallel()
+	c, err := Parse([]byte(site(post, token+services)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := WriteSARIF(&out, Lint(c, LintOptions{}), "Caddyfile"); err != nil {
+		t.Fatal(err)
+	}
+	var sarif struct {
+		Version string
+		Runs    []struct {
+			Tool struct {
+				Driver struct{ Rules []struct{ ID string } }
+			}
+			Results []struct{ RuleID, Level string }
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &sarif); err != nil {
+		t.Fatal(err)
+	}
+	if sarif.Version != "2.1.0" || len(sarif.Runs) != 1 || len(sarif.Runs[0].Tool.Driver.Rules) != len(Checks()) || len(sarif.Runs[0].Results) != 2 {
+		t.Errorf("%+v", sarif)
+	}
+}

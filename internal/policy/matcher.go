@@ -1,0 +1,374 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/textproto"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// MatcherSet matches where all of it do.
+type MatcherSet []Matcher
+
+// Matcher says whether a rule is for a request.
+type Matcher interface {
+	// matches asks the walk for what is not decided yet.
+	matches(*walk) bool
+	// String is how the Caddyfile would say it.
+	String() string
+}
+
+// String joins them.
+func (s MatcherSet) String() string {
+	texts := make([]string, len(s))
+	for n, m := range s {
+		texts[n] = m.String()
+	}
+	return strings.Join(texts, " ")
+}
+
+func (s MatcherSet) matches(w *walk) bool {
+	for _, m := range s {
+		if !m.matches(w) {
+			return false
+		}
+	}
+	return true
+}
+
+func anySet(sets []MatcherSet, w *walk) bool {
+	for _, s := range sets {
+		if s.matches(w) {
+			return true
+		}
+	}
+	return len(sets) == 0
+}
+
+// matcherOrder has what is decided first, so that nothing is asked of a request that is
+// for another rule anyway.
+var matcherOrder = []string{"host", "path", "path_regexp", "protocol", "method"}
+
+// matchers reads one set. The order of a set does not change what it means.
+func (p *parser) matchers(at string, raw map[string]json.RawMessage) MatcherSet {
+	names := slices.SortedFunc(maps.Keys(raw), func(a, b string) int {
+		if rank := matcherRank(a) - matcherRank(b); rank != 0 {
+			return rank
+		}
+		return strings.Compare(a, b)
+	})
+	var set MatcherSet
+	for _, name := range names {
+		m, err := p.matcher(at, name, raw[name])
+		p.fail(at+" "+name, err)
+		if err == nil {
+			set = append(set, m)
+		}
+	}
+	return set
+}
+
+func matcherRank(name string) int {
+	if n := slices.Index(matcherOrder, name); n >= 0 {
+		return n
+	}
+	return len(matcherOrder)
+}
+
+func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) {
+	unknown := unknownMatcher{name, string(raw)}
+	if name != "not" && name != "path_regexp" && name != "header_regexp" && hasPlaceholder(string(raw)) && name != "expression" {
+		return unknown, nil
+	}
+	switch name {
+	case "host":
+		var hosts hostMatcher
+		err := json.Unmarshal(raw, &hosts)
+		p.server.hosts = append(p.server.hosts, hosts...)
+		return hosts, err
+	case "path":
+		var patterns []string
+		err := json.Unmarshal(raw, &patterns)
+		return newPathMatcher(patterns), err
+	case "path_regexp":
+		return newPathRegexp(raw)
+	case "method":
+		var methods methodMatcher
+		err := json.Unmarshal(raw, &methods)
+		for n := range methods {
+			methods[n] = strings.ToUpper(methods[n])
+		}
+		return methods, err
+	case "protocol":
+		var protocol protocolMatcher
+		err := json.Unmarshal(raw, &protocol)
+		if protocol != "http" && protocol != "https" {
+			return unknown, err
+		}
+		return protocol, err
+	case "header":
+		var fields headerMatcher
+		err := json.Unmarshal(raw, &fields)
+		return fields, err
+	case "query":
+		var pairs queryMatcher
+		err := json.Unmarshal(raw, &pairs)
+		return pairs, err
+	case "remote_ip", "client_ip":
+		return newAddressMatcher(name, raw)
+	case "not":
+		return p.not(at, raw)
+	case "expression":
+		if m, ok := newErrorMatcher(raw); ok {
+			return m, nil
+		}
+		return unknown, nil
+	default:
+		return unknown, nil
+	}
+}
+
+// hasPlaceholder says whether a text has what only a request, or the environment, fills in.
+func hasPlaceholder(text string) bool { return placeholder.MatchString(text) }
+
+var placeholder = regexp.MustCompile(`\{[a-zA-Z][^{}\s"]*\}`)
+
+// unknownMatcher is one whose meaning is not known here.
+type unknownMatcher struct{ name, raw string }
+
+func (m unknownMatcher) String() string       { return m.name + " " + m.raw }
+func (m unknownMatcher) matches(w *walk) bool { return w.unknown("matcher " + m.String()) }
+
+// hostMatcher compares the Host without its port; * is one label.
+type hostMatcher []string
+
+func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
+
+func (m hostMatcher) matches(w *walk) bool {
+	host := w.req.Host
+	return slices.ContainsFunc(m, func(pattern string) bool { return hostMatches(pattern, host) })
+}
+
+func hostMatches(pattern, host string) bool {
+	if !strings.Contains(pattern, "*") {
+		return strings.EqualFold(pattern, host)
+	}
+	want, got := strings.Split(pattern, "."), strings.Split(host, ".")
+	if len(want) != len(got) {
+		return false
+	}
+	for n := range want {
+		if want[n] != "*" && !strings.EqualFold(want[n], got[n]) {
+			return false
+		}
+	}
+	return true
+}
+
+type methodMatcher []string
+
+func (m methodMatcher) String() string       { return "method " + strings.Join(m, " ") }
+func (m methodMatcher) matches(w *walk) bool { return slices.Contains(m, w.currentMethod()) }
+
+type protocolMatcher string
+
+func (m protocolMatcher) String() string       { return "protocol " + string(m) }
+func (m protocolMatcher) matches(w *walk) bool { return (m == "https") == w.req.TLS }
+
+// headerMatcher wants of each field one of its values; with none, that it is there; with
+// null, that it is not.
+type headerMatcher map[string][]string
+
+func (m headerMatcher) String() string { return "header " + compact(m) }
+
+func (m headerMatcher) matches(w *walk) bool {
+	for _, field := range slices.Sorted(maps.Keys(m)) {
+		values, known := w.field(field)
+		if !known {
+			if !w.unknown("header " + field + ", which a handler before has set") {
+				return false
+			}
+			continue
+		}
+		if !fieldMatches(m[field], values) {
+			return false
+		}
+	}
+	return true
+}
+
+func fieldMatches(wanted, values []string) bool {
+	switch {
+	case wanted != nil && len(wanted) == 0 && values != nil, wanted == nil && values == nil:
+		return true
+	}
+	return slices.ContainsFunc(values, func(value string) bool {
+		return slices.ContainsFunc(wanted, func(pattern string) bool { return valueMatches(pattern, value) })
+	})
+}
+
+func valueMatches(pattern, value string) bool {
+	starts, ends := strings.HasPrefix(pattern, "*"), strings.HasSuffix(pattern, "*")
+	switch {
+	case pattern == "*":
+		return true
+	case starts && ends:
+		return strings.Contains(value, pattern[1:len(pattern)-1])
+	case starts:
+		return strings.HasSuffix(value, pattern[1:])
+	case ends:
+		return strings.HasPrefix(value, pattern[:len(pattern)-1])
+	default:
+		return value == pattern
+	}
+}
+
+// queryMatcher wants of each key one of its values, * for any; without a key, no query.
+type queryMatcher map[string][]string
+
+func (m queryMatcher) String() string { return "query " + compact(m) }
+
+func (m queryMatcher) matches(w *walk) bool {
+	query := w.query()
+	if len(m) == 0 {
+		return len(lenient(query)) == 0
+	}
+	parsed, err := url.ParseQuery(query)
+	if err != nil {
+		return false
+	}
+	for key, wanted := range m {
+		values, there := parsed[key]
+		if !there || !slices.ContainsFunc(wanted, func(v string) bool { return v == "*" || slices.Contains(values, v) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// lenient is what net/url makes of a query that is not all well formed.
+func lenient(query string) url.Values { u := url.URL{RawQuery: query}; return u.Query() }
+
+// addressMatcher compares the connection's address, or that of the client behind trusted proxies.
+type addressMatcher struct {
+	name   string
+	ranges []netip.Prefix
+}
+
+func newAddressMatcher(name string, raw json.RawMessage) (Matcher, error) {
+	var options struct {
+		Ranges []string `json:"ranges"`
+	}
+	if err := json.Unmarshal(raw, &options); err != nil {
+		return nil, err
+	}
+	m := addressMatcher{name: name}
+	for _, text := range options.Ranges {
+		if strings.Contains(text, "%") {
+			return unknownMatcher{name, string(raw)}, nil
+		}
+		if prefix, err := netip.ParsePrefix(text); err == nil {
+			m.ranges = append(m.ranges, prefix)
+			continue
+		}
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, err
+		}
+		m.ranges = append(m.ranges, netip.PrefixFrom(address, address.BitLen()))
+	}
+	return m, nil
+}
+
+func (m addressMatcher) String() string { return fmt.Sprintf("%s %v", m.name, m.ranges) }
+
+func (m addressMatcher) matches(w *walk) bool {
+	address := w.address(m.name == "client_ip")
+	return slices.ContainsFunc(m.ranges, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// notMatcher matches where none of its sets does.
+type notMatcher []MatcherSet
+
+func (p *parser) not(at string, raw json.RawMessage) (Matcher, error) {
+	var sets []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &sets); err != nil {
+		return nil, err
+	}
+	var m notMatcher
+	for _, set := range sets {
+		m = append(m, p.matchers(at+"/not", set))
+	}
+	return m, nil
+}
+
+func (m notMatcher) String() string {
+	texts := make([]string, len(m))
+	for n, s := range m {
+		texts[n] = "not {" + s.String() + "}"
+	}
+	return strings.Join(texts, " ")
+}
+
+func (m notMatcher) matches(w *walk) bool {
+	return !slices.ContainsFunc(m, func(s MatcherSet) bool { return s.matches(w) })
+}
+
+// errorMatcher is what handle_errors makes of status codes.
+type errorMatcher struct {
+	raw   string
+	list  bool
+	codes func(status int) bool
+}
+
+var (
+	errorList  = regexp.MustCompile(`^\{http\.error\.status_code\} in \[([0-9, ]+)\]$`)
+	errorRange = regexp.MustCompile(`^\{http\.error\.status_code\} >= ([0-9]+) && \{http\.error\.status_code\} <= ([0-9]+)$`)
+)
+
+func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
+	var text string
+	var object struct {
+		Expr string `json:"expr"`
+	}
+	if json.Unmarshal(raw, &text) != nil {
+		_ = json.Unmarshal(raw, &object) // of another form: unknown
+		text = object.Expr
+	}
+	if list := errorList.FindStringSubmatch(text); list != nil {
+		codes := strings.FieldsFunc(list[1], func(r rune) bool { return r == ',' || r == ' ' })
+		return errorMatcher{text, true, func(status int) bool { return slices.Contains(codes, fmt.Sprint(status)) }}, true
+	}
+	if ends := errorRange.FindStringSubmatch(text); ends != nil {
+		return errorMatcher{text, false, func(status int) bool {
+			code := fmt.Sprint(status)
+			return ends[1] <= code && code <= ends[2]
+		}}, true
+	}
+	return nil, false
+}
+
+func (m errorMatcher) String() string { return "expression " + m.raw }
+
+func (m errorMatcher) matches(w *walk) bool {
+	if w.errorStatus <= 0 && !m.list {
+		return w.unknown(m.String() + " where no status is known")
+	}
+	return w.errorStatus > 0 && m.codes(w.errorStatus)
+}
+
+// canonicalField is how Go spells the field.
+func canonicalField(name string) string { return textproto.CanonicalMIMEHeaderKey(name) }
+
+func compact(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Sprint(value)
+	}
+	return string(text)
+}

@@ -1,0 +1,24 @@
+package policy
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"strings"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"join": func(values []string) string { return strings.Join(values, " ") },
+	"any":  anyOr,
+}).Parse(pageText))
+
+// WriteHTML writes the report as one page that needs nothing else.
+func (r *Report) WriteHTML(w io.Writer, title string) error {
+	return page.Execute(w, struct {
+		*Report
+		Title string
+	}{r, title})
+}

@@ -1,0 +1,226 @@
+// Package policy is a model of what an edge lets through. It is made from the adapted
+// JSON of a whole configuration, never from the text of a Caddyfile, and answers for a
+// request what the edge would: which API it is, which rule decided, and why.
+//
+// What the model cannot analyse (a CEL expression, a handler that it does not know) it
+// names, and goes both ways: the more open of the two is what counts.
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Config is a configuration as far as it decides about requests.
+type Config struct {
+	Tollgate Settings
+	Servers  []*Server // by name
+	Admin    Admin
+	Logs     bool // there is a log of what the edge does
+}
+
+// Server is one set of listeners and its routes.
+type Server struct {
+	Name   string
+	Listen []string
+	Routes []*Route
+	Errors []*Route // nil: Caddy answers errors with a bare status
+	Named  map[string]*Route
+
+	// TLS says whether callers come by TLS. Caddy decides it by the port and the hosts.
+	TLS            bool
+	Policies       []TLSPolicy
+	TrustedProxies bool
+	AccessLog      bool
+	StrictSNI      bool
+
+	hosts []string // that any route names
+}
+
+// TLSPolicy is what connections of a server have to be like.
+type TLSPolicy struct {
+	MinVersion string `json:"protocol_min"`
+	ClientAuth *struct {
+		Mode string `json:"mode"`
+	} `json:"client_authentication"`
+}
+
+// Admin is Caddy's own API, which can change everything.
+type Admin struct {
+	Disabled bool     `json:"disabled"`
+	Listen   string   `json:"listen"`
+	Origins  []string `json:"origins"`
+	Remote   *struct {
+		Listen string `json:"listen"`
+	} `json:"remote"`
+}
+
+// Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
+type Route struct {
+	ID       string // where it is: a JSON pointer
+	Group    string
+	Terminal bool
+	Match    []MatcherSet
+	Handlers []Handler
+}
+
+// rawRoute is a route as the configuration writes it.
+type rawRoute struct {
+	Group    string                       `json:"group"`
+	Match    []map[string]json.RawMessage `json:"match"`
+	Handle   []json.RawMessage            `json:"handle"`
+	Terminal bool                         `json:"terminal"`
+}
+
+type rawServer struct {
+	Listen []string   `json:"listen"`
+	Routes []rawRoute `json:"routes"`
+	Errors *struct {
+		Routes []rawRoute `json:"routes"`
+	} `json:"errors"`
+	Named          map[string]rawRoute `json:"named_routes"`
+	Policies       []TLSPolicy         `json:"tls_connection_policies"`
+	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
+	Logs           json.RawMessage     `json:"logs"`
+	StrictSNI      bool                `json:"strict_sni_host"`
+	AutomaticHTTPS struct {
+		Disable bool `json:"disable"`
+	} `json:"automatic_https"`
+}
+
+// Parse makes the model of a configuration in Caddy's JSON.
+func Parse(config []byte) (*Config, error) {
+	var raw struct {
+		Admin   Admin           `json:"admin"`
+		Logging json.RawMessage `json:"logging"`
+		Apps    struct {
+			HTTP struct {
+				HTTPPort int                   `json:"http_port"`
+				Servers  map[string]*rawServer `json:"servers"`
+			} `json:"http"`
+			Tollgate Settings `json:"tollgate"`
+		} `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &raw); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
+	}
+	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0}
+	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
+		c.Tollgate.Audit = nil
+	}
+	httpPort := raw.Apps.HTTP.HTTPPort
+	if httpPort == 0 {
+		httpPort = 80
+	}
+	for _, name := range slices.Sorted(maps.Keys(raw.Apps.HTTP.Servers)) {
+		s, err := c.parseServer(name, raw.Apps.HTTP.Servers[name], httpPort)
+		if err != nil {
+			return nil, fmt.Errorf("policy: server %s: %w", name, err)
+		}
+		c.Servers = append(c.Servers, s)
+	}
+	return c, nil
+}
+
+func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server, error) {
+	if raw == nil {
+		raw = new(rawServer)
+	}
+	s := &Server{
+		Name: name, Listen: raw.Listen, Policies: raw.Policies, StrictSNI: raw.StrictSNI,
+		TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
+	}
+	p := parser{config: c, server: s}
+	at := "/apps/http/servers/" + name
+	s.Routes = p.routes(at+"/routes", raw.Routes)
+	if raw.Errors != nil {
+		s.Errors = p.routes(at+"/errors/routes", raw.Errors.Routes)
+	}
+	s.Named = make(map[string]*Route, len(raw.Named))
+	for route, definition := range raw.Named {
+		s.Named[route] = p.route(at+"/named_routes/"+route, definition)
+	}
+	s.TLS = len(raw.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
+	return s, p.err
+}
+
+// onlyOn says whether all listeners have that port.
+func (s *Server) onlyOn(port int) bool {
+	suffix := fmt.Sprintf(":%d", port)
+	return !slices.ContainsFunc(s.Listen, func(address string) bool { return !strings.HasSuffix(address, suffix) })
+}
+
+// parser reads routes and keeps the first error.
+type parser struct {
+	config *Config
+	server *Server
+	api    *API
+	err    error
+}
+
+func (p *parser) fail(at string, err error) {
+	if err != nil && p.err == nil {
+		p.err = fmt.Errorf("%s: %w", at, err)
+	}
+}
+
+func (p *parser) routes(at string, raw []rawRoute) []*Route {
+	routes := make([]*Route, len(raw))
+	for n, r := range raw {
+		routes[n] = p.route(fmt.Sprintf("%s/%d", at, n), r)
+	}
+	return routes
+}
+
+func (p *parser) route(at string, raw rawRoute) *Route {
+	r := &Route{ID: at, Group: raw.Group, Terminal: raw.Terminal}
+	for _, set := range raw.Match {
+		r.Match = append(r.Match, p.matchers(at+"/match", set))
+	}
+	for n, handler := range raw.Handle {
+		r.Handlers = append(r.Handlers, p.handler(fmt.Sprintf("%s/handle/%d", at, n), handler))
+	}
+	return r
+}
+
+// APIs gives all APIs in the order of the configuration. One that Caddy repeats for
+// several servers is there once.
+func (c *Config) APIs() []*API {
+	var all []*API
+	seen := make(map[string]bool)
+	c.Visit(func(h Handler) {
+		if api, ok := h.(*API); ok && !seen[api.Name] {
+			seen[api.Name] = true
+			all = append(all, api)
+		}
+	})
+	return all
+}
+
+// Visit calls f for each handler, outer ones first.
+func (c *Config) Visit(f func(Handler)) {
+	for _, s := range c.Servers {
+		VisitRoutes(s.Routes, f)
+		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
+			VisitRoutes([]*Route{s.Named[name]}, f)
+		}
+		VisitRoutes(s.Errors, f)
+	}
+}
+
+// VisitRoutes calls f for each handler of the routes, outer ones first.
+func VisitRoutes(routes []*Route, f func(Handler)) {
+	for _, r := range routes {
+		for _, h := range r.Handlers {
+			f(h)
+			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
+				for _, routes := range outer.inner() {
+					VisitRoutes(routes, f)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Request is what a caller sends.
+type Request struct {
+	Method  string // empty: any, while requests are enumerated
+	Host    string // without port
+	Target  string // the request target: path and query, as sent
+	Header  http.Header
+	TLS     bool
+	Remote  netip.Addr // of the connection
+	Client  netip.Addr // behind trusted proxies; Remote when not valid
+	Token   *Token     // nil: none is sent
+	SentAs  Scheme     // how Token is sent
+	HasCert bool       // the certificate that the token is bound to, or any, is shown
+
+	open map[string]bool // header fields and other dimensions that are not decided yet
+}
+
+// Scheme is the one of the Authorization field.
+type Scheme string
+
+// Of the two, DPoP comes with a good proof.
+const (
+	Bearer Scheme = "Bearer"
+	DPoP   Scheme = "DPoP"
+)
+
+// Token is a token with a good signature of its issuer.
+type Token struct {
+	Issuer    string
+	Audience  []string
+	Algorithm string // empty: an opaque one
+	Subject   string
+	Client    string
+	Scopes    []string
+	ACR       string
+	AuthTime  time.Time
+	Expires   time.Time // zero: later
+	Details   []string  // types of authorization_details
+	Claims    map[string]any
+	JKT, X5T  bool // bound to a DPoP key, to a certificate
+}
+
+// Bound says whether the token is of use only with a proof of possession.
+func (t *Token) Bound() bool { return t.JKT || t.X5T }
+
+func (r *Request) client() netip.Addr {
+	if r.Client.IsValid() {
+		return r.Client
+	}
+	return r.Remote
+}
+
+// parseTarget gives the URL of an origin-form target.
+func parseTarget(target string) (*url.URL, error) { return url.ParseRequestURI(target) }

@@ -1,0 +1,265 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Rule is one way through the routes that ends somewhere: who it is for, what it asks
+// for, and where it leads.
+type Rule struct {
+	At       string   `json:"at"`
+	Server   string   `json:"server"`
+	API      string   `json:"api,omitempty"` // empty: outside any
+	Public   bool     `json:"public"`
+	Hosts    []string `json:"hosts,omitempty"`   // none: any
+	Paths    []string `json:"paths,omitempty"`   // all have to match; none: any
+	Methods  []string `json:"methods,omitempty"` // none: any
+	Match    []string `json:"match,omitempty"`   // what else has to match
+	Token    []Trust  `json:"token,omitempty"`
+	Requires []string `json:"requires,omitempty"`
+	Limits   []string `json:"limits,omitempty"`
+	Kind     Kind     `json:"kind"`
+	Target   string   `json:"target"`
+	Open     []string `json:"open,omitempty"` // what is not analysed
+	// Errors says that it is reached by errors alone.
+	Errors bool `json:"errors,omitempty"`
+
+	api      *API
+	proxy    *Proxy
+	requires []conditional[*Require]
+	zones    []conditional[zoneOf]
+	tls      bool
+	status   int
+	server   *Server
+}
+
+// zoneOf is a zone with the handler that it is in.
+type zoneOf struct {
+	limit *RateLimit
+	zone  *Zone
+}
+
+// conditional is something that holds where the condition does; always where it is empty.
+type conditional[T any] struct {
+	what T
+	when string
+}
+
+// flatten is what has been met on the way to a rule.
+type flatten struct {
+	rule  Rule
+	named []string // of routes that were invoked, against circles
+}
+
+// Rules gives all rules, in the order in which Caddy tries them.
+func (c *Config) Rules() []*Rule {
+	var all []*Rule
+	for _, s := range c.Servers {
+		f := flatten{rule: Rule{Server: s.Name, server: s, tls: s.TLS}}
+		f.routes(s.Routes, &all)
+		f.rule.Errors = true
+		f.routes(s.Errors, &all)
+	}
+	return all
+}
+
+// routes goes through a list of them. What a condition in front of a later route asks
+// for is kept with its condition. It says whether no request gets past them.
+func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
+	for _, r := range routes {
+		inner := *f
+		inner.match(r.Match)
+		before := len(inner.rule.requires) + len(inner.rule.zones)
+		ended := inner.handlers(r.Handlers, all) || r.Terminal
+		if ended && len(r.Match) == 0 {
+			return true
+		}
+		if ended { // who gets here does not get to what comes after
+			continue
+		}
+		if before == len(inner.rule.requires)+len(inner.rule.zones) && inner.rule.Token == nil {
+			continue
+		}
+		// What this route asks for holds for those that come after it.
+		when := setsText(r.Match)
+		for _, c := range inner.rule.requires[len(f.rule.requires):] {
+			c.when = joinConditions(when, c.when)
+			f.rule.requires = append(slices.Clip(f.rule.requires), c)
+		}
+		for _, c := range inner.rule.zones[len(f.rule.zones):] {
+			c.when = joinConditions(when, c.when)
+			f.rule.zones = append(slices.Clip(f.rule.zones), c)
+		}
+		if f.rule.Token == nil {
+			f.rule.Token = inner.rule.Token
+		}
+	}
+	return false
+}
+
+func joinConditions(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + " " + b
+}
+
+func setsText(sets []MatcherSet) string {
+	texts := make([]string, len(sets))
+	for n, s := range sets {
+		texts[n] = s.String()
+	}
+	return strings.Join(texts, " or ")
+}
+
+// match narrows the rule down to what the sets match.
+func (f *flatten) match(sets []MatcherSet) {
+	if len(sets) == 0 {
+		return
+	}
+	if len(sets) > 1 {
+		f.rule.Match = append(slices.Clip(f.rule.Match), setsText(sets))
+		return
+	}
+	for _, m := range sets[0] {
+		switch m := m.(type) {
+		case hostMatcher:
+			f.rule.Hosts = m
+		case pathMatcher, pathRegexp:
+			_, text, _ := strings.Cut(m.String(), " ")
+			f.rule.Paths = append(slices.Clip(f.rule.Paths), text)
+		case methodMatcher:
+			f.rule.Methods = intersect(f.rule.Methods, m)
+		case unknownMatcher:
+			f.rule.Open = append(slices.Clip(f.rule.Open), m.String())
+		default:
+			f.rule.Match = append(slices.Clip(f.rule.Match), m.String())
+		}
+	}
+}
+
+// intersect gives what is in both; none stands for any.
+func intersect(a, b []string) []string {
+	if len(a) == 0 {
+		return b
+	}
+	both := []string{}
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			both = append(both, v)
+		}
+	}
+	return both
+}
+
+func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
+	for _, h := range handlers {
+		switch h := h.(type) {
+		case *Subroute:
+			caught := *f
+			caught.rule.Errors = true
+			ends := f.routes(h.Routes, all)
+			caught.routes(h.Errors, all)
+			if ends {
+				return true
+			}
+		case *API:
+			inside := flatten{rule: f.rule, named: f.named}
+			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
+			inside.rule.Methods = intersect(f.rule.Methods, h.Methods)
+			before := len(*all)
+			inside.routes(h.Routes, all)
+			if len(*all) == before {
+				inside.emit(h.At, Refused, "404", all)
+			}
+			return true // an api always answers
+		case *AccessToken:
+			f.rule.Token = h.Trust
+		case *Require:
+			f.rule.requires = append(slices.Clip(f.rule.requires), conditional[*Require]{what: h})
+		case *RateLimit:
+			for _, z := range h.Zones {
+				f.rule.zones = append(slices.Clip(f.rule.zones), conditional[zoneOf]{zoneOf{h, z}, setsText(z.Match)})
+			}
+		case *Invoke:
+			if r := f.rule.server.Named[h.Name]; r != nil && !slices.Contains(f.named, h.Name) {
+				f.named = append(slices.Clip(f.named), h.Name)
+				if f.routes([]*Route{r}, all) {
+					return true
+				}
+			}
+		default:
+			if f.target(h, all) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// target emits the rule for a handler that answers, and says whether none gets past it.
+func (f *flatten) target(h Handler, all *[]*Rule) bool {
+	switch h := h.(type) {
+	case *Proxy:
+		ended := *f
+		ended.rule.proxy = h
+		ended.emit(h.At, Forwarded, strings.Join(h.Addresses(), " "), all)
+		return len(h.HandleResponse) == 0
+	case *FilesHandler:
+		f.emit(h.At, Files, h.String()+" "+h.Root, all)
+		return !h.PassThru
+	case *Static:
+		ended := *f
+		ended.rule.status, _ = statusOf(h.Status)
+		kind := Responded
+		if ended.rule.status >= 400 {
+			kind = Refused
+		}
+		ended.emit(h.At, kind, h.String(), all)
+		return true
+	case *StaticError:
+		f.emit(h.At, Refused, h.String(), all)
+		return true
+	case *PublishedHandler:
+		f.emit(h.At, Published, h.What, all)
+	case *Unknown:
+		ended := *f
+		ended.rule.Open = append(slices.Clip(f.rule.Open), "handler "+h.What)
+		ended.emit(h.At, Responded, h.What, all)
+	}
+	return false
+}
+
+func (f *flatten) emit(at string, kind Kind, target string, all *[]*Rule) {
+	r := f.rule
+	r.At, r.Kind, r.Target = at, kind, strings.TrimSpace(target)
+	for _, c := range r.requires {
+		_, text, _ := strings.Cut(c.what.String(), " ")
+		r.Requires = append(r.Requires, withCondition(text, c.when))
+	}
+	for _, c := range r.zones {
+		r.Limits = append(r.Limits, withCondition(c.what.zone.String(), c.when))
+	}
+	*all = append(*all, &r)
+}
+
+func withCondition(text, when string) string {
+	if when == "" {
+		return text
+	}
+	return text + " where " + when
+}
+
+// Reaches says whether the rule lets anybody get to something.
+func (r *Rule) Reaches() bool {
+	return r.Kind == Forwarded || r.Kind == Files || r.Kind == Published || r.Kind == Responded
+}
+
+// Writes says whether a request of the rule can change something.
+func (r *Rule) Writes() bool {
+	if len(r.Methods) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.Methods, func(m string) bool { return m != "GET" && m != "HEAD" && m != "OPTIONS" })
+}

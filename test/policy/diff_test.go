@@ -1,0 +1,180 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/open-tollgate/tollgate/internal/policy"
+	"github.com/open-tollgate/tollgate/internal/token/tokentest"
+)
+
+// TestDiffIsExact makes pairs of random configurations: every other one by a change of a rule
+// that is reached, forwards or backwards, the rest by any change at all, most of which touch
+// what nothing reaches. Each witness has to be refused by the real old chain and admitted by
+// the real new one; and what random requests find to be wider, diff has to have found.
+// PAIRS and SEED are its settings.
+func TestDiffIsExact(t *testing.T) {
+	w := newWorld(t)
+	seed := uint64(setting(t, "SEED", int(time.Now().UnixNano()&0xffffffff)))
+	t.Logf("SEED=%d", seed)
+	pairs, widened, equal := setting(t, "PAIRS", 2*len(sharps)), 0, 0
+	for n := range pairs {
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys, roomy: true}
+		first := g.config()
+		p := g.plant(first)
+		before, _ := json.Marshal(first) // of plain values
+		change, sharply := sharps[n/2%len(sharps)], n%2 == 0
+		if sharply {
+			change.make(p)
+			first["apps"].(object)["http"].(object)["servers"].(object)["srv"].(object)["routes"] = *p.routes
+		} else {
+			g.mutate(first)
+		}
+		after, _ := json.Marshal(first)
+		want := change.want
+		if sharply && (n/2+n/2/len(sharps))%2 == 1 { // backwards; forwards in the next round
+			before, after = after, before
+			want = map[policy.Direction]policy.Direction{policy.Widened: policy.Narrowed, policy.Narrowed: policy.Widened}[want]
+		}
+		d := w.diff(g, before, after)
+		if sharply && (want == "" && len(d.Changes) > 0 || want != "" && !d.Has(want)) {
+			t.Fatalf("pair %d, %s: want %q, got %+v\n%s\n%s", n, change.name, want, d, before, after)
+		}
+		if d.Has(policy.Widened) {
+			widened++
+		}
+		if len(d.Changes) == 0 {
+			equal++
+		}
+	}
+	t.Logf("%d pairs: %d widened, %d equal", pairs, widened, equal)
+	if widened < pairs/5 || equal < pairs/10 {
+		t.Errorf("of %d pairs %d widened and %d equal: the changes have no variety", pairs, widened, equal)
+	}
+}
+
+func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
+	w.t.Helper()
+	oldModel, err := policy.Parse(before)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	newModel, err := policy.Parse(after)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	d := policy.Diff(oldModel, newModel, time.Now())
+	for _, c := range d.Changes {
+		if c.Direction == policy.Moved || strings.HasPrefix(c.What, "limit ") {
+			continue
+		}
+		refusing, admitting := before, after
+		if c.Direction == policy.Narrowed {
+			refusing, admitting = after, before
+		}
+		if w.reaches(refusing, c.Witness) {
+			w.t.Fatalf("%s: the witness is let in before: %+v\n%s\n%s", c.Direction, c, before, after)
+		}
+		if !w.reaches(admitting, c.Witness) {
+			w.t.Fatalf("%s: the witness is refused: %+v\n%s\n%s", c.Direction, c, before, after)
+		}
+	}
+	for range 300 {
+		_, m := w.request(g, oldModel.Servers[0].TLS)
+		j := &policy.Judge{Now: time.Now()}
+		was, is := oldModel.Evaluate(oldModel.Servers[0], m, j)[0], newModel.Evaluate(newModel.Servers[0], m, j)[0]
+		if was.Admits() || !is.Admits() || slices.ContainsFunc(d.Changes, widens) {
+			continue
+		}
+		w.t.Fatalf("not found to be wider: %s\n%s\n%s", w.say(m), before, after)
+	}
+	return d
+}
+
+// widens says whether a change lets somebody in, other than more often.
+func widens(c *policy.Change) bool {
+	return c.Direction == policy.Widened && !strings.HasPrefix(c.What, "limit ")
+}
+
+func (w *world) say(m policy.Request) string {
+	return fmt.Sprintf("%s %s host %s from %v %v token %+v as %s", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs)
+}
+
+// reaches sends a witness through the real chain.
+func (w *world) reaches(config []byte, m policy.Request) bool {
+	w.t.Helper()
+	real, err := newEdge(config)
+	if err != nil {
+		w.t.Fatalf("%v\n%s", err, config)
+	}
+	r := w.parsed(&m)
+	maps.Copy(r.Header, m.Header)
+	if m.Token != nil {
+		sent := w.sign(m.Token)
+		r.Header.Set("Authorization", string(m.SentAs)+" "+sent)
+		if m.SentAs == policy.DPoP {
+			path, _, _ := strings.Cut(m.Target, "?")
+			r.Header.Set("DPoP", w.proofKey.Proof(time.Now(), m.Method, "https://edge.test"+path, sent))
+		}
+	}
+	answer := httptest.NewRecorder()
+	real.server.ServeHTTP(answer, r)
+	log.entry()
+	return answer.Header().Get("X-Upstream") != "" || answer.Header().Get("X-Static") != "" && answer.Code < 300 || answer.Code == http.StatusAccepted
+}
+
+// sign makes the token that a witness speaks of.
+func (w *world) sign(t *policy.Token) string {
+	now := time.Now()
+	for _, issuer := range w.issuers {
+		if issuer.URL != t.Issuer {
+			continue
+		}
+		claims := map[string]any{"iss": t.Issuer, "aud": t.Audience, "sub": t.Subject, "client_id": t.Client, "jti": fmt.Sprint(rand.Int64()), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+		maps.Copy(claims, t.Claims)
+		if len(t.Scopes) > 0 {
+			claims["scope"] = strings.Join(t.Scopes, " ")
+		}
+		if t.ACR != "" {
+			claims["acr"] = t.ACR
+		}
+		if !t.AuthTime.IsZero() {
+			claims["auth_time"] = t.AuthTime.Unix()
+		}
+		var details []any
+		for _, kind := range t.Details {
+			details = append(details, map[string]any{"type": kind})
+		}
+		if details != nil {
+			claims["authorization_details"] = details
+		}
+		confirmation := map[string]any{}
+		if t.JKT {
+			confirmation["jkt"] = w.proofKey.JKT()
+		}
+		if t.X5T {
+			confirmation["x5t#S256"] = thumbprint(w.cert.Raw)
+		}
+		if len(confirmation) > 0 {
+			claims["cnf"] = confirmation
+		}
+		key := issuer.Key()
+		switch t.Algorithm {
+		case "ES256":
+			key = w.es256[issuer]
+		case "EdDSA":
+			key = w.eddsa[issuer]
+		}
+		return issuer.Sign(claims, tokentest.SignedBy(key), tokentest.Header("kid", key.ID), tokentest.Header("alg", key.Algorithm))
+	}
+	w.t.Fatalf("no issuer %s", t.Issuer)
+	return ""
+}

@@ -1,0 +1,357 @@
+package policy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+type object = map[string]any
+
+// generator makes random configurations of what the model claims to know.
+type generator struct {
+	*rand.Rand
+	number    uint64 // of the configuration: zones of two must not share counts
+	upstreams []string
+	keys      []string // files with the keys of issuers
+	apis      int
+	groups    int
+	roomy     bool // limits that nothing reaches
+	inAPI     *object
+}
+
+var (
+	words     = []string{"a", "b", "users", "admin"}
+	paths     = []string{"/", "/a", "/a/*", "/a*", "/A/b", "*", "/users", "/users/*", "*.json", "*admin*", "/a/*/c", "/users/?", "/a/b/", "//a", "/b"}
+	regexps   = []string{"^/a$", "^/users/[a-z0-9-]+$", "^/(a|b)(/.*)?$", "admin", "^/A", "^/users(/[0-9]+)?$"}
+	hosts     = []string{"edge.test", "*.edge.test", "www.edge.test", "other.test", "EDGE.test"}
+	methods   = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+	scopes    = []string{"read", "write", "pay"}
+	addresses = []string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"}
+	claims    = []string{"gold", "silver"}
+)
+
+func one[T any](g *generator, values []T) T { return values[g.IntN(len(values))] }
+
+func some[T any](g *generator, values []T) []T {
+	n := 1 + g.IntN(2)
+	var chosen []T
+	for _, at := range g.Perm(len(values))[:n] {
+		chosen = append(chosen, values[at])
+	}
+	return chosen
+}
+
+func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+func (g *generator) matcher(depth int) (string, any) {
+	kind := g.IntN(12)
+	switch {
+	case kind < 4:
+		return "path", some(g, paths)
+	case kind < 5:
+		return "path_regexp", object{"pattern": one(g, regexps)}
+	case kind < 7:
+		return "method", some(g, append(methods, "get", "TRACE"))
+	case kind < 8:
+		return "host", g.hosts()
+	case kind < 9:
+		values := []any{[]string{"1"}, []string{"x*"}, []string{"*x"}, []string{"*x*"}, []string{"*"}, []string{}, nil}
+		return "header", object{one(g, []string{"X-Flag", "x-mode", "X-User-Id"}): one(g, values)}
+	case kind < 10:
+		if g.chance(50) {
+			return "query", object{one(g, words): some(g, []string{"1", "*", "2"})}
+		}
+		return one(g, []string{"remote_ip", "client_ip"}), object{"ranges": some(g, addresses)}
+	case kind < 11 && depth > 0:
+		return "not", []object{g.set(depth - 1)}
+	default:
+		return "protocol", one(g, []string{"http", "https"})
+	}
+}
+
+func (g *generator) hosts() []string {
+	chosen := some(g, hosts)
+	if len(chosen) == 2 && strings.EqualFold(chosen[0], chosen[1]) {
+		return chosen[:1]
+	}
+	return chosen
+}
+
+func (g *generator) set(depth int) object {
+	set := object{}
+	for range 1 + g.IntN(2) {
+		name, value := g.matcher(depth)
+		set[name] = value
+	}
+	return set
+}
+
+func (g *generator) match(r object) {
+	if g.chance(65) {
+		sets := []object{g.set(1)}
+		if g.chance(20) {
+			sets = append(sets, g.set(1))
+		}
+		r["match"] = sets
+	}
+}
+
+func (g *generator) routes(depth int) []object {
+	var routes []object
+	group := fmt.Sprintf("group%d", g.groups)
+	g.groups++
+	for range 1 + g.IntN(4) {
+		r := object{}
+		g.match(r)
+		if g.chance(40) {
+			r["group"] = group
+		}
+		if g.chance(15) {
+			r["terminal"] = true
+		}
+		var handle []object
+		for range 1 + g.IntN(2) {
+			handle = append(handle, g.handler(depth))
+		}
+		r["handle"] = handle
+		routes = append(routes, r)
+	}
+	return routes
+}
+
+func (g *generator) handler(depth int) object {
+	switch kind := g.IntN(20); {
+	case kind < 5 && depth > 0:
+		sub := object{"handler": "subroute", "routes": g.routes(depth - 1)}
+		if g.chance(15) {
+			sub["errors"] = object{"routes": g.errorRoutes()}
+		}
+		return sub
+	case kind < 10 && g.inAPI == nil:
+		return g.api(depth)
+	case kind < 12:
+		return g.rewrite()
+	case kind < 13:
+		operation := one(g, []object{{"set": object{"X-Flag": []string{"1"}}}, {"delete": []string{"X-Flag"}}, {"set": object{"X-Mode": []string{"xx"}}}})
+		return object{"handler": "headers", "request": operation}
+	case kind < 14:
+		return object{"handler": "static_response", "status_code": one(g, []any{200, 204, 403, 302, ""}), "headers": object{"X-Static": []string{"1"}}}
+	case kind < 15:
+		return object{"handler": "error", "status_code": one(g, []any{400, 404, 500, 418, 503})}
+	case kind < 16:
+		return object{"handler": "invoke", "name": "named"}
+	case kind < 17:
+		return object{"handler": "vars", "a": "b"}
+	default:
+		return g.proxy()
+	}
+}
+
+func (g *generator) proxy() object {
+	return object{"handler": "reverse_proxy", "upstreams": []object{{"dial": one(g, g.upstreams)}},
+		"transport": object{"protocol": "http", "keep_alive": object{"enabled": false}}}
+}
+
+func (g *generator) rewrite() object {
+	return one(g, []object{
+		{"handler": "rewrite", "strip_path_prefix": "/a"}, {"handler": "rewrite", "strip_path_prefix": "users/"},
+		{"handler": "rewrite", "strip_path_suffix": ".json"}, {"handler": "rewrite", "uri": "/users/7"},
+		{"handler": "rewrite", "uri": "/a{http.request.uri.path}"}, {"handler": "rewrite", "uri": "?a=1"},
+		{"handler": "rewrite", "method": "get"}, {"handler": "rewrite", "uri": "/b?b=2", "method": "POST"},
+	})
+}
+
+func (g *generator) errorRoutes() []object {
+	codes := "{http.error.status_code} in [404, 403]"
+	if g.inAPI == nil && g.chance(50) {
+		codes = "{http.error.status_code} >= 400 && {http.error.status_code} <= 499"
+	}
+	return []object{{
+		"match":  []object{{"expression": codes}},
+		"handle": []object{one(g, []object{{"handler": "static_response", "body": "sorry", "headers": object{"X-Static": []string{"1"}}}, {"handler": "static_response", "status_code": 410}, {"handler": "headers"}})},
+	}}
+}
+
+func (g *generator) api(depth int) object {
+	g.apis++
+	api := object{"handler": "api", "name": fmt.Sprintf("api%d-%d", g.number, g.apis)}
+	g.inAPI = &api
+	defer func() { g.inAPI = nil }()
+	if g.chance(40) {
+		api["methods"] = some(g, methods)
+	}
+	if g.chance(15) {
+		api["strip"] = []string{"X-Flag"}
+	}
+	inside := g.routes(max(depth-1, 0))
+	if g.chance(35) {
+		api["public"] = true
+		if g.chance(50) {
+			inside = append([]object{g.limits()}, inside...)
+		}
+		api["routes"] = inside
+		return api
+	}
+	token := object{"handler": "access_token"}
+	if g.chance(30) {
+		token["issuers"] = []string{"https://one.test"}
+	}
+	if g.chance(30) {
+		token["audiences"] = []string{"shared"}
+	}
+	first := []object{{"handle": []object{token}}}
+	for range g.IntN(3) {
+		r := object{"handle": []object{g.require()}}
+		g.match(r)
+		first = append(first, r)
+	}
+	if g.chance(50) {
+		first = append(first, g.limits())
+	}
+	api["routes"] = append(first, inside...)
+	return api
+}
+
+func (g *generator) require() object {
+	r := object{"handler": "require"}
+	switch g.IntN(7) {
+	case 0:
+		r["claims"] = object{"tier": some(g, claims)}
+	case 1:
+		r["sender_constrained"] = true
+	case 2:
+		r["dpop"], r["scopes"] = true, some(g, scopes)
+	case 3:
+		r["acr"] = []string{"high"}
+	case 4:
+		r["max_age"] = 3600_000_000_000
+	case 5:
+		r["authorization_details"] = []string{"payment"}
+	default:
+		r["scopes"] = some(g, scopes)
+	}
+	return r
+}
+
+func (g *generator) limits() object {
+	zones := object{}
+	for n := range 1 + g.IntN(2) {
+		zone := object{"window": 3600_000_000_000, "max_events": g.events(),
+			"key": one(g, []string{"{http.vars.client_ip}", "{http.auth.client.id}", "{http.request.header.X-Flag}", "all", "{http.auth.user.id} {http.request.host}"})}
+		if g.chance(30) {
+			zone["match"] = []object{g.set(1)}
+		}
+		zones[fmt.Sprintf("z%d-%d-%d", g.number, g.apis, n)] = zone
+	}
+	r := object{"handle": []object{{"handler": "rate_limit", "rate_limits": zones}}}
+	g.match(r)
+	return r
+}
+
+// config makes a whole configuration.
+func (g *generator) config() object {
+	tls := g.chance(80)
+	server := object{
+		"listen": []string{"127.0.0.1:8443"}, "automatic_https": object{"disable": true}, "logs": object{},
+		"routes":       g.routes(3),
+		"named_routes": object{"named": object{"handle": []object{{"handler": "static_response", "status_code": 202}}}},
+	}
+	if tls {
+		server["tls_connection_policies"] = []object{{}}
+	}
+	if g.chance(20) {
+		server["errors"] = object{"routes": g.errorRoutes()}
+	}
+	one := object{"url": "https://one.test", "audiences": []string{"api", "shared"}, "jwks_file": g.keys[0]}
+	two := object{"url": "https://two.test", "audiences": []string{"shared", "two"}, "jwks_file": g.keys[1], "algorithms": []string{"ES256"}}
+	if g.chance(20) {
+		one["algorithms"] = []string{"PS256", "EdDSA"}
+	}
+	return object{
+		"admin":   object{"disabled": true},
+		"logging": object{"logs": object{"default": object{"writer": object{"output": "policy_test"}, "encoder": object{"format": "json"}, "level": "INFO"}}},
+		"apps": object{
+			"http":     object{"servers": object{"srv": server}},
+			"tollgate": object{"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two}},
+		},
+	}
+}
+
+func (g *generator) events() int {
+	if g.roomy {
+		return 1_000_000
+	}
+	return one(g, []int{2, 5, 1000})
+}
+
+// mutate changes one thing of a configuration, or how it is written and nothing of what it means.
+func (g *generator) mutate(config object) {
+	server := config["apps"].(object)["http"].(object)["servers"].(object)["srv"].(object)
+	var lists [][]object
+	var requires, sets []object
+	var visit func(routes []object)
+	visit = func(routes []object) {
+		lists = append(lists, routes)
+		for _, r := range routes {
+			if match, ok := r["match"].([]object); ok {
+				sets = append(sets, match...)
+			}
+			for _, h := range r["handle"].([]object) {
+				if h["handler"] == "require" {
+					requires = append(requires, h)
+				}
+				if inner, ok := h["routes"].([]object); ok {
+					visit(inner)
+				}
+			}
+		}
+	}
+	visit(server["routes"].([]object))
+	list := one(g, lists)
+	r := one(g, list)
+	protects := func(r object) bool { return r["handle"].([]object)[0]["handler"] == "access_token" }
+	switch g.IntN(8) {
+	case 0:
+		if len(requires) > 0 {
+			h := one(g, requires)
+			h["scopes"] = some(g, scopes)
+		}
+	case 1:
+		if len(sets) > 0 {
+			one(g, sets)["method"] = some(g, methods)
+		}
+	case 2:
+		if len(sets) > 0 {
+			one(g, sets)["path"] = some(g, paths)
+		}
+	case 3:
+		if !protects(r) {
+			r["terminal"] = true
+		}
+	case 4:
+		if a, b := g.IntN(len(list)), g.IntN(len(list)); !protects(list[a]) && !protects(list[b]) {
+			list[a], list[b] = list[b], list[a]
+		}
+	case 5:
+		if len(requires) > 0 {
+			delete(one(g, requires), "scopes")
+			one(g, requires)["acr"] = []string{"high", "low"}
+			for _, h := range requires {
+				if len(h) == 1 {
+					h["dpop"] = true
+				}
+			}
+		}
+	case 6:
+		for _, set := range sets {
+			if m, ok := set["method"].([]string); ok { // the same, written otherwise
+				set["method"] = append([]string{m[len(m)-1]}, m...)
+			}
+		}
+	default:
+		if !protects(r) {
+			delete(r, "match")
+		}
+	}
+}

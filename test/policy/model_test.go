@@ -1,0 +1,162 @@
+// Package policy holds the model of internal/policy to the real chain of handlers.
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/open-tollgate/tollgate/internal/policy"
+)
+
+// setting gives a number of the environment.
+func setting(t *testing.T, name string, otherwise int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// counts is what the limiter should count, for limits whose windows outlast the test.
+type counts map[string]int64
+
+func (c counts) take(counters []policy.Counter) (zone string, over bool) {
+	key := func(k policy.Counter) string { return fmt.Sprintf("%s|%s|%s", k.API, k.Zone, k.Key) }
+	for _, k := range counters {
+		if c[key(k)]+1 > k.Events {
+			return k.Zone, true
+		}
+	}
+	for _, k := range counters {
+		c[key(k)]++
+	}
+	return "", false
+}
+
+// TestModelIsTheEdge makes random configurations and requests, and wants of the model
+// what the real chain of handlers does. CONFIGS, REQUESTS and SEED are its settings.
+func TestModelIsTheEdge(t *testing.T) {
+	w := newWorld(t)
+	seed := uint64(setting(t, "SEED", int(time.Now().UnixNano()&0xffffffff)))
+	t.Logf("SEED=%d", seed)
+	compared, kinds := 0, make(map[string]int)
+	for n := range setting(t, "CONFIGS", 300) {
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys}
+		config, err := json.Marshal(g.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		real, err := newEdge(config)
+		if err != nil {
+			t.Fatalf("config %d: %v\n%s", n, err, config)
+		}
+		model, err := policy.Parse(config)
+		if err != nil {
+			t.Fatalf("config %d: %v\n%s", n, err, config)
+		}
+		seen := make(counts)
+		for range setting(t, "REQUESTS", 100) {
+			got, want := w.compare(g, real, model, seen)
+			kinds[got]++
+			compared++
+			if got != want {
+				t.Fatalf("config %d: the edge: %s\nthe model: %s\n%s\n%s", n, want, got, w.last, config)
+			}
+		}
+	}
+	t.Logf("%d requests", compared)
+	if len(kinds) < 20 {
+		t.Errorf("only %d different outcomes: the generator has no variety: %v", len(kinds), kinds)
+	}
+}
+
+// compare sends one request both ways.
+func (w *world) compare(g *generator, real *edge, model *policy.Config, seen counts) (got, want string) {
+	server := model.Servers[0]
+	r, m := w.request(g, server.TLS)
+	w.last = fmt.Sprintf("%s %s host %s from %v %v token %+v as %s certificate %v", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs, m.HasCert)
+	answer := httptest.NewRecorder()
+	real.server.ServeHTTP(answer, r)
+	api, reason := log.entry()
+	want = fmt.Sprintf("api %q status %d reason %q upstream %q", api, answer.Code, reason, answer.Header().Get("X-Upstream"))
+	outcomes := model.Evaluate(server, m, &policy.Judge{Now: time.Now(), Take: seen.take})
+	if len(outcomes) != 1 {
+		return fmt.Sprintf("%d outcomes: %v", len(outcomes), outcomes[0].Open), want
+	}
+	o := outcomes[0]
+	status, upstream := o.Status, ""
+	if o.Kind == policy.Forwarded {
+		status = 200
+		upstream = w.nameOf(o.Upstreams[0])
+	}
+	return fmt.Sprintf("api %q status %d reason %q upstream %q", o.API, status, o.Reason, upstream), want
+}
+
+func (w *world) nameOf(address string) string {
+	for n, upstream := range w.upstreams {
+		if address == "http://"+upstream {
+			return strconv.Itoa(n)
+		}
+	}
+	return address
+}
+
+// faults are mistakes that the model could have made: what it is shown is not what the edge runs.
+var faults = map[string][2]string{
+	"terminal routes go on":          {`"terminal":true`, `"terminal":false`},
+	"groups hold nothing together":   {`"group":"`, `"group":"","grouped":"`},
+	"a path matches one letter more": {`"/users/?"`, `"/users/*"`},
+	"a prefix is not stripped":       {`"strip_path_prefix":"/a"`, `"strip_path_prefix":"/zz"`},
+	"a scope too many is asked for":  {`"scopes":["`, `"scopes":["nobody-has-it","`},
+	"a binding is forgotten":         {`"sender_constrained":true`, `"sender_constrained":false,"scopes":["read"]`},
+	"strip takes nothing away":       {`"strip":["X-Flag"]`, `"strip":["X-Other"]`},
+	"an audience too many":           {`"audiences":["shared"],"handler":"access_token"`, `"handler":"access_token"`},
+	"errors are not caught":          {`"errors":{"routes"`, `"errors":{"rautes"`},
+}
+
+// TestPlantedFaultsAreFound shows that the comparison can fail.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	w := newWorld(t)
+	missing := make(map[string]bool, len(faults))
+	for name := range faults {
+		missing[name] = true
+	}
+	for n := 0; n < 400 && len(missing) > 0; n++ {
+		g := &generator{Rand: rand.New(rand.NewPCG(7, uint64(n))), number: uint64(time.Now().UnixNano()) + uint64(n), upstreams: w.upstreams, keys: w.keys}
+		config, err := json.Marshal(g.config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		real, err := newEdge(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range missing {
+			wrong := bytes.ReplaceAll(config, []byte(faults[name][0]), []byte(faults[name][1]))
+			model, err := policy.Parse(wrong)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for range 40 {
+				if got, want := w.compare(g, real, model, make(counts)); got != want && !bytes.Equal(wrong, config) {
+					delete(missing, name)
+					break
+				}
+			}
+		}
+	}
+	for name := range missing {
+		t.Errorf("nobody notices that %s", name)
+	}
+}
