@@ -93,5 +93,6 @@ clean:
 
 # The policy model against the real chain of handlers, at length.
 CONFIGS ?= 10000
+PAIRS   ?= 300
 soak:
-	CONFIGS=$(CONFIGS) $(GO) test -count=1 -timeout 6h -run TestModelIsTheEdge -v ./test/policy/
+	SEED=$$(date +%s) CONFIGS=$(CONFIGS) PAIRS=$(PAIRS) $(GO) test -count=1 -timeout 6h -run 'TestModelIsTheEdge|TestDiffIsExact' -v ./test/policy/

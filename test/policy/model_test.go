@@ -48,10 +48,10 @@ func (c counts) take(counters []policy.Counter) (zone string, over bool) {
 // what the real chain of handlers does. CONFIGS, REQUESTS and SEED are its settings.
 func TestModelIsTheEdge(t *testing.T) {
 	w := newWorld(t)
-	seed := uint64(setting(t, "SEED", int(time.Now().UnixNano()&0xffffffff)))
+	seed := uint64(setting(t, "SEED", 1)) // make soak takes another each time
 	t.Logf("SEED=%d", seed)
 	compared, kinds := 0, make(map[string]int)
-	for n := range setting(t, "CONFIGS", 300) {
+	for n := range setting(t, "CONFIGS", 120) {
 		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys}
 		config, err := json.Marshal(g.config())
 		if err != nil {

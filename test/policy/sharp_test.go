@@ -67,7 +67,11 @@ func (g *generator) plant(config object) *planted {
 	shadowed := object{"match": []object{{"path": []string{"/a"}}}, "terminal": true, "handle": []object{
 		object{"handler": "api", "name": "shadowed", "public": true, "methods": []string{"GET"}, "routes": []object{{"handle": []object{g.proxy()}}}},
 	}}
-	routes := append([]object{p.route, shadowed}, server["routes"].([]object)...)
+	// What the planted API does not take is not found, whatever the random routes behind would do with it.
+	nothing := object{"match": []object{{"path": []string{"/planted"}}}, "terminal": true, "handle": []object{
+		object{"handler": "api", "name": "nothing", "public": true},
+	}}
+	routes := append([]object{p.route, shadowed, nothing}, server["routes"].([]object)...)
 	server["routes"] = routes
 	p.routes = &routes
 	return p
