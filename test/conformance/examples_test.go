@@ -43,8 +43,11 @@ func TestExamplesAreCaddyfiles(t *testing.T) {
 	}
 	keys := t.TempDir()
 	writeKey(t, filepath.Join(keys, "assertion-1.pem"))
+	if err := os.WriteFile(filepath.Join(keys, "dpop-nonce"), []byte(strings.Repeat("k", 64)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, match := range examples {
-		config := strings.ReplaceAll(match[1], "/etc/tollgate", keys) + "\n" // where an operator has made the key
+		config := strings.NewReplacer("/etc/tollgate", keys, "/run/secrets", keys).Replace(match[1]) + "\n" // where an operator has made the keys
 		switch {
 		case strings.HasPrefix(config, "api "):
 			config = exampleHead + "api.example.com {\n" + config + "}\n"
