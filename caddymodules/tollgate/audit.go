@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"reflect"
+	"strconv"
 	"sync"
 	"time"
 
@@ -166,7 +166,7 @@ func (a *Audit) parseOption(d *caddyfile.Dispenser) error {
 	case "segment_size":
 		err = parseSize(value, &a.SegmentSize)
 	case "queue":
-		_, err = fmt.Sscanf(value, "%d", &a.Queue)
+		a.Queue, err = strconv.Atoi(value)
 	default:
 		return d.Errf("audit: unknown option %q", option)
 	}
@@ -248,7 +248,7 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 	}
 	a.releases = append(a.releases, func() { a.release(audits, a.Audit.Dir) })
 	a.audit = pooled.(*audit)
-	if !reflect.DeepEqual(a.audit.settings, *a.Audit) {
+	if a.audit.settings != *a.Audit {
 		return fmt.Errorf("audit %s: its options cannot change while the log is open: restart for that, or name another folder", a.Audit.Dir)
 	}
 	return Register(ctx, auditCollector{a.audit})

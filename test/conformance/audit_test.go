@@ -284,6 +284,7 @@ func TestAuditConfig(t *testing.T) {
 		"unknown option":         {"audit " + dir + " {\n\t\t\tkept 5d\n\t\t}", "", "kept"},
 		"no duration":            {"audit " + dir + " {\n\t\t\tkeep long\n\t\t}", "", "keep"},
 		"no size":                {"audit " + dir + " {\n\t\t\tsegment_size 5\n\t\t}", "", "segment_size"},
+		"no number":              {"audit " + dir + " {\n\t\t\tqueue 5x\n\t\t}", "", "queue"},
 		"a name with a blank":    {"audit " + dir + " {\n\t\t\tname \"a b\"\n\t\t}", "", "a b"},
 		"no port":                {"audit " + dir + " {\n\t\t\tsyslog logs.test\n\t\t}", "", "logs.test"},
 	} {
