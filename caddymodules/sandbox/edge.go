@@ -18,9 +18,9 @@ import (
 
 // Edge is the handlers of a configuration. It answers one request at a time.
 type Edge struct {
-	servers map[string]*caddyhttp.Server
-	log     *lines
-	mu      sync.Mutex
+	app *caddyhttp.App
+	log *lines
+	mu  sync.Mutex
 }
 
 // Answer is what came of a request, as the caller sees it and as the access log tells it.
@@ -37,7 +37,7 @@ var editions atomic.Uint64
 
 // Open provisions a configuration as it is, but for its logs: what it says of upstreams,
 // issuers and Redis is what it meets. Handlers that connect to something when they are
-// provisioned do so.
+// provisioned do so. A Sandbox keeps them from all that.
 func Open(config []byte) (*Edge, error) {
 	registerOnce()
 	var parsed caddy.Config
@@ -56,20 +56,18 @@ func Open(config []byte) (*Edge, error) {
 	if err != nil {
 		return nil, errors.New("the configuration has no http app")
 	}
-	e.servers = app.(*caddyhttp.App).Servers
-	for _, server := range e.servers {
-		if server.Logs == nil {
-			return nil, errors.New("a server has no access log")
-		}
-	}
+	e.app = app.(*caddyhttp.App)
 	return e, nil
 }
 
-// Serve has a server answer a request.
+// Serve has a server answer a request. It needs an access log.
 func (e *Edge) Serve(server string, r *http.Request) (Answer, error) {
-	s := e.servers[server]
+	s := e.app.Servers[server]
 	if s == nil {
 		return Answer{}, fmt.Errorf("no server %s", server)
+	}
+	if s.Logs == nil {
+		return Answer{}, fmt.Errorf("server %s has no access log", server)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -125,7 +125,7 @@ func (a *App) Limiter() (*limit.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := engineKey{}
+	key := a.own(engineKey{})
 	if a.redis != nil {
 		key = engineKey{a.RedisURL, settings.Namespace, settings.Nodes, settings.Deadline}
 	}
@@ -143,7 +143,7 @@ func (a *App) Limiter() (*limit.Engine, error) {
 func (a *App) engineConfig(settings RateLimits) limit.EngineConfig {
 	c := limit.EngineConfig{Nodes: settings.Nodes, Deadline: time.Duration(settings.Deadline), OnChange: logChange}
 	if a.redis == nil {
-		c.Store = limit.NewMemory(limit.MemoryConfig{})
+		c.Store = limit.NewMemory(limit.MemoryConfig{Now: a.clock()})
 		return c
 	}
 	c.Store = limit.NewRedis(limit.RedisConfig{Client: a.redis, Prefix: settings.Namespace})
