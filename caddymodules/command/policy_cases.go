@@ -6,14 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
 	"github.com/open-tollgate/tollgate/caddymodules/sandbox"
-	"github.com/open-tollgate/tollgate/internal/policy"
 	"github.com/open-tollgate/tollgate/internal/policy/cases"
-	"github.com/open-tollgate/tollgate/internal/policy/mint"
 )
 
 // testOptions are the flags of policy test.
@@ -41,10 +38,10 @@ wherever it has its own. An edge that runs beside it notices nothing.
   cases:
     - name: a shop creates payments, and only so often
       steps:
-        - request: {method: POST, url: /api/payments, token: shop, repeat: 3000}
-          expect: {status: 200, api: payments, forwarded: true}
+        - request: {method: POST, url: /api/payments, token: shop, after: 599}
+          expect: {status: 200, api: payments, forwarded: true, remaining: {payments_user: 0}}
         - request: {method: POST, url: /api/payments, token: shop}
-          expect: {status: 429, reason: quota_exceeded, remaining: {payments_client: 0}}
+          expect: {status: 429, reason: quota_exceeded}
         - wait: 61s
         - request: {method: POST, url: /api/payments, token: shop}
           expect: {status: 200}
@@ -101,7 +98,7 @@ func runTests(cmd *cobra.Command, names []string, o testOptions) (*cases.Result,
 	if err != nil {
 		return nil, err
 	}
-	result, notes, err := RunCases(content, files, o.sandbox)
+	result, notes, err := sandbox.Run(content, files, o.sandbox)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.config, err)
 	}
@@ -112,32 +109,6 @@ func runTests(cmd *cobra.Command, names []string, o testOptions) (*cases.Result,
 		return result, err
 	}
 	return result, writeFile(o.junit, result.WriteJUnit)
-}
-
-// RunCases runs cases against a configuration in Caddy's JSON. The notes tell what is not
-// as the configuration says.
-func RunCases(config []byte, files []*cases.File, options sandbox.Options) (result *cases.Result, notes []string, err error) {
-	model, err := policy.Parse(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	m := mint.New()
-	first, err := sandbox.New(config, m, options)
-	if err != nil {
-		return nil, nil, err
-	}
-	edges := make(chan cases.Edge, 1)
-	edges <- first
-	runner := &cases.Runner{Config: model, Mint: m, Workers: runtime.GOMAXPROCS(0), Open: func() (cases.Edge, error) {
-		select {
-		case edge := <-edges:
-			return edge, nil
-		default:
-			return sandbox.New(config, m, options)
-		}
-	}}
-	result, err = runner.Run(files)
-	return result, first.Notes(), err
 }
 
 func readCases(names []string) ([]*cases.File, error) {

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,9 +18,9 @@ type Place struct {
 	// Keyless says that the request does not say whom it counts for.
 	Keyless bool
 
-	key    string
-	limit  *limit.Limit
+	debit  limit.Debit
 	engine *limit.Engine
+	passes bool // what is under way is not counted any more when its answer is there
 }
 
 // Places gives the zones that the request is in. It counts nothing.
@@ -33,13 +34,14 @@ func (h *Handler) Places(r *http.Request) []Place {
 		if matches, err := z.matchers.AnyMatchWithError(r); len(z.matchers) > 0 && (err != nil || !matches) {
 			continue
 		}
+		cost, _ := z.Cost.of(repl)
 		key, full := z.template.fill(repl, z.networks)
 		if !full && z.EmptyKey == emptyKeySkip {
 			continue
 		}
 		places = append(places, Place{
 			API: z.api, Zone: z.name, Shadow: z.Shadow, Keyless: !full && z.EmptyKey == emptyKeyDeny,
-			key: key, limit: z.limit, engine: h.engine,
+			debit: limit.Debit{Limit: z.limit, Key: key, Cost: cost}, engine: h.engine, passes: z.Kind == limit.Concurrency,
 		})
 	}
 	return places
@@ -47,6 +49,29 @@ func (h *Handler) Places(r *http.Request) []Place {
 
 // Remaining is what whom the request counts for has left now.
 func (p Place) Remaining(ctx context.Context) (int64, error) {
-	at, err := p.engine.Inspect(ctx, p.limit, p.key)
+	at, err := p.engine.Inspect(ctx, p.debit.Limit, p.debit.Key)
 	return at.Remaining, err
+}
+
+// errSpent says that there is no room for that many.
+var errSpent = errors.New("the limits have no room for so many requests")
+
+// Spend counts as much in the places as the request would, if it was sent so many times
+// at this very moment.
+func Spend(ctx context.Context, places []Place, times int) error {
+	var debits []limit.Debit
+	for _, p := range places {
+		if d := p.debit; !p.passes && !p.Keyless && d.Cost > 0 {
+			d.Cost *= int64(times)
+			debits = append(debits, d)
+		}
+	}
+	if len(debits) == 0 {
+		return nil
+	}
+	decision, err := places[0].engine.Take(ctx, debits, nil)
+	if err == nil && !decision.Allowed {
+		err = errSpent
+	}
+	return err
 }

@@ -1,8 +1,10 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -60,6 +62,7 @@ func (p *probe) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	var places []ratelimit.Place
 	if limits, ok := p.inner.(*ratelimit.Handler); ok {
 		places = limits.Places(r)
+		spend(r.Context(), t, places)
 	}
 	passed := false
 	err := p.inner.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
@@ -76,6 +79,17 @@ func (p *probe) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	}
 	t.Zones = append(t.Zones, stands(r, places, passed, refusal)...)
 	return err
+}
+
+// spend counts the requests that are said to have been sent before.
+func spend(ctx context.Context, t *cases.Met, places []ratelimit.Place) {
+	times := callOf(ctx).After
+	if times == 0 {
+		return
+	}
+	if err := ratelimit.Spend(ctx, places, times); err != nil {
+		t.Impossible = append(t.Impossible, fmt.Sprintf("after %d: %v", times, err))
+	}
 }
 
 // stands says where the request stands in its zones.

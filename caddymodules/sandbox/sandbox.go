@@ -22,7 +22,6 @@ import (
 // for one case at a time; sandboxes share nothing but the mint.
 type Sandbox struct {
 	config  []byte
-	mint    *mint.Mint
 	options Options
 	settings
 
@@ -40,8 +39,11 @@ type settings struct {
 }
 
 // New provisions a configuration in Caddy's JSON.
-func New(config []byte, m *mint.Mint, options Options) (*Sandbox, error) {
-	s := &Sandbox{config: config, mint: m, options: options}
+func New(config []byte, options Options) (*Sandbox, error) {
+	s := &Sandbox{config: config, options: options}
+	if options.Mint == nil {
+		s.options.Mint = mint.New()
+	}
 	var err error
 	if s.settings, err = readSettings(config); err != nil {
 		return nil, err
@@ -55,8 +57,11 @@ func (s *Sandbox) Notes() []string { return s.notes }
 func (s *Sandbox) open() error {
 	registerOnce()
 	name := strconv.FormatUint(editions.Add(1), 10)
-	s.world = &world{clock: new(clock), Issuers: &mint.Issuers{Mint: s.mint, Endpoints: make(map[string]mint.Asked)}}
+	s.world = &world{clock: new(clock), Issuers: &mint.Issuers{Mint: s.options.Mint, Endpoints: make(map[string]mint.Asked)}}
 	s.world.Issuers.Now = s.world.clock.Now
+	if s.world.keys = s.options.Keys; s.world.keys == nil {
+		s.world.keys = s.options.Mint.Keys
+	}
 	for _, i := range s.tollgate.Issuers {
 		if i == nil || i.Introspection == nil {
 			continue
@@ -135,10 +140,7 @@ func (s *Sandbox) Send(c cases.Call) (*cases.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &cases.Met{Passed: make(map[string]bool)}
-	ctx := context.WithValue(r.Context(), metKey{}, m)
-	r = r.WithContext(context.WithValue(ctx, serviceKey{}, c.Service))
-	a, err := s.serve(server, r, m)
+	a, err := s.serve(server, r, c)
 	if err == nil && c.Certificate != nil && !asks && !s.certificate.trusts(c.Address) {
 		a.Met.Logged = append(a.Met.Logged, "the server asks for no client certificate, so none was shown")
 	}
@@ -146,7 +148,9 @@ func (s *Sandbox) Send(c cases.Call) (*cases.Answer, error) {
 }
 
 // serve has the request answered; a handler may abort it by a panic, as for net/http.
-func (s *Sandbox) serve(server string, r *http.Request, m *cases.Met) (a *cases.Answer, err error) {
+func (s *Sandbox) serve(server string, r *http.Request, c cases.Call) (a *cases.Answer, err error) {
+	m := &cases.Met{Passed: make(map[string]bool)}
+	r = r.WithContext(context.WithValue(context.WithValue(r.Context(), metKey{}, m), callKey{}, c))
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler {
 			a, err = &cases.Answer{Connection: cases.Aborted, Why: "a handler cut the connection", Met: *m}, nil
@@ -162,6 +166,11 @@ func (s *Sandbox) serve(server string, r *http.Request, m *cases.Met) (a *cases.
 	return &cases.Answer{
 		Status: answer.Code, Header: answer.Result().Header, Body: answer.Body.Bytes(), API: answer.API, Reason: answer.Reason, Met: *m,
 	}, nil
+}
+
+// Serve has a server answer a request as it is, at the time that it is there.
+func (s *Sandbox) Serve(server string, r *http.Request) (*cases.Answer, error) {
+	return s.serve(server, r, cases.Call{})
 }
 
 // request reads the request as a server would.

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/policy/mint"
+	"github.com/open-tollgate/tollgate/internal/token"
 )
 
 // The names of this package's modules.
@@ -52,6 +54,10 @@ type Options struct {
 	Run []string
 	// Pass are handlers that requests go past as if they were not there.
 	Pass []string
+	// Mint makes the keys; one that others use as well saves time. Nil: a new one.
+	Mint *mint.Mint
+	// Keys are those of issuers. Nil: the mint's.
+	Keys func(issuer string) token.KeySource
 }
 
 // seal makes a configuration that cannot leave the process: no upstream, no issuer, no

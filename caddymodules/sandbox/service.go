@@ -29,7 +29,7 @@ func (s *service) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, fmt.Errorf("the body does not arrive: %w", err)
 		}
 	}
-	t, service := met(r.Context()), serviceOf(r.Context())
+	t, service := met(r.Context()), callOf(r.Context()).Service
 	address := r.URL.Host
 	if dialed, ok := reverseproxy.GetDialInfo(r.Context()); ok && dialed.Upstream != nil {
 		address = dialed.Upstream.Dial

@@ -19,13 +19,14 @@ import (
 type world struct {
 	*mint.Issuers
 	clock *clock
+	keys  func(issuer string) token.KeySource
 }
 
 // Now implements tollgate.World.
 func (w *world) Now() time.Time { return w.clock.Now() }
 
 // Keys implements tollgate.World.
-func (w *world) Keys(issuer string) token.KeySource { return w.Mint.Keys(issuer) }
+func (w *world) Keys(issuer string) token.KeySource { return w.keys(issuer) }
 
 // clock stands still until somebody sets it on.
 type clock struct{ unix atomic.Int64 }
@@ -65,8 +66,8 @@ func (*worldApp) Start() error { return nil }
 func (*worldApp) Stop() error { return nil }
 
 type (
-	metKey     struct{}
-	serviceKey struct{}
+	metKey  struct{}
+	callKey struct{}
 )
 
 // met gives what a request has met so far; what nobody reads where nobody asks.
@@ -77,9 +78,10 @@ func met(ctx context.Context) *cases.Met {
 	return &cases.Met{Passed: make(map[string]bool)}
 }
 
-func serviceOf(ctx context.Context) cases.Service {
-	s, _ := ctx.Value(serviceKey{}).(cases.Service)
-	return s
+// callOf gives the call that a request was made of.
+func callOf(ctx context.Context) cases.Call {
+	c, _ := ctx.Value(callKey{}).(cases.Call)
+	return c
 }
 
 // registerOnce makes the modules of this package known to Caddy, in a process that needs

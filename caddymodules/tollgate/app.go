@@ -77,7 +77,7 @@ type App struct {
 	apis     map[string]string // definition by name
 
 	generation uint64
-	world      World // nil: the real one
+	world      World                      // nil: the real one
 	checkers   map[string]*access.Checker // by API; complete before Start
 
 	resources  resources

@@ -39,6 +39,9 @@ type Call struct {
 	Untrusted   bool
 	// Server is the name of the one that it comes to, where the port does not say it.
 	Server string
+	// After is how often it is taken to have been sent before: its limits count that, and
+	// nothing else does.
+	After int
 	// Service is what services answer.
 	Service Service
 }
@@ -86,6 +89,8 @@ type Met struct {
 	// header that the last one of them got.
 	Upstreams []string
 	Forwarded http.Header
+	// Impossible is what the call says and what could not be done.
+	Impossible []string
 	// NotRun are handlers on its way that are not run here.
 	NotRun []string
 	// Answered says that a handler has answered; otherwise it is Caddy's empty 200.

@@ -52,6 +52,7 @@ type Request struct {
 	Scheme      string // of Authorization; empty: what the token needs
 	Proof       Proof
 	Repeat      int
+	After       int
 	Service     Service
 }
 

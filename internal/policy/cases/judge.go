@@ -19,6 +19,7 @@ func (e *Expect) judge(a *Answer, last bool) (differs []string) {
 	for _, name := range a.Met.NotRun {
 		say("handler %s is not run here, because it may leave the process: --pass or --run names what to do with it", name)
 	}
+	differs = append(differs, a.Met.Impossible...)
 	if a.Connection != e.Connection {
 		say("connection: want %s, got %s", connectionWord(e.Connection), connectionWord(a.Connection))
 	}

@@ -21,11 +21,13 @@ import (
 
 func (p *fileReader) readRequest(n *yaml.Node) (*Request, error) {
 	r := &Request{Address: p.address, Repeat: 1}
+	size := 0
 	err := p.mapping(n, "request", fields{
 		"method":      p.text("method", &r.Method),
 		"url":         p.text("url", &r.URL),
 		"headers":     p.header("headers", &r.Header),
 		"body":        p.text("body", &r.Body),
+		"body_size":   p.number("body_size", 1, maxBody, &size),
 		"address":     p.ip(&r.Address),
 		"certificate": p.text("certificate", &r.Certificate),
 		"untrusted":   p.flag("untrusted", &r.Untrusted),
@@ -34,10 +36,17 @@ func (p *fileReader) readRequest(n *yaml.Node) (*Request, error) {
 		"as":          p.oneOf("as", &r.Scheme, "Bearer", "DPoP"),
 		"proof":       p.proof(&r.Proof),
 		"repeat":      p.number("repeat", 1, maxRepeat, &r.Repeat),
+		"after":       p.number("after", 1, 1_000_000_000, &r.After),
 		"service":     p.service(&r.Service),
 	})
 	if err != nil {
 		return nil, err
+	}
+	if size > 0 {
+		if r.Body != "" {
+			return nil, p.fail(n, "request: body and body_size both")
+		}
+		r.Body = strings.Repeat("x", size)
 	}
 	r.Method = cmp.Or(r.Method, http.MethodGet)
 	if strings.HasPrefix(r.URL, "/") {

@@ -214,7 +214,7 @@ func (r *Request) call(m *mint.Mint) (*Call, error) {
 	}
 	c := &Call{
 		Method: r.Method, Secure: secure, Host: host, Target: target, Header: r.Header.Clone(), Body: r.Body, Address: r.Address,
-		Untrusted: r.Untrusted, Server: r.Server, Service: r.Service,
+		Untrusted: r.Untrusted, Server: r.Server, After: r.After, Service: r.Service,
 	}
 	if c.Header == nil {
 		c.Header = make(http.Header)

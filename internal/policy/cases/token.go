@@ -193,7 +193,7 @@ func (c *credentials) authorize(r *Request, call *Call) (*minted, error) {
 		if r.Proof.Again {
 			return nil, errors.New("proof: again, and no proof was sent before")
 		}
-		if c.proof, err = c.prove(r, t, call); err != nil {
+		if c.proof, err = c.prove(r, t); err != nil {
 			return nil, err
 		}
 	}
@@ -202,15 +202,10 @@ func (c *credentials) authorize(r *Request, call *Call) (*minted, error) {
 }
 
 // prove makes the proof that a client of good will would send, but for what the case has
-// wrong about it. It names the first origin of the edge: what is between, such as a load
-// balancer, is none of the client's business.
-func (c *credentials) prove(r *Request, t *minted, call *Call) (string, error) {
+// wrong about it. It names the URL that is called.
+func (c *credentials) prove(r *Request, t *minted) (string, error) {
 	p := r.Proof
-	path, _, _ := strings.Cut(call.Target, "?")
-	origin := "https://" + call.Host
-	if origins := c.config.Tollgate.Origins; len(origins) > 0 {
-		origin = c.origin(origins, call)
-	}
+	called, _, _ := strings.Cut(r.URL, "?")
 	nonce := c.nonce
 	if p.Nonce != nil {
 		nonce = *p.Nonce
@@ -220,22 +215,8 @@ func (c *credentials) prove(r *Request, t *minted, call *Call) (string, error) {
 		token = p.Token
 	}
 	return c.mint.Prove(cmp.Or(p.Key, r.Token.DPoP, "key-1"), mint.Proof{
-		Method: cmp.Or(p.Method, r.Method), URL: cmp.Or(p.URL, origin+path), Token: token, Nonce: nonce, At: c.edge.Now().Add(-p.Age),
+		Method: cmp.Or(p.Method, r.Method), URL: cmp.Or(p.URL, called), Token: token, Nonce: nonce, At: c.edge.Now().Add(-p.Age),
 	})
-}
-
-// origin gives the one that the request was sent to, or else the first.
-func (c *credentials) origin(origins []string, call *Call) string {
-	scheme := "http://"
-	if call.Secure {
-		scheme = "https://"
-	}
-	for _, origin := range origins {
-		if strings.EqualFold(origin, scheme+call.Host) {
-			return origin
-		}
-	}
-	return origins[0]
 }
 
 // learn keeps the nonce of an answer, as clients do.
