@@ -46,6 +46,7 @@ func Open(config []byte) (*Edge, error) {
 	}
 	e := &Edge{log: newLines(strconv.FormatUint(editions.Add(1), 10))}
 	parsed.Admin, parsed.Logging = &caddy.AdminConfig{Disabled: true}, e.log.config()
+	defer logs.Delete(e.log.id)
 	provisioning.Lock()
 	defer provisioning.Unlock()
 	ctx, err := caddy.ProvisionContext(&parsed)

@@ -27,7 +27,6 @@ type Sandbox struct {
 
 	edge  *Edge
 	world *world
-	begun int // cases since it was provisioned
 	notes []string
 }
 
@@ -82,7 +81,6 @@ func (s *Sandbox) open() error {
 	}
 	worlds.Store(name, s.world)
 	defer worlds.Delete(name)
-	s.begun = 0
 	s.world.clock.set(beginning)
 	s.notes = sealed.notes
 	s.edge, err = Open(sealed.config)
@@ -92,24 +90,26 @@ func (s *Sandbox) open() error {
 // Each case begins in a year of its own: by then, what an earlier one has left behind in
 // limits, in memories of proofs and tokens, and in what issuers have said is over. The
 // longest of these is a window of 366 days. It is noon in the middle of a month, so that no
-// period of a day or a month ends by chance. A time.Duration holds the years of so many
-// cases, after which everything is provisioned anew.
-var beginning = time.Date(2026, time.January, 15, 12, 0, 0, 0, time.UTC)
+// period of a day or a month ends by chance. A time.Duration holds 292 years, before the end
+// of which everything is provisioned anew.
+var beginning = time.Date(firstYear, time.January, 15, 12, 0, 0, 0, time.UTC)
 
 const (
+	firstYear  = 2026
+	lastYear   = firstYear + 270
 	yearsApart = 2
-	casesInOne = 140
 )
 
 // Begin implements cases.Edge.
 func (s *Sandbox) Begin() error {
-	if s.begun == casesInOne {
+	passed := s.world.Now().Year() - firstYear
+	if firstYear+passed > lastYear {
 		if err := s.open(); err != nil {
 			return err
 		}
+		passed = 0
 	}
-	s.begun++
-	s.world.clock.set(beginning.AddDate(yearsApart*s.begun, 0, 0))
+	s.world.clock.set(beginning.AddDate(passed+yearsApart, 0, 0))
 	return nil
 }
 

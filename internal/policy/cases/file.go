@@ -241,11 +241,23 @@ func (p *fileReader) readCase(n *yaml.Node) error {
 	if err != nil {
 		return err
 	}
+	if c.waits() > 10*maxWait {
+		return p.fail(n, "case %q waits for more than ten years", c.Name)
+	}
 	if !slices.ContainsFunc(c.Steps, func(s *Step) bool { return s.Request != nil }) {
 		return p.fail(n, "case %q sends no request", c.Name)
 	}
 	p.file.Cases = append(p.file.Cases, c)
 	return nil
+}
+
+func (c *Case) waits() (all time.Duration) {
+	for _, s := range c.Steps {
+		if all += s.Wait; all > 10*maxWait {
+			break
+		}
+	}
+	return all
 }
 
 func (p *fileReader) readStep(c *Case, n *yaml.Node) error {

@@ -34,7 +34,7 @@ type Outcome struct {
 	Case    *Case
 	Took    time.Duration
 	Failure *Failure // nil: it has passed
-	met     []met
+	met     []*Answer
 }
 
 // Failure is the first step of a case that went otherwise than expected.
@@ -50,12 +50,6 @@ type Failure struct {
 	// Explained is what the model of the policy says of the request; nil where it was not asked.
 	Explained *policy.Explanation
 	Logged    []string
-}
-
-// met is one answer, for the coverage.
-type met struct {
-	answer *Answer
-	times  int
 }
 
 // Failed counts the cases that failed.
@@ -100,7 +94,7 @@ func (r *Runner) Run(files []*File) (*Result, error) {
 	}
 	for _, o := range result.Outcomes {
 		for _, m := range o.met {
-			result.Coverage.add(m.answer)
+			result.Coverage.add(m)
 		}
 	}
 	return result, nil
@@ -174,14 +168,18 @@ func (r *Runner) send(c *credentials, s *Step, o *Outcome, last bool) *Failure {
 
 // note keeps an answer for the coverage; the same once more says nothing new.
 func (o *Outcome) note(a *Answer) {
-	if n := len(o.met); n > 0 {
-		last := o.met[n-1].answer
-		if last.Status == a.Status && last.Reason == a.Reason && slices.Equal(last.Met.Reached, a.Met.Reached) && maps.Equal(last.Met.Passed, a.Met.Passed) {
-			o.met[n-1].times++
-			return
-		}
+	if n := len(o.met); n == 0 || !o.met[n-1].alike(a) {
+		o.met = append(o.met, a)
 	}
-	o.met = append(o.met, met{a, 1})
+}
+
+// alike says whether both have gone the same way.
+func (a *Answer) alike(b *Answer) bool {
+	return a.API == b.API && a.Reason == b.Reason && a.Met.RefusedBy == b.Met.RefusedBy &&
+		slices.Equal(a.Met.Reached, b.Met.Reached) && maps.Equal(a.Met.Passed, b.Met.Passed) &&
+		slices.EqualFunc(a.Met.Zones, b.Met.Zones, func(a, b Stand) bool {
+			return a.API == b.API && a.Zone == b.Zone && a.Counted == b.Counted && a.Refused == b.Refused
+		})
 }
 
 // explain asks the model, which knows no counts and no nonces.
