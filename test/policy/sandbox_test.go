@@ -244,13 +244,13 @@ cases:
   - name: a proof needs a nonce, and is good once
     steps:
       - request: {method: POST, url: /money/pay, token: pay}
-        expect: {status: 401, reason: nonce_wanted, type: use_dpop_nonce, forwarded: false}
+        expect: {status: 401, reason: proof_nonce_wanted, type: use_dpop_nonce, forwarded: false}
       - request: {method: POST, url: /money/pay, token: pay}
         expect: {status: 200, api: money, forwarded: true}
       - request: {method: POST, url: /money/pay, token: pay, proof: again}
         expect: {status: 401, reason: proof_replayed}
       - request: {method: POST, url: /money/pay, token: pay, proof: {nonce: invented}}
-        expect: {status: 401, reason: nonce_wanted}
+        expect: {status: 401, reason: proof_nonce_wanted}
   - name: a token that is bound to nothing does not pay
     request: {method: POST, url: /money/pay, token: {issuer: https://one.test, scope: pay}}
     expect: {status: 401, reason: not_sender_constrained}
