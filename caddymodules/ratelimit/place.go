@@ -19,6 +19,7 @@ type Place struct {
 	Keyless bool
 
 	debit  limit.Debit
+	most   int64
 	engine *limit.Engine
 	passes bool // what is under way is not counted any more when its answer is there
 }
@@ -41,7 +42,7 @@ func (h *Handler) Places(r *http.Request) []Place {
 		}
 		places = append(places, Place{
 			API: z.api, Zone: z.name, Shadow: z.Shadow, Keyless: !full && z.EmptyKey == emptyKeyDeny,
-			debit: limit.Debit{Limit: z.limit, Key: key, Cost: cost}, engine: h.engine, passes: z.Kind == limit.Concurrency,
+			debit: limit.Debit{Limit: z.limit, Key: key, Cost: cost}, most: z.most(), engine: h.engine, passes: z.Kind == limit.Concurrency,
 		})
 	}
 	return places
@@ -61,10 +62,16 @@ var errSpent = errors.New("the limits have no room for so many requests")
 func Spend(ctx context.Context, places []Place, times int) error {
 	var debits []limit.Debit
 	for _, p := range places {
-		if d := p.debit; !p.passes && !p.Keyless && d.Cost > 0 {
-			d.Cost *= int64(times)
-			debits = append(debits, d)
+		d := p.debit
+		if p.passes || p.Keyless || d.Cost == 0 {
+			continue
 		}
+		d.Cost *= int64(times)
+		if d.Cost > p.most && !p.Shadow {
+			return errSpent
+		}
+		d.Cost = min(d.Cost, p.most) // in shadow, what is over counts for nothing
+		debits = append(debits, d)
 	}
 	if len(debits) == 0 {
 		return nil

@@ -28,12 +28,15 @@ func newLines(id string) *lines {
 	return l
 }
 
-// config makes it the only log that says anything. The default one stays where Caddy has
-// it, and is silent: to move it would be said aloud.
+// inside are the loggers of what runs in here: all but that of the command itself.
+var inside = []string{"http", "tollgate", "tls", "events", "rate_limit", "redis", "admin", "pki"}
+
+// config makes it the log of everything in here. The default one stays where Caddy has it:
+// to move it would be said aloud.
 func (l *lines) config() *caddy.Logging {
 	writer, _ := json.Marshal(map[string]string{"output": "sandbox", "id": l.id}) // of plain values
 	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{
-		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"stderr"}`), Level: "FATAL"}},
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"stderr"}`), Level: "ERROR"}, Exclude: inside},
 		"sandbox":               {BaseLog: caddy.BaseLog{WriterRaw: writer, EncoderRaw: json.RawMessage(`{"format":"json"}`), Level: "INFO"}},
 	}}
 }
@@ -57,10 +60,11 @@ func (l *lines) forget() {
 
 // access gives what the access log said of the request.
 func (l *lines) access() (api, reason string) {
-	for _, entry := range l.entries("http.log.access") {
-		return entry.API, entry.Reason
+	entries := l.entries("http.log.access")
+	if len(entries) == 0 {
+		return "", ""
 	}
-	return "", ""
+	return entries[0].API, entries[0].Reason
 }
 
 // errors gives the errors that were logged beside.

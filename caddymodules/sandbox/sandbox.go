@@ -90,13 +90,13 @@ func (s *Sandbox) open() error {
 // Each case begins in a year of its own: by then, what an earlier one has left behind in
 // limits, in memories of proofs and tokens, and in what issuers have said is over. The
 // longest of these is a window of 366 days. It is noon in the middle of a month, so that no
-// period of a day or a month ends by chance. A time.Duration holds 292 years, before the end
-// of which everything is provisioned anew.
+// period of a day or a month ends by chance. Nanoseconds in 64 bits end in 2262; long before,
+// everything is provisioned anew.
 var beginning = time.Date(firstYear, time.January, 15, 12, 0, 0, 0, time.UTC)
 
 const (
 	firstYear  = 2026
-	lastYear   = firstYear + 270
+	lastYear   = firstYear + 200
 	yearsApart = 2
 )
 

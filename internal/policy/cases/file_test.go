@@ -85,7 +85,7 @@ tokens:
 cases:
   - name: two steps
     steps:
-      - request: {method: POST, url: /x/../y?a=b#c, token: shop, body: "{}", headers: {A: ["1", "2"]}, after: 3}
+      - request: {method: POST, url: "/x/../y?a=b#c", token: shop, body: "{}", headers: {A: ["1", "2"]}, after: 3}
         expect: {status: 429, reason: quota_exceeded, api: null, remaining: {z: 0}}
       - wait: 2d
       - request: {url: "http://other.test", token: none}
