@@ -24,7 +24,8 @@ import (
 type fakePlatform struct {
 	mu     sync.Mutex
 	away   bool
-	open   bool
+	open   Money
+	closed []string             // users whose accounts were closed
 	grants map[string][]Consent // by user
 }
 
@@ -69,9 +70,18 @@ func (f *fakePlatform) RevokeAll(_ context.Context, user string) error {
 	return f.err()
 }
 
-func (f *fakePlatform) MoneyOpen(context.Context, string) (bool, error) {
+func (f *fakePlatform) MoneyOpen(context.Context, string) (Money, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.open, f.err()
+}
+
+func (f *fakePlatform) CloseAccounts(_ context.Context, user string) (Money, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.away && !f.open.Open {
+		f.closed = append(f.closed, user)
+	}
 	return f.open, f.err()
 }
 
@@ -250,9 +260,22 @@ func TestErasure(t *testing.T) {
 		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
 		token, reading := h.token(u.ID, "profile:delete"), h.token(u.ID, "profile:read")
 		wantRefusal(t, h.do(token, "DELETE", "/api/users/"+bob.ID, ""), 404, "not_found")
-		h.platform.set(func(f *fakePlatform) { f.open = true })
-		wantRefusal(t, h.do(token, "DELETE", "/api/users/me", ""), 409, "money_open")
-		h.platform.set(func(f *fakePlatform) { f.open, f.away = false, true })
+		for _, c := range []struct {
+			open Money
+			cure string
+		}{
+			{Money{Open: true, Balance: true, Payments: true}, "until every balance is zero"},
+			{Money{Open: true, Payments: true}, "Wait until it has succeeded"},
+			{Money{Open: true}, "then close the account"},
+		} {
+			h.platform.set(func(f *fakePlatform) { f.open = c.open })
+			w := h.do(token, "DELETE", "/api/users/me", "")
+			wantRefusal(t, w, 409, "money_open")
+			if !strings.Contains(w.Body.String(), c.cure) {
+				t.Errorf("%+v: it is not said what to do: %s", c.open, w.Body)
+			}
+		}
+		h.platform.set(func(f *fakePlatform) { f.open, f.away = Money{}, true })
 		wantRefusal(t, h.do(token, "DELETE", "/api/users/me", ""), 503, "temporarily_unavailable")
 		h.platform.set(func(f *fakePlatform) { f.away = false })
 		if got := h.state(u.ID); got != "active" {
@@ -279,10 +302,13 @@ func TestErasure(t *testing.T) {
 		if err := h.svc.finishClosings(t.Context()); err == nil {
 			t.Error("closed without asking for the money")
 		}
+		if len(h.platform.closed) != 0 {
+			t.Errorf("closed too early: %v", h.platform.closed)
+		}
 		h.platform.set(func(f *fakePlatform) { f.away = false })
 		h.closings()
-		if got := h.state(u.ID); got != "erased" {
-			t.Fatalf("state %s", got)
+		if got := h.state(u.ID); got != "erased" || !slices.Equal(h.platform.closed, []string{u.ID}) {
+			t.Fatalf("state %s, closed accounts of %v", got, h.platform.closed)
 		}
 		var personal int
 		if err := h.config.DB.QueryRow(`SELECT count(*) FROM users WHERE id = $1 AND (key IS NOT NULL OR username IS NOT NULL OR
@@ -309,7 +335,7 @@ func TestMoneyThatComesInReopens(t *testing.T) {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 		h.advance(DefaultCloseAfter)
-		h.platform.set(func(f *fakePlatform) { f.open = true })
+		h.platform.set(func(f *fakePlatform) { f.open = Money{Open: true, Balance: true} })
 		h.closings()
 		if got := h.check("ada", testPassword); got.Result != resultOK {
 			t.Errorf("sign-in: %+v", got)
