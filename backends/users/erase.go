@@ -63,13 +63,17 @@ func (s *Service) closeAccount(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// FinishClosings ends what closeAccount began, now and then, until ctx ends.
-func (s *Service) FinishClosings(ctx context.Context) error {
+// Finish ends what closings and changes of passwords began, now and then, until ctx ends.
+func (s *Service) Finish(ctx context.Context) error {
 	ticker := time.NewTicker(closeEvery)
 	defer ticker.Stop()
 	for {
+		// The next round tries again.
 		if err := s.finishClosings(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("accounts not closed yet", "error", err) // the next round tries again
+			s.log.Error("accounts not closed yet", "error", err)
+		}
+		if err := s.finishEndings(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("access not ended yet", "error", err)
 		}
 		select {
 		case <-ctx.Done():
