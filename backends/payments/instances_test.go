@@ -31,6 +31,15 @@ func TestAKilledInstanceCostsItsLease(t *testing.T) {
 	}
 }
 
+func TestALeaseThatDoesNotEndIsNoticed(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, testenv.Postgres(t))
+	mutant := buildMutant(t, mutation{"queue.go", "jobLease = 15 * time.Second", "jobLease = time.Hour"})
+	if len(p.killOneOfTwo(mutant, fault.AfterClaim)) == 0 {
+		t.Error("it was not noticed")
+	}
+}
+
 // killOneOfTwo runs two instances of a program, one of which dies at the point, and
 // gives what took longer than it may.
 func (p *platform) killOneOfTwo(program, point string) (problems []string) {
