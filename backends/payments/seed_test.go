@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // What seed writes beside payments.
@@ -156,4 +157,22 @@ func TestSeededBooksAreRight(t *testing.T) {
 			t.Errorf("%d payments", n)
 		}
 	})
+}
+
+// No rule's check goes through pairs of rows: the costs that PostgreSQL expects, of
+// every part of the plan, grow with the rows and not with their square.
+func TestVerifyGrowsWithTheRows(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, testenv.Postgres(t))
+	seed(p, 20_000)
+	for _, rule := range append(slices.Clone(rules), toldOnce(p.now())) {
+		for _, line := range column(p, `EXPLAIN `+rule.First()) {
+			_, cost, _ := strings.Cut(line, "..")
+			cost, _, found := strings.Cut(cost, " rows=")
+			if worth, err := strconv.ParseFloat(cost, 64); found && (err != nil || worth > 1_000_000) {
+				t.Errorf("%q: %s", rule.Name, line)
+			}
+		}
+	}
+	p.booksAreRight()
 }
