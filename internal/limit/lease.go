@@ -115,7 +115,7 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
 	for i, d := range debits {
 		l := t.items[i].value.lease
-		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
+		if l == nil || l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
 		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
