@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -83,10 +82,12 @@ func (c *call) countAllowed() {
 // exceeded gives the refusal of a request that is over a limit.
 func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d limit.Decision) *problem.Problem {
 	var violated []string
+	var longest time.Duration
 	for i, z := range c.zones {
 		if c.states[i].Short && !z.Shadow {
 			z.series.denied.Inc()
 			violated = append(violated, z.name)
+			longest = max(longest, c.states[i].Wait)
 			h.noteRefusal(z, c.debits[i].Key)
 		}
 	}
@@ -102,7 +103,7 @@ func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d li
 			"The counters are out of reach, and this node has used its share of the limit up.")
 		p.Type, p.Title = reducedCapacity, "Request cannot be satisfied due to temporary server capacity constraints"
 	}
-	wait := h.retryAfter(d.Wait())
+	wait := h.retryAfter(longest)
 	w.Header().Set(retryAfterField, strconv.FormatInt(max(1, seconds(wait)), 10))
 	return p.WithRetryAfter(wait).WithExtra("violated-policies", violated)
 }
@@ -117,9 +118,6 @@ func (c *call) undecided(w http.ResponseWriter, err error) *problem.Problem {
 	}
 	if !binding {
 		return nil
-	}
-	if errors.Is(err, limit.ErrCost) {
-		return costTooLarge
 	}
 	w.Header().Set(retryAfterField, strconv.FormatInt(seconds(retryUnavailable), 10))
 	return storeUnavailable.WithCause(err)

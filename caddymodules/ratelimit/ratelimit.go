@@ -236,14 +236,17 @@ func (c *call) enter(z *Zone, repl *caddy.Replacer) *problem.Problem {
 	if !ok {
 		return z.lacks(true, costMissing)
 	}
+	if cost > z.most() {
+		return z.lacks(true, costTooLarge)
+	}
 	if cost > 0 {
 		c.add(z, key, cost)
 	}
 	return nil
 }
 
-// lacks refuses a request that does not say what the zone has to know, if it is to be
-// refused and the zone refuses at all.
+// lacks refuses a request that does not say what the zone has to know, or nothing that it
+// could ever let pass, if it is to be refused and the zone refuses at all.
 func (z *Zone) lacks(refuse bool, p *problem.Problem) *problem.Problem {
 	switch {
 	case !refuse:

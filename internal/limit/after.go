@@ -14,7 +14,7 @@ func (e *Engine) Settle(debits []Debit, states []State, costs []int64) {
 		if i >= len(states) || i >= len(costs) || costs[i] < 0 || d.Limit.rule().kind == Concurrency {
 			continue
 		}
-		n, r := d.cost()-costs[i], states[i].receipt
+		n, r := d.cost()-min(costs[i], d.Limit.rule().most()), states[i].receipt
 		switch {
 		case n == 0 || r.how == debitedNot || r.how == debitedOpen:
 		case e.memory != nil:
@@ -28,6 +28,15 @@ func (e *Engine) Settle(debits []Debit, states []State, costs []int64) {
 }
 
 func (l *Limit) rule() *rule { return &l.shared }
+
+// most is the highest cost that is ever counted: of gcra, what takes MaxWindow to come back.
+// Whatever an answer says, no sum overflows, and nobody is kept out for longer.
+func (r *rule) most() int64 {
+	if r.kind == GCRA {
+		return MaxWindow.Microseconds() / r.interval
+	}
+	return MaxEvents
+}
 
 // credit takes back units that a request turned out not to need: into the lease that
 // they are from, or to the store.

@@ -21,9 +21,13 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	t := &p.touch
 	e.lock(t)
 	defer e.unlock(t)
-	for _, a := range p.asks {
+	for i := range p.asks {
+		a := &p.asks[i]
 		if it := t.items[a.debit]; it != nil && a.noted {
 			it.value.flying = max(it.value.flying-a.ask.need, 0)
+			if p.landed {
+				p.channel.arrives(a, &it.value)
+			}
 		}
 	}
 	var know [MaxDebits]known

@@ -69,7 +69,6 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 		know[i] = e.look(c, &t, i, d)
 		if know[i] == knownNothing {
 			missing++
-			away = away || t.items[i] != nil && t.items[i].value.telling > 0
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}

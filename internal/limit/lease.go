@@ -14,6 +14,10 @@ type lease struct {
 	demand  int64    // since
 	since   int64
 	rate    float64 // of demand, in units a microsecond
+
+	// Of a concurrency limit:
+	aloft int64 // slots that are asked for, and whose answer is under way or not taken yet
+	twice bool  // some of them may be counted twice
 }
 
 // grant is units that are debited and not spent.
@@ -115,7 +119,7 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
 	for i, d := range debits {
 		l := t.items[i].value.lease
-		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
+		if l == nil || l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
 		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
@@ -145,9 +149,11 @@ func (e *Engine) expire(c *channel, who subject, l *Limit, v *entry, now int64) 
 
 // returns gives units back that were not spent. The shard is locked.
 func (e *Engine) returns(c *channel, who subject, l *Limit, v *entry, r receipt, n int64) {
-	if l.shared.kind != Concurrency {
-		v.own.credit(l.shared.grid.index(r.sent), n)
+	if l.shared.kind == Concurrency {
+		c.holdsOther(who, l, v)
+		return
 	}
+	v.own.credit(l.shared.grid.index(r.sent), n)
 	c.giveBack(who, l, r, n)
 }
 

@@ -28,8 +28,11 @@ func NewMemory(c MemoryConfig) *Memory {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Memory{now: c.Now, start: c.Now(), registry: newRegistry(), table: newTable[cell](c.MaxKeys)}
+	return &Memory{now: c.Now, start: c.Now(), registry: newRegistry(), table: newTable(c.MaxKeys, unused)}
 }
+
+// unused says that nobody has a slot, which is taken until it is given back.
+func unused(it *item[cell]) bool { return len(it.value.slots) == 0 }
 
 // Take implements Store.
 func (m *Memory) Take(_ context.Context, debits []Debit, into []State) (Decision, error) {
@@ -106,6 +109,10 @@ func (t *take) debit(table *table[cell], debits []Debit, short *[MaxDebits]bool)
 			continue
 		}
 		e := table.shards[t.shards[i]].insert(t.subjects[i], t.now)
+		if e == nil && d.Limit.shadow {
+			short[i] = true
+			continue
+		}
 		if e == nil {
 			t.undo(debits, short)
 			return fmt.Errorf("%w: %s", ErrFull, d.Limit.id)

@@ -33,6 +33,7 @@ type asked struct {
 	who   subject
 	debit int  // its number in the decision
 	noted bool // in the entry, as flying
+	aloft bool // in the entry, as a slot that is under way
 	ask   ask
 }
 
@@ -67,7 +68,8 @@ func (p *pending) patience() time.Duration {
 // land takes the store's word in.
 func (p *pending) land(l landing) {
 	p.mu.Lock()
-	for i, a := range p.asks {
+	for i := range p.asks {
+		a := &p.asks[i]
 		var word answer
 		if l.err == nil {
 			word = l.answers[i]

@@ -51,6 +51,7 @@ func TestShareBounds(t *testing.T) {
 		change func(*scenario)
 		bound  func(*sim, *simKey) int64
 	}{
+		"late and lost": {func(*scenario) {}, (*sim).cutOff},
 		"nodes cut off": {func(s *scenario) { s.Cuts = true }, (*sim).cutOff},
 		"all cut off":   {func(s *scenario) { s.Away = true }, (*sim).cutOff},
 		"one node":      {func(s *scenario) { s.Cuts, s.Away, s.Nodes = true, true, 1 }, (*sim).limitOf},

@@ -177,7 +177,7 @@ func (n *simNode) message(call func() func(), failed func(error)) {
 			f()
 		}
 	}
-	s.after(defaultTimeout.Microseconds(), func() { finish(func() { failed(errors.New("timeout")) }) })
+	s.after(DefaultTimeout.Microseconds(), func() { finish(func() { failed(errors.New("timeout")) }) })
 	there, lost := n.delay()
 	if lost {
 		return
