@@ -195,6 +195,9 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	s.Lock()
 	if it := s.items[who]; it != nil {
 		slots := it.value.slots
+		if it.value.lease != nil {
+			it.value.lease.landed()
+		}
 		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}

@@ -14,7 +14,7 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	it := s.items[a.who]
 	if l.err != nil {
 		if it != nil && it.value.lease != nil && a.ask.want > 0 {
-			it.value.lease.wanted = 0
+			it.value.lease.landed()
 		}
 		return
 	}
@@ -47,7 +47,7 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	if v.lease != nil {
 		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
-			v.lease.wanted = 0
+			v.lease.landed()
 			if word.extra == 0 {
 				v.lease.pause = now + limit.lease.Microseconds()/4
 			}

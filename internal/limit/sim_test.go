@@ -367,20 +367,22 @@ func (s *sim) request(n *simNode, key int, cost int64) {
 		return
 	}
 	life := n.life
-	d, p, err := n.engine.begin(debits, nil)
-	if p == nil {
-		s.decided(n, key, debits, d, err)
-		return
+	var follow func(d Decision, p *pending, err error)
+	follow = func(d Decision, p *pending, err error) {
+		if p == nil {
+			s.decided(n, key, debits, d, err)
+			return
+		}
+		p.notify = func() {
+			s.after(s.rand.Int64N(300), func() { // until the goroutine gets to run
+				if n.life == life {
+					follow(n.engine.finish(p, nil))
+				}
+			})
+		}
+		n.engine.await(p)
 	}
-	p.notify = func() {
-		s.after(s.rand.Int64N(300), func() { // until the goroutine gets to run
-			if n.life == life {
-				d, err := n.engine.finish(p, nil)
-				s.decided(n, key, debits, d, err)
-			}
-		})
-	}
-	n.engine.await(p)
+	follow(n.engine.begin(debits, nil))
 }
 
 func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error) {
