@@ -75,6 +75,7 @@ func parseSingle(raw string, secure func(*tls.Config)) (func() redis.UniversalCl
 	}
 	options.MinIdleConns = 0 // would dial at once, and validate must not
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
 	if options.TLSConfig != nil {
 		secure(options.TLSConfig)
 	}
@@ -89,6 +90,7 @@ func parseSentinel(raw string, secure func(*tls.Config)) (func() redis.Universal
 	}
 	options.MinIdleConns = 0
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
 	if options.TLSConfig != nil {
 		secure(options.TLSConfig)
 	}
@@ -102,6 +104,7 @@ func parseCluster(raw string, secure func(*tls.Config)) (func() redis.UniversalC
 	}
 	options.MinIdleConns = 0
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
 	if options.TLSConfig != nil {
 		secure(options.TLSConfig)
 	}
