@@ -144,6 +144,14 @@ func (e *Engine) Take(ctx context.Context, debits []Debit, into []State) (Decisi
 		return e.memory.Take(ctx, debits, into)
 	}
 	decision, p, err := e.begin(debits, into)
+	if p == nil {
+		return decision, err
+	}
+	return e.follow(p, into)
+}
+
+// follow waits for the end of a decision.
+func (e *Engine) follow(p *pending, into []State) (decision Decision, err error) {
 	for p != nil {
 		woken := make(chan struct{})
 		p.notify = func() { close(woken) }

@@ -28,6 +28,8 @@ type twin struct {
 
 	naiveCredit bool // mistakes that tests make on purpose
 	stingy      bool
+	endless     bool
+	gullible    bool
 }
 
 func newTwin() *twin {
@@ -83,7 +85,7 @@ func (w *twin) run(b *batch, now int64) *result {
 		return res
 	}
 	who := b.scope + " " + b.node
-	following := b.gives > w.given[who]
+	following := b.gives > w.given[who] || w.gullible && b.gives > 0
 	if following {
 		w.given[who] = b.gives
 	}
@@ -181,7 +183,11 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 }
 
 func (w *twin) answer(r *rule, c *cell, v view, short bool, extra, n int64) answer {
-	return answer{short: short, extra: extra, used: v.used, wait: r.wait(c, v, n), bucket: v.current, left: r.left(v)}
+	a := answer{short: short, extra: extra, used: v.used, wait: r.wait(c, v, n), bucket: v.current, left: r.left(v)}
+	if w.endless && r.kind == Calendar {
+		a.left = MaxWindow.Microseconds()
+	}
+	return a
 }
 
 // beat does what nodes.lua does.
