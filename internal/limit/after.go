@@ -65,7 +65,7 @@ func (e *Engine) charge(d Debit, n int64) {
 	now, g := e.micros(), d.Limit.shared.grid
 	it := s.items[who]
 	if it == nil {
-		if it = s.insert(who, now); it == nil {
+		if it = s.insert(newItem[entry](who), now); it == nil {
 			who.series.overflows(g, now)
 			s.Unlock()
 			return

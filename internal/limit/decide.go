@@ -13,6 +13,7 @@ type touch struct {
 	subjects [MaxDebits]subject
 	shards   [MaxDebits]*shard[entry]
 	items    [MaxDebits]*item[entry] // nil where nothing is known
+	spares   [MaxDebits]*item[entry] // for those
 	set      shardSet
 }
 
@@ -68,6 +69,11 @@ func (e *Engine) decide(debits []Debit, into []State, waited *pending) (Decision
 	var t touch
 	e.find(&t, debits)
 	e.lock(&t)
+	if slices.Contains(t.items[:t.n], nil) {
+		e.unlock(&t)
+		t.prepare()
+		e.lock(&t)
+	}
 	var know [MaxDebits]known
 	missing, short, away := 0, false, c.away.Load()
 	for i, d := range debits {
@@ -121,6 +127,15 @@ func (e *Engine) decide(debits []Debit, into []State, waited *pending) (Decision
 	return Decision{}, p, nil
 }
 
+// prepare makes what is not there yet.
+func (t *touch) prepare() {
+	for i := range t.n {
+		if t.items[i] == nil {
+			t.spares[i] = newItem[entry](t.subjects[i])
+		}
+	}
+}
+
 // note counts a debit as demand.
 func (t *touch) note(i int, d Debit) {
 	if it := t.items[i]; it != nil && it.value.lease != nil {
@@ -170,7 +185,11 @@ func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]know
 // ensure gives the item of a debit, or nil when there is no room for it.
 func (e *Engine) ensure(t *touch, i int) *item[entry] {
 	if t.items[i] == nil {
-		t.items[i] = t.shards[i].insert(t.subjects[i], t.now)
+		if t.spares[i] == nil { // it was there a moment ago
+			t.spares[i] = newItem[entry](t.subjects[i])
+		}
+		t.items[i] = t.shards[i].insert(t.spares[i], t.now)
+		t.spares[i] = nil
 	}
 	return t.items[i]
 }
