@@ -82,16 +82,15 @@ func (c *call) countAllowed() {
 // exceeded gives the refusal of a request that is over a limit.
 func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d limit.Decision) *problem.Problem {
 	var violated []string
-	var longest time.Duration
 	for i, z := range c.zones {
 		if c.states[i].Short && !z.Shadow {
 			z.series.denied.Inc()
 			violated = append(violated, z.name)
-			longest = max(longest, c.states[i].Wait)
 			h.noteRefusal(z, c.debits[i].Key)
 		}
 	}
-	if first := c.tightest(); first >= 0 {
+	first := c.tightest()
+	if first >= 0 {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 			repl.Set("http.rate_limit.exceeded.name", c.zones[first].name)
 		}
@@ -103,9 +102,23 @@ func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d li
 			"The counters are out of reach, and this node has used its share of the limit up.")
 		p.Type, p.Title = reducedCapacity, "Request cannot be satisfied due to temporary server capacity constraints"
 	}
-	wait := h.retryAfter(longest)
+	wait := h.retryAfter(c.wait())
+	if first >= 0 && !d.Degraded { // with Redis away it is this node that has no more, not the caller
+		h.events.exceeded(c.zones[first], wait, r)
+	}
 	w.Header().Set(retryAfterField, strconv.FormatInt(max(1, seconds(wait)), 10))
 	return p.WithRetryAfter(wait).WithExtra("violated-policies", violated)
+}
+
+// wait gives the time after which the request would pass if nobody else asked meanwhile: the
+// longest of the zones that refuse it. One in the shadow is not waited for.
+func (c *call) wait() (longest time.Duration) {
+	for i, s := range c.states {
+		if s.Short && !c.zones[i].Shadow {
+			longest = max(longest, s.Wait)
+		}
+	}
+	return longest
 }
 
 // undecided gives the refusal of a request that could not be decided, or nothing where

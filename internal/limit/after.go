@@ -74,7 +74,7 @@ func (e *Engine) charge(d Debit, n int64) {
 	now, g := e.micros(), d.Limit.shared.grid
 	it := s.items[who]
 	if it == nil {
-		if it = s.insert(who, now); it == nil {
+		if it = s.insert(newItem[entry](who), now); it == nil {
 			who.series.overflows(g, now)
 			s.Unlock()
 			return
@@ -204,6 +204,9 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	s.Lock()
 	if it := s.items[who]; it != nil {
 		slots := it.value.slots
+		if it.value.lease != nil {
+			it.value.lease.landed()
+		}
 		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}

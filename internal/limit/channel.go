@@ -25,6 +25,7 @@ const (
 
 var (
 	errAway    = errors.New("the store does not answer")
+	errLate    = errors.New("nobody waits for the answer any more")
 	errTelling = errors.New("the store is being told what it does not know")
 )
 
@@ -56,6 +57,7 @@ type channel struct {
 // flight is a batch under way.
 type flight struct {
 	groups  []*pending
+	dropped []*pending // nobody waits for them any more, and they were not sent
 	batch   batch
 	charged []charged
 	sent    int64
@@ -93,7 +95,9 @@ func (c *channel) next() *flight {
 	c.flights++
 	f := new(flight)
 	for len(f.groups) < maxGroups && len(c.queue) > 0 {
-		if p := c.queue[0]; !p.concluded.Load() { // nobody waits for it, and it is not debited
+		if p := c.queue[0]; p.concluded.Load() {
+			f.dropped = append(f.dropped, p)
+		} else {
 			f.groups = append(f.groups, p)
 		}
 		c.queue[0] = nil
@@ -108,6 +112,9 @@ func (c *channel) next() *flight {
 // fly fills the batch of a flight and sends it.
 func (c *channel) fly(f *flight) {
 	e := c.engine
+	for _, p := range f.dropped {
+		p.land(landing{err: errLate})
+	}
 	f.sent = e.micros()
 	c.mu.Lock()
 	f.batch = batch{scope: c.scope, node: e.node, nodes: e.nodes(), epoch: c.epoch}

@@ -153,18 +153,30 @@ func (e *Engine) Take(ctx context.Context, debits []Debit, into []State) (Decisi
 	if p == nil {
 		return decision, err
 	}
-	woken := make(chan struct{})
-	p.notify = func() { close(woken) }
-	stop := e.await(p)
-	<-woken
-	stop()
-	return e.finish(p, into)
+	return e.follow(p, into)
 }
 
-// await sends a decision to the store. Its notify is called when an answer is there or
-// time is up.
+// follow waits for the end of a decision.
+func (e *Engine) follow(p *pending, into []State) (decision Decision, err error) {
+	for p != nil {
+		woken := make(chan struct{})
+		p.notify = func() { close(woken) }
+		stop := e.await(p)
+		<-woken
+		stop()
+		decision, p, err = e.finish(p, into)
+	}
+	return decision, err
+}
+
+// await sends a decision to the store, or has it wait for what is under way from there.
+// Its notify is called when an answer is there or time is up.
 func (e *Engine) await(p *pending) (stop func() bool) {
 	stop = e.clock.AfterFunc(p.patience(), p.wake)
-	p.channel.submit(p)
+	if p.joins() {
+		e.join(p)
+	} else {
+		p.channel.submit(p)
+	}
 	return stop
 }

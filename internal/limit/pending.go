@@ -54,15 +54,16 @@ func (p *pending) op() op {
 	return o
 }
 
-// patience is how long its answer is of use.
+// patience is how long its answer is of use. The time that it has waited already for what
+// others had asked is a part of it.
 func (p *pending) patience() time.Duration {
 	d := p.engine.deadline
-	for _, a := range p.asks {
-		if l := a.ask.limit; l.shared.kind != Concurrency {
-			d = min(d, l.lease)
+	for _, debit := range p.debits {
+		if debit.Limit.shared.kind != Concurrency {
+			d = min(d, debit.Limit.lease)
 		}
 	}
-	return d
+	return max(d-time.Duration(p.engine.micros()-p.born)*time.Microsecond, 0)
 }
 
 // land takes the store's word in.

@@ -19,13 +19,13 @@ func (e *Engine) record(p *pending, a *asked, word answer, l landing) {
 	}
 	if l.err != nil {
 		if it != nil && it.value.lease != nil && a.ask.want > 0 {
-			it.value.lease.wanted = 0
+			it.value.lease.landed()
 		}
 		return
 	}
 	now, limit := e.micros(), a.ask.limit
 	if it == nil {
-		if it = s.insert(a.who, now); it == nil {
+		if it = s.insert(newItem[entry](a.who), now); it == nil {
 			a.who.series.overflows(limit.shared.grid, now)
 			if l.allowed && !word.short {
 				p.channel.giveBack(a.who, limit, newReceipt(limit, word, l), word.extra)
@@ -52,7 +52,7 @@ func (e *Engine) record(p *pending, a *asked, word answer, l landing) {
 	if v.lease != nil {
 		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
-			v.lease.wanted = 0
+			v.lease.landed()
 			if word.extra == 0 {
 				v.lease.pause = now + limit.lease.Microseconds()/4
 			}

@@ -101,23 +101,29 @@ func (t *table[T]) keys() map[*series]int {
 	return total
 }
 
+// newItem makes what insert adds. On the path of requests it is called without a lock: the
+// collector has who allocates work for it, for milliseconds at times, and nobody else should
+// wait for that.
+func newItem[T any](who subject) *item[T] {
+	who.key = strings.Clone(who.key) // it may be a small part of a large request
+	return &item[T]{subject: who}
+}
+
 // insert adds an item, or gives nil when the limit has all that it may have here and
 // no room is found among those that are due: a few looks, so that nobody waits for a
 // shard to be gone through. Each new one pays for a look at two old ones, which gives
 // memory back before it is short.
-func (s *shard[T]) insert(who subject, now int64) *item[T] {
+func (s *shard[T]) insert(e *item[T], now int64) *item[T] {
 	for range 2 {
 		s.evict(now)
 	}
-	for looks := 0; s.held[who.series] >= s.capacity; looks++ {
+	for looks := 0; s.held[e.series] >= s.capacity; looks++ {
 		if looks == maxLooks || !s.evict(now) {
 			return nil
 		}
 	}
-	who.key = strings.Clone(who.key) // it may be a small part of a large request
-	e := &item[T]{subject: who}
-	s.items[who] = e
-	s.held[who.series]++
+	s.items[e.subject] = e
+	s.held[e.series]++
 	heap.Push(&s.queue, e)
 	return e
 }
