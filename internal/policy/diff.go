@@ -35,6 +35,8 @@ type Change struct {
 	Old       string      `json:"old"`
 	New       string      `json:"new"`
 	More      int         `json:"more,omitempty"` // further requests of the same kind
+	// Series says how often the request has to be sent, where a limit has changed.
+	Series *Series `json:"series,omitempty"`
 
 	// Witness is the request itself: refused by one configuration and admitted by the other.
 	Witness Request `json:"-"`
@@ -141,7 +143,7 @@ func (d *differ) compare(j job) {
 		}
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
 		r.complete(d.atoms)
-		d.judge(&r, was, is)
+		d.judge(j, &r, was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
 			d.cut = append(d.cut, r.URL())
@@ -170,7 +172,7 @@ func (d *differ) walk(c *Config, s *Server, r *Request, o *oracle) *Outcome {
 }
 
 // judge compares two outcomes of one request.
-func (d *differ) judge(r *Request, was, is *Outcome) {
+func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if len(was.Open)+len(is.Open) > 0 {
 		d.mu.Lock()
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
@@ -189,7 +191,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
 		d.moved(r, was, is)
-		d.limits(r, was, is)
+		d.limits(j, r, was, is)
 		return
 	}
 	if t, found := after.beyond(before, d.now); found {
@@ -199,7 +201,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 		d.add(Narrowed, r, t, was, is, was, "needs more than before")
 	}
 	d.moved(r, was, is)
-	d.limits(r, was, is)
+	d.limits(j, r, was, is)
 }
 
 // admit is for what only one of the two lets in, if any token is good enough there.
@@ -231,38 +233,12 @@ func (d *differ) token(o *Outcome) (*Token, bool) {
 	return nil, false
 }
 
-// limits compares the zones: one that is gone, or holds more, is wider.
-func (d *differ) limits(r *Request, was, is *Outcome) {
-	if zone := looser(was.zones, is.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Widened, r, t, was, is, is, "limit "+zone)
-	}
-	if zone := looser(is.zones, was.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Narrowed, r, t, was, is, is, "limit "+zone)
-	}
-}
-
-// looser names a zone of the first that nothing in the second is as strict as.
-func looser(strict, other []*Zone) string {
-	for _, z := range strict {
-		if z.Shadow {
-			continue
-		}
-		if !slices.ContainsFunc(other, func(o *Zone) bool { return !o.Shadow && o.asStrict(z) }) {
-			return z.String()
-		}
-	}
-	return ""
-}
-
-func (z *Zone) asStrict(other *Zone) bool {
-	return z.Key == other.Key && z.Kind == other.Kind && z.Period == other.Period && z.Window >= other.Window && z.MaxEvents <= other.MaxEvents &&
-		z.Burst <= other.Burst && z.EmptyKey == other.EmptyKey && (z.OnFailure == other.OnFailure || z.OnFailure != "open") && z.Costs == other.Costs
-}
-
-// add keeps the first request of a kind, and counts the rest.
+// add keeps the simplest request of a kind, and counts the rest.
 func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string) {
+	d.addSeries(direction, r, t, was, is, by, what, nil)
+}
+
+func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
@@ -272,10 +248,12 @@ func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Out
 			return
 		}
 		c.witness(r, t)
+		c.Series = s
 		return
 	}
 	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
 	c.witness(r, t)
+	c.Series = s
 	d.changes[key] = c
 }
 
@@ -338,8 +316,8 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
-		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n    old: %s\n    new: %s\n    rule: %s %s\n",
-			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.Old, c.New, c.Rule.What, c.Rule.At)
+		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
+			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
 	d.writeLimits(&b, "")
 	_, err := io.WriteString(w, b.String())
@@ -352,6 +330,25 @@ func (c *Change) extra() string {
 		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
 	}
 	return text + " from " + c.Address
+}
+
+// often says how often the request has to be sent, and who lets the last one in.
+func (c *Change) often() string {
+	if c.Series == nil {
+		return ""
+	}
+	admits := "new"
+	if c.Direction == Narrowed {
+		admits = "old"
+	}
+	return fmt.Sprintf("    sent %s: the last one is let in by the %s configuration alone\n", c.Series, admits)
+}
+
+func (c *Change) series() string {
+	if c.Series == nil {
+		return ""
+	}
+	return ", sent " + c.Series.String()
 }
 
 func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
@@ -379,7 +376,7 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
 	for _, c := range d.Changes {
 		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
-			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token), cell(c.Old), cell(c.New))
+			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
 	}
 	b.WriteString("\n")
 	d.writeLimits(&b, "- ")

@@ -296,34 +296,6 @@ func (h *Require) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *RateLimit) serve(w *walk, next next) end {
-	w.note(h.At, h.String())
-	var counters []Counter
-	for _, z := range h.Zones {
-		if !anySet(z.Match, w) {
-			continue
-		}
-		w.out.zones = append(w.out.zones, z)
-		counter, full := w.counter(h, z)
-		if !full {
-			switch {
-			case z.EmptyKey == "skip":
-				continue
-			case z.EmptyKey != "share" && !z.Shadow:
-				return w.deny(http.StatusForbidden, "rate_limit_key_missing", Step{h.At, "rate_limit " + z.Name})
-			case z.EmptyKey != "share":
-				continue
-			}
-		}
-		counters = append(counters, counter)
-	}
-	w.out.Counters = append(w.out.Counters, counters...)
-	if zone, over := w.judge.take(counters); over {
-		return w.deny(http.StatusTooManyRequests, "quota_exceeded", Step{h.At, "rate_limit " + zone})
-	}
-	return next()
-}
-
 func (h *Proxy) serve(w *walk, next next) end {
 	if len(h.HandleResponse) > 0 && !w.unknown("reverse_proxy that handles answers by itself, at "+h.At) {
 		return next()
@@ -481,10 +453,15 @@ func (w *walk) unknown(what string) bool {
 }
 
 func (w *walk) lose(why string) {
-	if !slices.Contains(w.out.Open, why) {
-		w.out.Open = append(w.out.Open, why)
-	}
+	w.open(why)
 	w.lost = why
+}
+
+// open says what is not analysed and does not change the way.
+func (w *walk) open(what string) {
+	if !slices.Contains(w.out.Open, what) {
+		w.out.Open = append(w.out.Open, what)
+	}
 }
 
 func (w *walk) setPath(p, raw string) {
