@@ -112,7 +112,7 @@ func (s *Server) expireOne(ctx context.Context, id string) error {
 			return err
 		}
 		ended = &p
-		return s.save(ctx, tx, &p, "", s.now())
+		return s.save(ctx, tx, &p, changed{}, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("expiring %s: %w", id, err)

@@ -26,9 +26,9 @@ type Change struct {
 	Direction Direction   `json:"direction"`
 	API       string      `json:"api,omitempty"` // of the configuration that lets it in
 	What      string      `json:"what"`
-	Rule      Step        `json:"rule"` // that lets it in
-	Method    string      `json:"method"`
-	URL       string      `json:"url"`
+	Rule      Step        `json:"rule"`             // that lets it in
+	Method    string      `json:"method,omitempty"` // none: a setting, which no single request shows
+	URL       string      `json:"url,omitempty"`
 	Header    http.Header `json:"header,omitempty"`
 	Address   string      `json:"address,omitempty"`
 	Token     string      `json:"token,omitempty"`
@@ -52,6 +52,8 @@ type DiffResult struct {
 	Cut []string `json:"cut,omitempty"`
 	// Complete is false where either of them is not empty: what was not followed may be wider.
 	Complete bool `json:"complete"`
+
+	looked int // at how many routes
 }
 
 // Has says whether there is a change of the direction.
@@ -61,7 +63,7 @@ func (d *DiffResult) Has(direction Direction) bool {
 
 // Diff compares what two configurations let through: for each atom, who gets where.
 func Diff(before, after *Config, now time.Time) *DiffResult {
-	d := &differ{old: before, new: after, atoms: newAtoms(before, after), now: now, changes: make(map[string]*Change)}
+	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change)}
 	d.pairs()
 	var wait sync.WaitGroup
 	work := make(chan job)
@@ -73,9 +75,10 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 		})
 	}
 	for _, p := range d.servers {
-		for _, host := range d.atoms.hosts {
-			for _, path := range d.atoms.paths {
-				work <- job{p, host, path}
+		for _, host := range gatherAtoms("", p.all()).hosts {
+			a := p.atoms(host)
+			for _, path := range a.paths {
+				work <- job{p, a, host, path}
 			}
 		}
 	}
@@ -86,20 +89,34 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 
 type pair struct{ old, new *Server }
 
+func (p pair) all() []*Server {
+	return slices.DeleteFunc([]*Server{p.old, p.new}, func(s *Server) bool { return s == nil })
+}
+
+// atoms gives those for a host: what is for others has no part in them, where no handler
+// can make one host of another.
+func (p pair) atoms(host string) *atoms {
+	if slices.ContainsFunc(p.all(), func(s *Server) bool { return s.setsHost }) {
+		host = ""
+	}
+	return newAtoms(host, p.all()...)
+}
+
 type job struct {
 	pair
+	atoms      *atoms
 	host, path string
 }
 
 type differ struct {
 	old, new *Config
-	atoms    *atoms
 	servers  []pair
 	now      time.Time
 
 	mu      sync.Mutex
 	changes map[string]*Change
 	count   int
+	looked  int // routes that were looked at for a host and a path
 	open    []string
 	cut     []string
 }
@@ -134,15 +151,12 @@ func sameListeners(a, b *Server) bool {
 
 // compare goes all ways that requests for a host and a path can go in both.
 func (d *differ) compare(j job) {
-	o := d.atoms.oracle()
+	o := j.atoms.oracle()
 	ways := 0
 	for {
-		r := d.atoms.request(j.new, j.host, j.path)
-		if j.new == nil {
-			r = d.atoms.request(j.old, j.host, j.path)
-		}
+		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
-		r.complete(d.atoms)
+		r.complete(j.atoms)
 		d.judge(j, &r, was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
@@ -156,6 +170,7 @@ func (d *differ) compare(j job) {
 	}
 	d.mu.Lock()
 	d.count += ways
+	d.looked += o.looked
 	d.mu.Unlock()
 }
 
@@ -293,10 +308,11 @@ func (o *Outcome) Summary() string {
 }
 
 func (d *differ) result() *DiffResult {
-	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0}
+	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
+	r.Changes = append(r.Changes, compareSettings(d.old, d.new)...)
 	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
 	slices.SortFunc(r.Changes, func(a, b *Change) int {
 		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)
@@ -316,6 +332,10 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
+		if c.Method == "" {
+			fmt.Fprintf(&b, "%s  setting: %s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.What, c.Old, c.New, c.Rule.At)
+			continue
+		}
 		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
 			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
@@ -375,6 +395,10 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	}
 	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
 	for _, c := range d.Changes {
+		if c.Method == "" {
+			fmt.Fprintf(&b, "| **%s** | | %s | no single request | | %s | %s |\n", c.Direction, cell(c.What), cell(c.Old), cell(c.New))
+			continue
+		}
 		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
 			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
 	}

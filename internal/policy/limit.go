@@ -172,7 +172,7 @@ func (z *Zone) most() int64 {
 }
 
 func (h *RateLimit) serve(w *walk, next next) end {
-	w.note(h.At, h.String())
+	w.meet(h.At, h)
 	var counters []Counter
 	for _, z := range h.Zones {
 		if !anySet(z.Match, w) {

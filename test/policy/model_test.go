@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strconv"
@@ -72,10 +71,8 @@ func (w *world) compare(g *generator, real *edge, model *policy.Config, seen pol
 	server := model.Servers[0]
 	r, m := w.request(g, server.TLS)
 	w.last = fmt.Sprintf("%s %s host %s from %v %v token %+v as %s certificate %v", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs, m.HasCert)
-	answer := httptest.NewRecorder()
-	real.server.ServeHTTP(answer, r)
-	api, reason := log.entry()
-	want = fmt.Sprintf("api %q status %d reason %q upstream %q remaining %v", api, answer.Code, reason, answer.Header().Get("X-Upstream"), told(answer.Header()["Ratelimit"]))
+	answer := real.serve(w.t, r)
+	want = fmt.Sprintf("api %q status %d reason %q upstream %q remaining %v", answer.API, answer.Code, answer.Reason, answer.Header().Get("X-Upstream"), told(answer.Header()["Ratelimit"]))
 	outcomes := model.Evaluate(server, m, &policy.Judge{Now: time.Now(), Take: seen.Take})
 	if len(outcomes) != 1 {
 		return fmt.Sprintf("%d outcomes: %v", len(outcomes), outcomes[0].Open), want

@@ -30,6 +30,9 @@ type Rule struct {
 var rules = []Rule{
 	{"a wallet is not below zero", "accounts", `
 		SELECT id FROM accounts WHERE kind = 'wallet' AND credits_posted - debits_posted - debits_pending < 0`},
+	{"a closed account is an empty wallet", "accounts", `
+		SELECT id FROM accounts WHERE closed_at IS NOT NULL AND
+			(kind <> 'wallet' OR credits_posted <> debits_posted OR debits_pending <> 0 OR credits_pending <> 0)`},
 	{"a wallet has no entries that wait", "unfolded", `
 		SELECT u.transfer_id AS id FROM unfolded u LEFT JOIN accounts a ON a.id = u.account AND a.kind <> 'wallet'
 		WHERE a.id IS NULL`},
