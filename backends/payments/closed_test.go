@@ -269,12 +269,15 @@ func (p *platform) someoneWaits(ctx context.Context) error {
 	if p.db.Dialect != database.Postgres {
 		return nil // all wait for the one writer
 	}
-	for {
+	for until := time.Now().Add(20 * time.Second); ; {
 		var waiting bool
 		err := p.db.QueryRowContext(ctx, `
 			SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting)
 		if err != nil || waiting {
 			return err
+		}
+		if time.Now().After(until) {
+			return errors.New("nobody waits")
 		}
 		time.Sleep(time.Millisecond)
 	}
