@@ -129,7 +129,7 @@ func (a *App) Limiter() (*limit.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := engineKey{}
+	key := a.own(engineKey{})
 	if a.redis != nil {
 		key = engineKey{a.RedisURL, settings.Namespace, settings.Deadline}
 	}
@@ -160,7 +160,7 @@ func (a *App) startLimits() error {
 func (a *App) engineConfig(settings RateLimits) limit.EngineConfig {
 	c := limit.EngineConfig{Nodes: settings.Nodes, Deadline: time.Duration(settings.Deadline), OnChange: logChange}
 	if a.redis == nil {
-		c.Store = limit.NewMemory(limit.MemoryConfig{})
+		c.Store = limit.NewMemory(limit.MemoryConfig{Now: a.clock()})
 		return c
 	}
 	// Longer than anybody waits: what comes late is given back.
