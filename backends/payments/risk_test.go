@@ -302,7 +302,7 @@ func TestOfficersChangeRules(t *testing.T) {
 		if a := p.call(fresh); a.Code != 304 {
 			t.Errorf("got %d", a.Code)
 		}
-		for _, statement := range []string{`DELETE FROM risk_changes`, `UPDATE risk_decisions SET outcome = 'deny'`} {
+		for _, statement := range []string{`DELETE FROM risk_changes`, `UPDATE risk_decisions SET outcome = 'deny'`, `DELETE FROM risk_decisions`} {
 			if _, err := p.db.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
 				t.Errorf("%s: %v", statement, err)
 			}
