@@ -164,6 +164,10 @@ func (s *Server) openAccount(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) openWallet(ctx context.Context, tx *sql.Tx, owner string, in newAccount) (accountView, error) {
+	// Two that counted at once would both find room for the last one.
+	if err := s.db.Dialect.Hold(ctx, tx, "accounts of "+owner); err != nil {
+		return accountView{}, err
+	}
 	open, err := ledger.ByOwner(ctx, tx, ledger.Wallet, owner, "", maxWallets)
 	if err != nil {
 		return accountView{}, err

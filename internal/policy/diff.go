@@ -50,6 +50,8 @@ type DiffResult struct {
 	Cut []string `json:"cut,omitempty"`
 	// Complete is false where either of them is not empty: what was not followed may be wider.
 	Complete bool `json:"complete"`
+
+	looked int // at how many routes
 }
 
 // Has says whether there is a change of the direction.
@@ -59,7 +61,7 @@ func (d *DiffResult) Has(direction Direction) bool {
 
 // Diff compares what two configurations let through: for each atom, who gets where.
 func Diff(before, after *Config, now time.Time) *DiffResult {
-	d := &differ{old: before, new: after, atoms: newAtoms(before, after), now: now, changes: make(map[string]*Change)}
+	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change)}
 	d.pairs()
 	var wait sync.WaitGroup
 	work := make(chan job)
@@ -71,9 +73,10 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 		})
 	}
 	for _, p := range d.servers {
-		for _, host := range d.atoms.hosts {
-			for _, path := range d.atoms.paths {
-				work <- job{p, host, path}
+		for _, host := range gatherAtoms("", p.all()).hosts {
+			a := p.atoms(host)
+			for _, path := range a.paths {
+				work <- job{p, a, host, path}
 			}
 		}
 	}
@@ -84,20 +87,34 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 
 type pair struct{ old, new *Server }
 
+func (p pair) all() []*Server {
+	return slices.DeleteFunc([]*Server{p.old, p.new}, func(s *Server) bool { return s == nil })
+}
+
+// atoms gives those for a host: what is for others has no part in them, where no handler
+// can make one host of another.
+func (p pair) atoms(host string) *atoms {
+	if slices.ContainsFunc(p.all(), func(s *Server) bool { return s.setsHost }) {
+		host = ""
+	}
+	return newAtoms(host, p.all()...)
+}
+
 type job struct {
 	pair
+	atoms      *atoms
 	host, path string
 }
 
 type differ struct {
 	old, new *Config
-	atoms    *atoms
 	servers  []pair
 	now      time.Time
 
 	mu      sync.Mutex
 	changes map[string]*Change
 	count   int
+	looked  int // routes that were looked at for a host and a path
 	open    []string
 	cut     []string
 }
@@ -132,15 +149,12 @@ func sameListeners(a, b *Server) bool {
 
 // compare goes all ways that requests for a host and a path can go in both.
 func (d *differ) compare(j job) {
-	o := d.atoms.oracle()
+	o := j.atoms.oracle()
 	ways := 0
 	for {
-		r := d.atoms.request(j.new, j.host, j.path)
-		if j.new == nil {
-			r = d.atoms.request(j.old, j.host, j.path)
-		}
+		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
-		r.complete(d.atoms)
+		r.complete(j.atoms)
 		d.judge(&r, was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
@@ -154,6 +168,7 @@ func (d *differ) compare(j job) {
 	}
 	d.mu.Lock()
 	d.count += ways
+	d.looked += o.looked
 	d.mu.Unlock()
 }
 
@@ -315,7 +330,7 @@ func (o *Outcome) Summary() string {
 }
 
 func (d *differ) result() *DiffResult {
-	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0}
+	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 // Handler is what a route does with a request.
@@ -44,6 +46,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "reverse_proxy":
 		h := &Proxy{At: at, API: p.api}
 		read(h)
+		h.addresses = h.list()
 		return h
 	case "static_response":
 		h := &Static{At: at}
@@ -58,6 +61,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "headers":
 		h := &Headers{At: at}
 		read(h)
+		p.server.setsHost = p.server.setsHost || h.setsHost()
 		return h
 	case "invoke":
 		h := &Invoke{At: at}
@@ -125,6 +129,8 @@ type API struct {
 	Audit        string   `json:"audit"`
 	Routes       []*Route `json:"-"`
 	Server       *Server  `json:"-"`
+
+	strips *identity.List // what it takes away
 }
 
 // knownMethods are all that an API can allow, and does where it names none.
@@ -139,6 +145,7 @@ func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
 	if len(h.Methods) == 0 {
 		h.Methods = knownMethods
 	}
+	h.strips = p.strips(h.Strip)
 	var inside struct {
 		Routes []rawRoute `json:"routes"`
 	}
@@ -148,6 +155,20 @@ func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
 	h.Routes = p.routes(at+"/routes", inside.Routes)
 	p.api = outer
 	return h
+}
+
+// strips gives what an API takes away; most take the same.
+func (p *parser) strips(more []string) *identity.List {
+	if c := p.config.Tollgate.ClientCertificate; c != nil {
+		more = append(slices.Clone(more), c.Header)
+	}
+	key := strings.Join(more, " ")
+	if list, ok := p.config.strips[key]; ok {
+		return list
+	}
+	list, _ := identity.New(more...) // a bad name does not load
+	p.config.strips[key] = list
+	return list
 }
 
 func (h *API) String() string    { return "api " + h.Name }
@@ -298,10 +319,14 @@ type Proxy struct {
 		} `json:"tls"`
 	} `json:"transport"`
 	HandleResponse []json.RawMessage `json:"handle_response"`
+
+	addresses []string
 }
 
 // Addresses are where it forwards to, with the scheme.
-func (h *Proxy) Addresses() []string {
+func (h *Proxy) Addresses() []string { return h.addresses }
+
+func (h *Proxy) list() []string {
 	scheme := "http://"
 	switch {
 	case h.Transport.Protocol == "fastcgi":
@@ -367,6 +392,18 @@ type Headers struct {
 }
 
 func (h *Headers) String() string { return "header" }
+
+// setsHost says whether it changes the Host, which Caddy treats as a field here.
+func (h *Headers) setsHost() bool {
+	if h.Request == nil {
+		return false
+	}
+	fields := slices.Concat(slices.Collect(maps.Keys(h.Request.Add)), slices.Collect(maps.Keys(h.Request.Set)),
+		slices.Collect(maps.Keys(h.Request.Replace)), h.Request.Delete)
+	return slices.ContainsFunc(fields, func(f string) bool {
+		return hasPlaceholder(f) || valueMatches(strings.ToLower(f), "host")
+	})
+}
 
 // Invoke runs a named route.
 type Invoke struct {

@@ -150,7 +150,13 @@ type hostMatcher []string
 func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
 func (m hostMatcher) matches(w *walk) bool {
-	host := w.req.Host
+	if w.anyHost {
+		return w.unknown(m.String() + " after a handler has set it")
+	}
+	return m.has(w.req.Host)
+}
+
+func (m hostMatcher) has(host string) bool {
 	return slices.ContainsFunc(m, func(pattern string) bool { return hostMatches(pattern, host) })
 }
 

@@ -12,6 +12,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 // Config is a configuration as far as it decides about requests.
@@ -20,6 +22,9 @@ type Config struct {
 	Servers  []*Server // by name
 	Admin    Admin
 	Logs     bool // there is a log of what the edge does
+
+	indexes map[*Route]*index         // of long lists, by their first route
+	strips  map[string]*identity.List // by what is beside what all take away
 }
 
 // Server is one set of listeners and its routes.
@@ -37,7 +42,8 @@ type Server struct {
 	AccessLog      bool
 	StrictSNI      bool
 
-	hosts []string // that any route names
+	hosts    []string // that any route names
+	setsHost bool     // a handler can change the Host
 }
 
 // TLSPolicy is what connections of a server have to be like.
@@ -107,7 +113,7 @@ func Parse(config []byte) (*Config, error) {
 	if err := json.Unmarshal(config, &raw); err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0}
+	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
@@ -171,6 +177,9 @@ func (p *parser) routes(at string, raw []rawRoute) []*Route {
 	routes := make([]*Route, len(raw))
 	for n, r := range raw {
 		routes[n] = p.route(fmt.Sprintf("%s/%d", at, n), r)
+	}
+	if len(routes) > longList {
+		p.config.indexes[routes[0]] = newIndex(routes)
 	}
 	return routes
 }
