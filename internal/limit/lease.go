@@ -116,7 +116,7 @@ func (l *Limit) leasable(nodes int64) bool {
 }
 
 // want says how many units to ask for on lease: those that will be used while it lives
-// and what may come above the average, less what there is already. What is not used of
+// and, where there is plenty, what may come above the average, less what there is already. What is not used of
 // them is given back with the next call; what is missing would be a call more. It marks
 // that they are asked for.
 func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
@@ -124,7 +124,11 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 		return 0
 	}
 	trip := e.channel(l.scope).trip.Load()
-	want := generous(v.lease.expected(now, l.lease-time.Duration(trip)*time.Microsecond, l.lease)) - need - v.lease.lasting(now+trip)
+	want := v.lease.expected(now, l.lease-time.Duration(trip)*time.Microsecond, l.lease)
+	if v.remaining > l.shared.events/16 { // or others could use what this node holds
+		want = generous(want)
+	}
+	want -= need + v.lease.lasting(now+trip)
 	if want < leastLease {
 		return 0
 	}
@@ -144,7 +148,7 @@ func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pend
 		if l == nil || l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
-		ahead := min(3*time.Duration(c.trip.Load())*time.Microsecond/2, d.Limit.lease/10)
+		ahead := min(time.Duration(c.trip.Load())*time.Microsecond, d.Limit.lease/10)
 		if l.lasting(t.now+ahead.Microseconds()) > min(l.granted/2, l.expected(t.now, ahead, d.Limit.lease)+1) {
 			continue
 		}
