@@ -175,6 +175,9 @@ func (a *App) Start() error {
 	if err := a.startAudit(); err != nil {
 		return err
 	}
+	if err := a.startLimits(); err != nil {
+		return err
+	}
 	a.takeOver()
 	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp/syntax"
 	"slices"
@@ -26,16 +27,27 @@ type atoms struct {
 // stranger is a word that no configuration has.
 const stranger = "zq7"
 
-// newAtoms gathers what the matchers of all these configurations compare with.
-func newAtoms(configs ...*Config) *atoms {
+// newAtoms gathers what the matchers of all these servers compare with, where they can
+// meet a request for the host; for any host, where it is empty.
+func newAtoms(host string, servers ...*Server) *atoms {
+	a := gatherAtoms(host, servers)
+	a.listPaths()
+	return a
+}
+
+func gatherAtoms(host string, servers []*Server) *atoms {
 	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string)}
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
 	a.addresses = []netip.Addr{netip.MustParseAddr("198.51.100.77")}
 	a.hosts = []string{stranger + ".invalid"}
-	for _, c := range configs {
-		c.visitMatchers(a.gather)
-		c.Visit(a.gatherKeys)
+	for _, s := range servers {
+		v := visitor{host: host, matcher: a.gather, handler: a.gatherKeys}
+		v.routes(s.Routes)
+		v.routes(s.Errors)
+		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
+			v.routes([]*Route{s.Named[name]})
+		}
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	a.hosts, a.queries = unique(a.hosts), unique(a.queries)
@@ -43,66 +55,95 @@ func newAtoms(configs ...*Config) *atoms {
 	for field, patterns := range a.wanted {
 		a.fields[field] = fieldValues(unique(patterns))
 	}
-	a.listPaths()
 	return a
 }
 
-// gatherKeys has the fields that limits count by: a request without them is refused.
+// gatherKeys has what limits count by, and what says the cost: a request without it is
+// refused, and one that costs nothing is not counted.
 func (a *atoms) gatherKeys(h Handler) {
 	limit, ok := h.(*RateLimit)
 	if !ok {
 		return
 	}
 	for _, z := range limit.Zones {
-		for _, text := range placeholder.FindAllString(z.Key, -1) {
-			if field, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.header."); ok {
-				field = canonicalField(field)
-				a.wanted[field] = append(a.wanted[field], "")
+		for _, name := range z.key.placeholders() {
+			a.gatherValues(name, "")
+		}
+		if z.Cost == nil {
+			continue
+		}
+		for _, name := range z.Cost.text.placeholders() {
+			a.gatherValues(name, "0", "1")
+		}
+	}
+}
+
+// gatherValues has these values, and one that nothing has, for what a placeholder takes
+// from the request.
+func (a *atoms) gatherValues(placeholder string, values ...string) {
+	if field, ok := strings.CutPrefix(placeholder, "http.request.header."); ok {
+		field = canonicalField(field)
+		a.wanted[field] = append(a.wanted[field], values...)
+	}
+	if key, ok := strings.CutPrefix(placeholder, "http.request.uri.query."); ok {
+		for _, value := range append(values, stranger) {
+			a.queries = append(a.queries, key+"="+value)
+		}
+	}
+}
+
+// visitor goes through routes, but for those that are for other hosts than one.
+type visitor struct {
+	host    string // empty: all
+	matcher func(Matcher)
+	handler func(Handler)
+}
+
+func (v *visitor) routes(all []*Route) {
+	for _, r := range all {
+		if v.host != "" && r.isForOthers(v.host) {
+			continue
+		}
+		v.sets(r.Match)
+		for _, h := range r.Handlers {
+			v.handler(h)
+			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
+				for _, inner := range outer.inner() {
+					v.routes(inner)
+				}
 			}
-			if key, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.uri.query."); ok {
-				a.queries = append(a.queries, key+"="+stranger)
+			if limit, ok := h.(*RateLimit); ok {
+				for _, z := range limit.Zones {
+					v.sets(z.Match)
+				}
 			}
 		}
 	}
 }
 
-// visitMatchers calls f for each matcher, those within not as well.
-func (c *Config) visitMatchers(f func(Matcher)) {
-	var sets func([]MatcherSet)
-	sets = func(all []MatcherSet) {
-		for _, set := range all {
-			for _, m := range set {
-				f(m)
-				if not, ok := m.(notMatcher); ok {
-					sets(not)
-				}
+// sets visits matchers, those within not as well.
+func (v *visitor) sets(all []MatcherSet) {
+	for _, set := range all {
+		for _, m := range set {
+			v.matcher(m)
+			if not, ok := m.(notMatcher); ok {
+				v.sets(not)
 			}
 		}
 	}
-	routes := func(all []*Route) {
-		for _, r := range all {
-			sets(r.Match)
+}
+
+// isForOthers says whether each set of the route names other hosts.
+func (r *Route) isForOthers(host string) bool {
+	for _, set := range r.Match {
+		if !slices.ContainsFunc(set, func(m Matcher) bool {
+			hosts, ok := m.(hostMatcher)
+			return ok && !hosts.has(host)
+		}) {
+			return false
 		}
 	}
-	for _, s := range c.Servers {
-		routes(s.Routes)
-		routes(s.Errors)
-		for _, r := range s.Named {
-			routes([]*Route{r})
-		}
-	}
-	c.Visit(func(h Handler) {
-		if outer, ok := h.(interface{ inner() [][]*Route }); ok {
-			for _, inner := range outer.inner() {
-				routes(inner)
-			}
-		}
-		if limit, ok := h.(*RateLimit); ok {
-			for _, z := range limit.Zones {
-				sets(z.Match)
-			}
-		}
-	})
+	return len(r.Match) > 0
 }
 
 func (a *atoms) gather(m Matcher) {
@@ -327,7 +368,7 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	return &oracle{methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields}
+	return &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields}
 }
 
 // request gives one of which only host and path are decided.

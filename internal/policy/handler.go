@@ -2,12 +2,13 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 // Handler is what a route does with a request.
@@ -44,6 +45,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "reverse_proxy":
 		h := &Proxy{At: at, API: p.api}
 		read(h)
+		h.addresses = h.list()
 		return h
 	case "static_response":
 		h := &Static{At: at}
@@ -58,6 +60,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "headers":
 		h := &Headers{At: at}
 		read(h)
+		p.server.setsHost = p.server.setsHost || h.setsHost()
 		return h
 	case "invoke":
 		h := &Invoke{At: at}
@@ -125,6 +128,8 @@ type API struct {
 	Audit        string   `json:"audit"`
 	Routes       []*Route `json:"-"`
 	Server       *Server  `json:"-"`
+
+	strips *identity.List // what it takes away
 }
 
 // knownMethods are all that an API can allow, and does where it names none.
@@ -139,6 +144,7 @@ func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
 	if len(h.Methods) == 0 {
 		h.Methods = knownMethods
 	}
+	h.strips = p.strips(h.Strip)
 	var inside struct {
 		Routes []rawRoute `json:"routes"`
 	}
@@ -148,6 +154,20 @@ func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
 	h.Routes = p.routes(at+"/routes", inside.Routes)
 	p.api = outer
 	return h
+}
+
+// strips gives what an API takes away; most take the same.
+func (p *parser) strips(more []string) *identity.List {
+	if c := p.config.Tollgate.ClientCertificate; c != nil {
+		more = append(slices.Clone(more), c.Header)
+	}
+	key := strings.Join(more, " ")
+	if list, ok := p.config.strips[key]; ok {
+		return list
+	}
+	list, _ := identity.New(more...) // a bad name does not load
+	p.config.strips[key] = list
+	return list
 }
 
 func (h *API) String() string    { return "api " + h.Name }
@@ -209,80 +229,6 @@ func (h *Require) String() string {
 	return strings.Join(parts, " ")
 }
 
-// RateLimit is how much.
-type RateLimit struct {
-	At    string
-	API   *API
-	Zones []*Zone
-}
-
-// Zone is one limit.
-type Zone struct {
-	Name      string       `json:"-"`
-	Key       string       `json:"key"`
-	Kind      string       `json:"kind"`
-	Window    Duration     `json:"window"`
-	Period    string       `json:"period"`
-	MaxEvents int64        `json:"max_events"`
-	Burst     int64        `json:"burst"`
-	EmptyKey  string       `json:"empty_key"`
-	OnFailure string       `json:"on_failure"`
-	Shadow    bool         `json:"shadow"`
-	Match     []MatcherSet `json:"-"`
-	Costs     bool         `json:"-"` // a request counts for other than one
-}
-
-func (p *parser) rateLimit(at string, raw json.RawMessage) Handler {
-	var r struct {
-		RateLimits map[string]json.RawMessage `json:"rate_limits"`
-	}
-	p.fail(at, json.Unmarshal(raw, &r))
-	h := &RateLimit{At: at, API: p.api}
-	for _, name := range slices.Sorted(maps.Keys(r.RateLimits)) {
-		z := &Zone{Name: name}
-		var more struct {
-			Match []map[string]json.RawMessage `json:"match"`
-			Cost  json.RawMessage              `json:"cost"`
-		}
-		p.fail(at, json.Unmarshal(r.RateLimits[name], z))
-		p.fail(at, json.Unmarshal(r.RateLimits[name], &more))
-		z.Costs = len(more.Cost) > 0
-		for _, set := range more.Match {
-			z.Match = append(z.Match, p.matchers(at+"/"+name, set))
-		}
-		h.Zones = append(h.Zones, z)
-	}
-	return h
-}
-
-func (h *RateLimit) String() string {
-	names := make([]string, len(h.Zones))
-	for n, z := range h.Zones {
-		names[n] = z.Name
-	}
-	return "rate_limit " + strings.Join(names, " ")
-}
-
-// String is the limit in words.
-func (z *Zone) String() string {
-	text := fmt.Sprintf("%s: %d in %v by %s", z.Name, z.MaxEvents, z.within(), z.Key)
-	if z.Shadow {
-		text += " (shadow)"
-	}
-	return text
-}
-
-func (z *Zone) within() string {
-	switch {
-	case z.Period != "":
-		return z.Period
-	case z.Kind == "concurrency":
-		return "progress"
-	default:
-		return time.Duration(z.Window).String()
-	}
-}
-
 // Proxy forwards.
 type Proxy struct {
 	At        string
@@ -298,10 +244,14 @@ type Proxy struct {
 		} `json:"tls"`
 	} `json:"transport"`
 	HandleResponse []json.RawMessage `json:"handle_response"`
+
+	addresses []string
 }
 
 // Addresses are where it forwards to, with the scheme.
-func (h *Proxy) Addresses() []string {
+func (h *Proxy) Addresses() []string { return h.addresses }
+
+func (h *Proxy) list() []string {
 	scheme := "http://"
 	switch {
 	case h.Transport.Protocol == "fastcgi":
@@ -367,6 +317,18 @@ type Headers struct {
 }
 
 func (h *Headers) String() string { return "header" }
+
+// setsHost says whether it changes the Host, which Caddy treats as a field here.
+func (h *Headers) setsHost() bool {
+	if h.Request == nil {
+		return false
+	}
+	fields := slices.Concat(slices.Collect(maps.Keys(h.Request.Add)), slices.Collect(maps.Keys(h.Request.Set)),
+		slices.Collect(maps.Keys(h.Request.Replace)), h.Request.Delete)
+	return slices.ContainsFunc(fields, func(f string) bool {
+		return hasPlaceholder(f) || valueMatches(strings.ToLower(f), "host")
+	})
+}
 
 // Invoke runs a named route.
 type Invoke struct {

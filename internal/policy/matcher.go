@@ -150,7 +150,13 @@ type hostMatcher []string
 func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
 func (m hostMatcher) matches(w *walk) bool {
-	host := w.req.Host
+	if w.anyHost {
+		return w.unknown(m.String() + " after a handler has set it")
+	}
+	return m.has(w.req.Host)
+}
+
+func (m hostMatcher) has(host string) bool {
 	return slices.ContainsFunc(m, func(pattern string) bool { return hostMatches(pattern, host) })
 }
 
@@ -356,10 +362,10 @@ func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
 func (m errorMatcher) String() string { return "expression " + m.raw }
 
 func (m errorMatcher) matches(w *walk) bool {
-	if w.errorStatus <= 0 && !m.list {
+	if w.toldStatus == 0 && !m.list {
 		return w.unknown(m.String() + " where no status is known")
 	}
-	return w.errorStatus > 0 && m.codes(w.errorStatus)
+	return w.toldStatus > 0 && m.codes(w.toldStatus)
 }
 
 // canonicalField is how Go spells the field.

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"net/netip"
-	"slices"
-)
+import "net/netip"
 
 // oracle decides what a walk leaves open: what has not been said of a request, and what
 // cannot be analysed. It goes through all ways, one walk at a time.
@@ -17,60 +14,9 @@ type oracle struct {
 	addresses []netip.Addr
 	fields    map[string][][]string
 
-	living map[listAt][]*Route // for the host of all its walks
-}
-
-// longList is from how many routes on it pays to remember which of them are out of the
-// question for a host and a path.
-const longList = 12
-
-type listAt struct {
-	first *Route
-	path  string
-}
-
-// alive leaves out the routes that are for another host or path, however the rest of the
-// request is decided: of a thousand routes, a handful.
-func (w *walk) alive(routes []*Route) []*Route {
-	if w.lost != "" {
-		return routes
-	}
-	at := listAt{routes[0], w.path.raw + "\x00" + w.path.clean}
-	if kept, ok := w.oracle.living[at]; ok {
-		return kept
-	}
-	var kept []*Route
-	for _, r := range routes {
-		if !excluded(r.Match, w) {
-			kept = append(kept, r)
-		}
-	}
-	if w.oracle.living == nil {
-		w.oracle.living = make(map[listAt][]*Route)
-	}
-	w.oracle.living[at] = kept
-	return kept
-}
-
-// excluded says whether host and path alone keep a request from every set.
-func excluded(sets []MatcherSet, w *walk) bool {
-	for _, set := range sets {
-		if !slices.ContainsFunc(set, func(m Matcher) bool { return excludes(m, w) }) {
-			return false
-		}
-	}
-	return len(sets) > 0
-}
-
-func excludes(m Matcher, w *walk) bool {
-	switch m := m.(type) {
-	case hostMatcher, pathRegexp:
-		return !m.matches(w)
-	case pathMatcher:
-		return !m.escapes && !m.matches(w)
-	default:
-		return false
-	}
+	quiet  bool             // nobody reads the steps
+	living map[listAt][]int // for the host of all its walks
+	looked int              // routes that were looked at for that
 }
 
 func (o *oracle) choose(n int) int {

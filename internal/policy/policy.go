@@ -12,6 +12,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 // Config is a configuration as far as it decides about requests.
@@ -20,6 +22,9 @@ type Config struct {
 	Servers  []*Server // by name
 	Admin    Admin
 	Logs     bool // there is a log of what the edge does
+
+	indexes map[*Route]*index         // of long lists, by their first route
+	strips  map[string]*identity.List // by what is beside what all take away
 }
 
 // Server is one set of listeners and its routes.
@@ -37,7 +42,10 @@ type Server struct {
 	AccessLog      bool
 	StrictSNI      bool
 
-	hosts []string // that any route names
+	proxies string // that are trusted, as they are written
+
+	hosts    []string // that any route names
+	setsHost bool     // a handler can change the Host
 }
 
 // TLSPolicy is what connections of a server have to be like.
@@ -107,7 +115,8 @@ func Parse(config []byte) (*Config, error) {
 	if err := json.Unmarshal(config, &raw); err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0}
+	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
@@ -131,7 +140,7 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 	}
 	s := &Server{
 		Name: name, Listen: raw.Listen, Policies: raw.Policies, StrictSNI: raw.StrictSNI,
-		TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
+		TrustedProxies: len(raw.TrustedProxies) > 0, proxies: canonicalJSON(raw.TrustedProxies), AccessLog: len(raw.Logs) > 0,
 	}
 	p := parser{config: c, server: s}
 	at := "/apps/http/servers/" + name
@@ -171,6 +180,9 @@ func (p *parser) routes(at string, raw []rawRoute) []*Route {
 	routes := make([]*Route, len(raw))
 	for n, r := range raw {
 		routes[n] = p.route(fmt.Sprintf("%s/%d", at, n), r)
+	}
+	if len(routes) > longList {
+		p.config.indexes[routes[0]] = newIndex(routes)
 	}
 	return routes
 }

@@ -58,7 +58,7 @@ func (h *Rewrite) serve(w *walk, next next) end {
 		w.lose("rewrite by " + h.opaque)
 		return next()
 	}
-	w.note(h.At, h.String())
+	w.meet(h.At, h)
 	if h.Method != "" {
 		w.setMethod(strings.ToUpper(h.Method))
 	}

@@ -20,6 +20,9 @@ type Settings struct {
 	Audit *struct {
 		Dir string `json:"dir"`
 	} `json:"audit"`
+	Failures *struct {
+		Off bool `json:"off"`
+	} `json:"failures"`
 }
 
 // Issuer is one whose tokens are accepted.
@@ -67,7 +70,7 @@ type Trust struct {
 func (s *Settings) selected(issuers, audiences []string, profile string) []Trust {
 	var all []Trust
 	for _, i := range s.Issuers {
-		if i == nil || len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
+		if len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
 			continue
 		}
 		t := Trust{Issuer: i.URL, Audiences: i.Audiences, Opaque: i.Introspection != nil, Bound: i.Profile == fapi2 || profile == fapi2}

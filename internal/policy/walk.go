@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -26,6 +24,7 @@ type walk struct {
 	path           lowered
 	queryChanged   bool
 	lost           string // why method and URL are not known any more
+	anyHost        bool   // a handler has set the Host
 
 	set     map[string][]string // fields that a handler has set or removed
 	hidden  map[string]bool     // fields of which nothing is known
@@ -33,8 +32,10 @@ type walk struct {
 	groups  map[string]bool     // satisfied by a route
 	current *API
 	proven  bool // the DPoP proof is used up
+	invoked int  // named routes on the way
 
 	errorStatus int // of the error that is being handled; 0: none
+	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -52,59 +53,6 @@ var answered = end{}
 
 // noStatus is the status of an error that Caddy's own handlers cannot tell.
 const noStatus = -1
-
-// Kind is what became of a request.
-type Kind string
-
-// The kinds. The first four mean that the request got somewhere.
-const (
-	Forwarded Kind = "forwarded" // to a service
-	Files     Kind = "files"     // to a folder
-	Responded Kind = "responded" // the configuration has an answer of its own
-	Published Kind = "published" // the edge's own documents
-	Refused   Kind = "refused"
-	Nothing   Kind = "nothing" // no rule was for it: an empty 200
-)
-
-// Step is something on a request's way that is worth telling.
-type Step struct {
-	At   string `json:"at"`
-	What string `json:"what"`
-}
-
-// Outcome is what the edge does with a request.
-type Outcome struct {
-	Server    string    `json:"server,omitempty"`
-	API       string    `json:"api,omitempty"`
-	Kind      Kind      `json:"kind"`
-	Status    int       `json:"status,omitempty"` // 0: whatever the service says
-	Reason    string    `json:"reason,omitempty"`
-	Rule      Step      `json:"rule"` // that decided
-	Upstreams []string  `json:"upstreams,omitempty"`
-	Location  string    `json:"location,omitempty"`
-	Challenge string    `json:"challenge,omitempty"`
-	Counters  []Counter `json:"counters,omitempty"`
-	Steps     []Step    `json:"steps,omitempty"`
-	// Open names what could not be analysed on the way.
-	Open []string `json:"open,omitempty"`
-
-	tokens   *AccessToken // that was passed
-	requires []*Require
-	zones    []*Zone
-	public   bool
-}
-
-// Admits says whether the request got to something.
-func (o *Outcome) Admits() bool {
-	switch o.Kind {
-	case Forwarded, Files:
-		return true
-	case Responded:
-		return o.Status < http.StatusMultipleChoices
-	default:
-		return o.Kind == Published
-	}
-}
 
 // walkRequest sends the request through a server.
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
@@ -131,39 +79,6 @@ func (w *walk) begin() error {
 	return nil
 }
 
-// handleError is what the server does with an error that nobody else has handled.
-func (w *walk) handleError(e end) {
-	rule := w.out.Rule
-	_ = w.begin() // it could be parsed before
-	w.errorStatus = e.status
-	kind := Refused
-	again := answered
-	if len(w.server.Errors) > 0 {
-		w.out.Kind = ""
-		again = w.routes(w.server.Errors, w.empty)
-		kind = w.out.Kind
-	}
-	if len(w.server.Errors) == 0 || again.failed {
-		w.out.Status, kind = e.status, Refused
-	}
-	w.out.Kind = kind
-	if kind == Responded || kind == Nothing || kind == Refused {
-		w.out.Kind, w.out.Rule = Refused, rule
-	}
-}
-
-// empty is the end of a route that ends everything, and of the error routes.
-func (w *walk) empty() end {
-	if w.errorStatus == 0 {
-		return w.nothing()
-	}
-	w.out.Kind, w.out.Status = Refused, w.errorStatus
-	if w.errorStatus == noStatus {
-		w.out.Status = http.StatusInternalServerError
-	}
-	return answered
-}
-
 // nothing is the end of a server's routes, also for an error that a subroute has caught
 // and not answered.
 func (w *walk) nothing() end {
@@ -173,34 +88,34 @@ func (w *walk) nothing() end {
 }
 
 // routes runs a list of them in front of what comes next.
-func (w *walk) routes(routes []*Route, next next) end {
-	if len(routes) > longList {
-		routes = w.alive(routes)
-	}
-	for n, r := range routes {
+func (w *walk) routes(routes []*Route, next next) end { return w.routesFrom(routes, 0, next) }
+
+func (w *walk) routesFrom(routes []*Route, at int, next next) end {
+	for n := w.following(routes, at); n < len(routes); n = w.following(routes, n+1) {
+		r := routes[n]
 		if r.Group != "" && w.groups[r.Group] || !anySet(r.Match, w) {
 			continue
 		}
 		if r.Group != "" {
 			w.groups[r.Group] = true
 		}
-		rest := func() end { return w.routes(routes[n+1:], next) }
+		rest := func() end { return w.routesFrom(routes, n+1, next) }
 		if r.Terminal {
 			rest = w.nothing
 			if w.errorStatus != 0 { // now, and not when its end is reached
 				rest = w.empty
 			}
 		}
-		return w.handlers(r, r.Handlers, rest)
+		return w.handlers(r.Handlers, rest)
 	}
 	return next()
 }
 
-func (w *walk) handlers(r *Route, handlers []Handler, next next) end {
+func (w *walk) handlers(handlers []Handler, next next) end {
 	if len(handlers) == 0 {
 		return next()
 	}
-	return handlers[0].serve(w, func() end { return w.handlers(r, handlers[1:], next) })
+	return handlers[0].serve(w, func() end { return w.handlers(handlers[1:], next) })
 }
 
 func (h *Subroute) serve(w *walk, next next) end {
@@ -212,6 +127,8 @@ func (h *Subroute) serve(w *walk, next next) end {
 	w.errorStatus = e.status
 	if e.bare {
 		w.errorStatus = noStatus
+	} else {
+		w.toldStatus = e.status
 	}
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
@@ -220,15 +137,18 @@ func (h *Subroute) serve(w *walk, next next) end {
 
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
-	if r == nil {
+	if w.invoked++; r == nil || w.invoked > maxInvoked {
 		return w.fail(http.StatusInternalServerError, "", Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
 
+// maxInvoked is how many named routes one request goes through; more are a circle.
+const maxInvoked = 100
+
 func (h *API) serve(w *walk, _ next) end {
-	w.note(h.At, h.String())
-	w.out.API, w.out.public, w.current = h.Name, h.Public, h
+	w.meet(h.At, h)
+	w.out.API, w.out.public, w.out.api, w.current = h.Name, h.Public, h, h
 	e := h.admit(w)
 	if !e.failed {
 		w.enter(h)
@@ -261,18 +181,20 @@ func (h *API) admit(w *walk) end {
 
 // enter takes away what only the edge may say.
 func (w *walk) enter(h *API) {
-	more := h.Strip
-	if c := w.config.Tollgate.ClientCertificate; c != nil {
-		more = append(slices.Clone(more), c.Header)
+	w.strips = h.strips
+	for field := range w.set { // by a handler before the API, which nobody spares
+		w.strip(field)
 	}
-	w.strips, _ = identity.New(more...) // a bad name does not load
+	for field := range w.hidden {
+		w.strip(field)
+	}
 	for _, field := range []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"} {
 		w.hide(field)
 	}
 }
 
 func (h *AccessToken) serve(w *walk, next next) end {
-	w.note(h.At, h.String())
+	w.meet(h.At, h)
 	w.out.tokens = h
 	r := w.judge.token(w, h)
 	if r == nil && w.judge != nil && w.req.SentAs == DPoP {
@@ -288,38 +210,10 @@ func (h *AccessToken) serve(w *walk, next next) end {
 }
 
 func (h *Require) serve(w *walk, next next) end {
-	w.note(h.At, h.String())
+	w.meet(h.At, h)
 	w.out.requires = append(w.out.requires, h)
 	if r := w.judge.require(w, h); r != nil {
 		return w.failWith(r, Step{h.At, h.String()})
-	}
-	return next()
-}
-
-func (h *RateLimit) serve(w *walk, next next) end {
-	w.note(h.At, h.String())
-	var counters []Counter
-	for _, z := range h.Zones {
-		if !anySet(z.Match, w) {
-			continue
-		}
-		w.out.zones = append(w.out.zones, z)
-		counter, full := w.counter(h, z)
-		if !full {
-			switch {
-			case z.EmptyKey == "skip":
-				continue
-			case z.EmptyKey != "share" && !z.Shadow:
-				return w.deny(http.StatusForbidden, "rate_limit_key_missing", Step{h.At, "rate_limit " + z.Name})
-			case z.EmptyKey != "share":
-				continue
-			}
-		}
-		counters = append(counters, counter)
-	}
-	w.out.Counters = append(w.out.Counters, counters...)
-	if zone, over := w.judge.take(counters); over {
-		return w.deny(http.StatusTooManyRequests, "quota_exceeded", Step{h.At, "rate_limit " + zone})
 	}
 	return next()
 }
@@ -362,26 +256,6 @@ func (h *StaticError) serve(w *walk, _ next) end {
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 }
 
-// reasonOf gives what an api says of an error of Caddy's own handlers.
-func (w *walk) reasonOf(status int) string {
-	if w.current == nil {
-		return ""
-	}
-	if reason, ok := knownErrors[status]; ok {
-		return reason
-	}
-	if status < http.StatusInternalServerError {
-		return "request_refused"
-	}
-	return "internal_error"
-}
-
-var knownErrors = map[int]string{
-	http.StatusBadRequest: "bad_request", http.StatusNotFound: "not_found", http.StatusRequestEntityTooLarge: "content_too_large",
-	499: "client_closed_request", http.StatusBadGateway: "bad_gateway", http.StatusServiceUnavailable: "service_unavailable",
-	http.StatusGatewayTimeout: "gateway_timeout",
-}
-
 func statusOf(raw []byte) (status int, known bool) {
 	text := strings.Trim(string(raw), `"`)
 	if text == "" || text == "null" {
@@ -403,6 +277,7 @@ func (h *Headers) serve(w *walk, next next) end {
 	if h.Request == nil {
 		return next()
 	}
+	w.anyHost = w.anyHost || h.setsHost()
 	for field, values := range h.Request.Set {
 		w.setField(field, values)
 	}
@@ -470,151 +345,15 @@ func (w *walk) failWith(r *refusal, rule Step) end {
 	return w.deny(r.status, r.reason, rule)
 }
 
-func (w *walk) note(at, what string) { w.out.Steps = append(w.out.Steps, Step{at, what}) }
-
-// unknown decides what cannot be analysed, and says so.
-func (w *walk) unknown(what string) bool {
-	if !slices.Contains(w.out.Open, what) {
-		w.out.Open = append(w.out.Open, what)
+func (w *walk) note(at, what string) {
+	if !w.oracle.quiet {
+		w.out.Steps = append(w.out.Steps, Step{at, what})
 	}
-	return w.oracle.unknown(what)
 }
 
-func (w *walk) lose(why string) {
-	if !slices.Contains(w.out.Open, why) {
-		w.out.Open = append(w.out.Open, why)
-	}
-	w.lost = why
-}
-
-func (w *walk) setPath(p, raw string) {
-	w.url.Path, w.url.RawPath = p, raw
-	w.path = newLowered(p)
-}
-
-func (w *walk) setMethod(method string) { w.method = method }
-
-func (w *walk) currentPath() lowered { return w.path }
-
-func (w *walk) currentMethod() string {
-	if w.method != "" {
-		return w.method
-	}
-	if w.req.Method == "" {
-		w.req.Method = pick(w.oracle, w.oracle.methods)
-	}
-	return w.req.Method
-}
-
-func (w *walk) query() string {
-	if !w.queryChanged && w.req.undecided("query") {
-		if query := pick(w.oracle, w.oracle.queries); query != "" {
-			w.req.Target += "?" + query
-			w.url.RawQuery = query
-		}
-	}
-	if u, err := parseTarget(w.req.Target); err == nil && !w.queryChanged {
-		return u.RawQuery
-	}
-	return w.url.RawQuery
-}
-
-func (w *walk) address(client bool) netip.Addr {
-	if w.req.undecided("address") {
-		w.req.Remote = pick(w.oracle, w.oracle.addresses)
-	}
-	if client {
-		return w.req.client()
-	}
-	return w.req.Remote
-}
-
-// field gives the values of a header field as they are now, and whether they are known.
-func (w *walk) field(name string) (values []string, known bool) {
-	name = canonicalField(name)
-	if name == "Host" {
-		return []string{w.req.Host}, true
-	}
-	if values, ok := w.set[name]; ok {
-		return values, true
-	}
-	if w.hidden[name] || w.hidden["*"] {
-		return nil, false
-	}
-	if w.req.undecided("header " + name) {
-		if values := pick(w.oracle, w.oracle.fields[name]); values != nil {
-			w.req.Header[name] = values
-		}
-	}
-	sent := w.req.Header[name]
-	if w.strips != nil && sent != nil {
-		left := http.Header{name: sent}
-		w.strips.Strip(left)
-		return left[name], true
-	}
-	return sent, true
-}
-
-func (w *walk) setField(name string, values []string) {
-	if hasPlaceholder(strings.Join(values, " ")) || hasPlaceholder(name) {
-		w.hide(name)
-		return
-	}
-	if w.set == nil {
-		w.set = make(map[string][]string)
-	}
-	w.set[canonicalField(name)] = values
-}
-
-func (w *walk) hide(name string) {
-	if w.hidden == nil {
-		w.hidden = make(map[string]bool)
-	}
-	w.hidden[canonicalField(name)] = true
-	delete(w.set, canonicalField(name))
-}
-
-// hasErrorRoute says whether the site's own handle_errors answers an error of an API.
-func (w *walk) hasErrorRoute(status int) bool {
-	if len(w.server.Errors) == 0 || w.errorStatus != 0 {
-		return false
-	}
-	probe := *w // what matchers see is what was sent
-	probe.groups, probe.errorStatus = make(map[string]bool), status
-	probe.url = new(url.URL)
-	if probe.begin() != nil {
-		return false
-	}
-	return probe.answersErrors(w.server.Errors)
-}
-
-func (w *walk) answersErrors(routes []*Route) bool {
-	groups := make(map[string]bool)
-	for _, r := range routes {
-		if !anySet(r.Match, w) || groups[r.Group] {
-			continue
-		}
-		groups[r.Group] = r.Group != ""
-		for _, h := range r.Handlers {
-			if inner, ok := h.(*Subroute); !ok || w.answersErrors(inner.Routes) {
-				return true
-			}
-		}
-		if r.Terminal {
-			return false
-		}
-	}
-	return false
-}
-
-// String tells the outcome in one line.
-func (o *Outcome) String() string {
-	switch {
-	case o.Kind == Forwarded:
-		return fmt.Sprintf("forwarded to %s", strings.Join(o.Upstreams, " "))
-	case o.Reason != "":
-		return fmt.Sprintf("%d %s", o.Status, o.Reason)
-	default:
-		return fmt.Sprintf("%d %s", o.Status, o.Kind)
+// meet is note for a handler: its words cost more than the rest of a walk.
+func (w *walk) meet(at string, h Handler) {
+	if !w.oracle.quiet {
+		w.note(at, h.String())
 	}
 }

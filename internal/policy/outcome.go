@@ -1,0 +1,75 @@
+package policy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Kind is what became of a request.
+type Kind string
+
+// The kinds. The first four mean that the request got somewhere.
+const (
+	Forwarded Kind = "forwarded" // to a service
+	Files     Kind = "files"     // to a folder
+	Responded Kind = "responded" // the configuration has an answer of its own
+	Published Kind = "published" // the edge's own documents
+	Refused   Kind = "refused"
+	Nothing   Kind = "nothing" // no rule was for it: an empty 200
+)
+
+// Step is something on a request's way that is worth telling.
+type Step struct {
+	At   string `json:"at"`
+	What string `json:"what"`
+}
+
+// Outcome is what the edge does with a request.
+type Outcome struct {
+	Server    string    `json:"server,omitempty"`
+	API       string    `json:"api,omitempty"`
+	Kind      Kind      `json:"kind"`
+	Status    int       `json:"status,omitempty"` // 0: whatever the service says
+	Reason    string    `json:"reason,omitempty"`
+	Rule      Step      `json:"rule"` // that decided
+	Upstreams []string  `json:"upstreams,omitempty"`
+	Location  string    `json:"location,omitempty"`
+	Challenge string    `json:"challenge,omitempty"`
+	Counters  []Counter `json:"counters,omitempty"`
+	Steps     []Step    `json:"steps,omitempty"`
+	// Open names what could not be analysed on the way.
+	Open []string `json:"open,omitempty"`
+	// May says how else the edge may answer, for what no configuration tells; see MayAlso.
+	May []string `json:"may_also,omitempty"`
+
+	api      *API
+	tokens   *AccessToken // that was passed
+	requires []*Require
+	zones    []*Zone
+	public   bool
+}
+
+// Admits says whether the request got to something.
+func (o *Outcome) Admits() bool {
+	switch o.Kind {
+	case Forwarded, Files:
+		return true
+	case Responded:
+		return o.Status < http.StatusMultipleChoices
+	default:
+		return o.Kind == Published
+	}
+}
+
+// String tells the outcome in one line.
+func (o *Outcome) String() string {
+	switch {
+	case o.Kind == Forwarded:
+		return fmt.Sprintf("forwarded to %s", strings.Join(o.Upstreams, " "))
+	case o.Reason != "":
+		return fmt.Sprintf("%d %s", o.Status, o.Reason)
+	default:
+		return fmt.Sprintf("%d %s", o.Status, o.Kind)
+	}
+}
