@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/certmagic"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/policy"
@@ -189,11 +190,11 @@ func (p *connectionPolicy) matches(host string) (bool, error) {
 		if name != "sni" {
 			return false, fmt.Errorf("TLS policies with the matcher %s cannot be tested", name)
 		}
-		var names []string
+		var names caddytls.MatchServerName
 		if err := json.Unmarshal(raw, &names); err != nil {
 			return false, err
 		}
-		if !slices.ContainsFunc(names, func(n string) bool { return certmagic.MatchWildcard(strings.ToLower(host), strings.ToLower(n)) }) {
+		if !names.Match(&tls.ClientHelloInfo{ServerName: host}) {
 			return false, nil
 		}
 	}
