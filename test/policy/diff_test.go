@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -125,9 +124,7 @@ func (w *world) reaches(config []byte, m policy.Request) bool {
 			r.Header.Set("DPoP", w.proofKey.Proof(time.Now(), m.Method, "https://edge.test"+path, sent))
 		}
 	}
-	answer := httptest.NewRecorder()
-	real.server.ServeHTTP(answer, r)
-	log.entry()
+	answer := real.serve(w.t, r)
 	return answer.Header().Get("X-Upstream") != "" || answer.Header().Get("X-Static") != "" && answer.Code < 300 || answer.Code == http.StatusAccepted
 }
 

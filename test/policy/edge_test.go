@@ -2,14 +2,10 @@ package policy
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -18,13 +14,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
+	"github.com/open-tollgate/tollgate/caddymodules/sandbox"
 	"github.com/open-tollgate/tollgate/internal/policy"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 
@@ -32,66 +25,22 @@ import (
 	_ "github.com/open-tollgate/tollgate/plugins"
 )
 
-// lines collects the access log, which says the API and the reason of each answer.
-type lines struct {
-	mu   sync.Mutex
-	last []byte
-}
-
-var log = new(lines)
-
-func init() { caddy.RegisterModule(logWriter{}) }
-
-type logWriter struct{}
-
-func (logWriter) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "caddy.logging.writers.policy_test", New: func() caddy.Module { return new(logWriter) }}
-}
-func (logWriter) String() string                      { return "policy_test" }
-func (logWriter) WriterKey() string                   { return "policy_test" }
-func (logWriter) OpenWriter() (io.WriteCloser, error) { return log, nil }
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if bytes.Contains(p, []byte("http.log.access")) {
-		l.last = bytes.Clone(p)
-	}
-	return len(p), nil
-}
-
-func (l *lines) Close() error { return nil }
-
-// entry gives what the access log said last.
-func (l *lines) entry() (api, reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var entry struct{ API, Reason string }
-	_ = json.Unmarshal(l.last, &entry) // none is empty
-	l.last = nil
-	return entry.API, entry.Reason
-}
-
 // edge is the real chain of handlers of a configuration.
-type edge struct{ server *caddyhttp.Server }
+type edge struct{ *sandbox.Edge }
 
 func newEdge(config []byte) (*edge, error) {
-	var parsed caddy.Config
-	if err := json.Unmarshal(config, &parsed); err != nil {
-		return nil, err
-	}
-	ctx, err := caddy.ProvisionContext(&parsed)
+	opened, err := sandbox.Open(config)
+	return &edge{opened}, err
+}
+
+// serve has the server of the random configurations answer.
+func (e *edge) serve(t testing.TB, r *http.Request) sandbox.Answer {
+	t.Helper()
+	answer, err := e.Serve("srv", r)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	app, err := ctx.App("http")
-	if err != nil {
-		return nil, err
-	}
-	for _, server := range app.(*caddyhttp.App).Servers {
-		return &edge{server}, nil
-	}
-	return nil, fmt.Errorf("no server")
+	return answer
 }
 
 // world is what all configurations of a test share.

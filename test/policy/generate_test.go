@@ -270,7 +270,7 @@ func (g *generator) config() object {
 	}
 	return object{
 		"admin":   object{"disabled": true},
-		"logging": object{"logs": object{"default": object{"writer": object{"output": "policy_test"}, "encoder": object{"format": "json"}, "level": "INFO"}}},
+		"logging": object{"logs": object{"default": object{"level": "INFO"}}},
 		"apps": object{
 			"http":     object{"servers": object{"srv": server}},
 			"tollgate": object{"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two}},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptest"
 	"os"
 	"strconv"
 	"testing"
@@ -86,10 +85,8 @@ func (w *world) compare(g *generator, real *edge, model *policy.Config, seen cou
 	server := model.Servers[0]
 	r, m := w.request(g, server.TLS)
 	w.last = fmt.Sprintf("%s %s host %s from %v %v token %+v as %s certificate %v", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs, m.HasCert)
-	answer := httptest.NewRecorder()
-	real.server.ServeHTTP(answer, r)
-	api, reason := log.entry()
-	want = fmt.Sprintf("api %q status %d reason %q upstream %q", api, answer.Code, reason, answer.Header().Get("X-Upstream"))
+	answer := real.serve(w.t, r)
+	want = fmt.Sprintf("api %q status %d reason %q upstream %q", answer.API, answer.Code, answer.Reason, answer.Header().Get("X-Upstream"))
 	outcomes := model.Evaluate(server, m, &policy.Judge{Now: time.Now(), Take: seen.take})
 	if len(outcomes) != 1 {
 		return fmt.Sprintf("%d outcomes: %v", len(outcomes), outcomes[0].Open), want

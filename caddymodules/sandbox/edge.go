@@ -1,0 +1,81 @@
+// Package sandbox runs the real chain of handlers of a configuration within this
+// process: it listens nowhere, and starts nothing.
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Edge is the handlers of a configuration. It answers one request at a time.
+type Edge struct {
+	servers map[string]*caddyhttp.Server
+	log     *lines
+	mu      sync.Mutex
+}
+
+// Answer is what came of a request, as the caller sees it and as the access log tells it.
+type Answer struct {
+	*httptest.ResponseRecorder
+	API, Reason string
+}
+
+// provisioning is one at a time: Caddy keeps the storage of the last one for all.
+var provisioning sync.Mutex
+
+// editions number the edges of this process, for their logs.
+var editions atomic.Uint64
+
+// Open provisions a configuration as it is, but for its logs: what it says of upstreams,
+// issuers and Redis is what it meets. Handlers that connect to something when they are
+// provisioned do so.
+func Open(config []byte) (*Edge, error) {
+	registerOnce()
+	var parsed caddy.Config
+	if err := json.Unmarshal(config, &parsed); err != nil {
+		return nil, fmt.Errorf("not a configuration: %w", err)
+	}
+	e := &Edge{log: newLines(strconv.FormatUint(editions.Add(1), 10))}
+	parsed.Admin, parsed.Logging = &caddy.AdminConfig{Disabled: true}, e.log.config()
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	ctx, err := caddy.ProvisionContext(&parsed)
+	if err != nil {
+		return nil, err
+	}
+	app, err := ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil, errors.New("the configuration has no http app")
+	}
+	e.servers = app.(*caddyhttp.App).Servers
+	for _, server := range e.servers {
+		if server.Logs == nil {
+			return nil, errors.New("a server has no access log")
+		}
+	}
+	return e, nil
+}
+
+// Serve has a server answer a request.
+func (e *Edge) Serve(server string, r *http.Request) (Answer, error) {
+	s := e.servers[server]
+	if s == nil {
+		return Answer{}, fmt.Errorf("no server %s", server)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.log.forget()
+	a := Answer{ResponseRecorder: httptest.NewRecorder()}
+	s.ServeHTTP(a, r)
+	a.API, a.Reason = e.log.access()
+	return a, nil
+}
