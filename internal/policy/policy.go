@@ -18,6 +18,7 @@ import (
 
 // Config is a configuration as far as it decides about requests.
 type Config struct {
+	Hash     string // names it: see Hash
 	Tollgate Settings
 	Servers  []*Server // by name
 	Admin    Admin
@@ -41,6 +42,8 @@ type Server struct {
 	TrustedProxies bool
 	AccessLog      bool
 	StrictSNI      bool
+	trusted        string // the proxies, as they are written
+	policies       string // for TLS, as they are written
 
 	hosts    []string // that any route names
 	setsHost bool     // a handler can change the Host
@@ -61,7 +64,9 @@ type Admin struct {
 	Origins  []string `json:"origins"`
 	Remote   *struct {
 		Listen string `json:"listen"`
+		Access any    `json:"access_control"`
 	} `json:"remote"`
+	EnforceOrigin bool `json:"enforce_origin"`
 }
 
 // Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
@@ -88,7 +93,7 @@ type rawServer struct {
 		Routes []rawRoute `json:"routes"`
 	} `json:"errors"`
 	Named          map[string]rawRoute `json:"named_routes"`
-	Policies       []TLSPolicy         `json:"tls_connection_policies"`
+	Policies       json.RawMessage     `json:"tls_connection_policies"`
 	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
 	Logs           json.RawMessage     `json:"logs"`
 	StrictSNI      bool                `json:"strict_sni_host"`
@@ -110,12 +115,16 @@ func Parse(config []byte) (*Config, error) {
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
 	}
-	if err := json.Unmarshal(config, &raw); err != nil {
+	err := json.Unmarshal(config, &raw)
+	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
+	}
+	if c.Hash, err = Hash(config); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	httpPort := raw.Apps.HTTP.HTTPPort
 	if httpPort == 0 {
@@ -136,10 +145,14 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, Policies: raw.Policies, StrictSNI: raw.StrictSNI,
+		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI,
 		TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
+		trusted: compact(raw.TrustedProxies), policies: compact(raw.Policies),
 	}
 	p := parser{config: c, server: s}
+	if len(raw.Policies) > 0 {
+		p.fail("tls_connection_policies", json.Unmarshal(raw.Policies, &s.Policies))
+	}
 	at := "/apps/http/servers/" + name
 	s.Routes = p.routes(at+"/routes", raw.Routes)
 	if raw.Errors != nil {
@@ -149,7 +162,12 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 	for route, definition := range raw.Named {
 		s.Named[route] = p.route(at+"/named_routes/"+route, definition)
 	}
-	s.TLS = len(raw.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
+	for _, api := range p.apis {
+		if s.catches(api.Routes, make(map[string]bool)) {
+			p.fail(api.At, errCaught)
+		}
+	}
+	s.TLS = len(s.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
 	return s, p.err
 }
 
@@ -164,6 +182,7 @@ type parser struct {
 	config *Config
 	server *Server
 	api    *API
+	apis   []*API
 	err    error
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -20,6 +21,30 @@ type Settings struct {
 	Audit *struct {
 		Dir string `json:"dir"`
 	} `json:"audit"`
+	Guard *Guard `json:"reload_guard"`
+
+	raw map[string]any // as they are written
+}
+
+// Guard is whether a wider policy can be loaded unnamed.
+type Guard struct {
+	Off   bool     `json:"off"`
+	Allow []string `json:"allow"` // hashes of policies that may be wider
+}
+
+// On says whether it is there.
+func (g *Guard) On() bool { return g != nil && !g.Off }
+
+// Names says whether a policy may be wider than what runs.
+func (g *Guard) Names(hash string) bool { return g != nil && slices.Contains(g.Allow, hash) }
+
+// UnmarshalJSON keeps what is written as well.
+func (s *Settings) UnmarshalJSON(text []byte) error {
+	type plain Settings
+	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, &s.raw)
 }
 
 // Issuer is one whose tokens are accepted.

@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// WriteText tells the changes for people.
+func (d *DiffResult) WriteText(w io.Writer) error {
+	var b strings.Builder
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
+	}
+	if !d.Complete {
+		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
+	}
+	for _, c := range d.Changes {
+		fmt.Fprintf(&b, "%s  %s%s\n", c.Direction, c.of(), c.What)
+		if c.Method != "" {
+			fmt.Fprintf(&b, "    for example %s %s%s\n    with %s\n", c.Method, c.URL, c.extra(), c.Token)
+		}
+		fmt.Fprintf(&b, "    old: %s\n    new: %s\n    rule: %s %s\n", c.Old, c.New, c.Rule.What, c.Rule.At)
+	}
+	d.writeLimits(&b, "")
+	d.writeName(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// of says whose change it is.
+func (c *Change) of() string {
+	if c.API == "" && c.Method == "" {
+		return ""
+	}
+	return "api " + c.API + ": "
+}
+
+// Brief tells the change in a line that can be in a log: with the names of fields and
+// parameters of its example, and not their values, which the configuration may mean to
+// be secret.
+func (c *Change) Brief() string {
+	text := c.of() + c.What
+	if c.Method == "" {
+		return strings.TrimSpace(fmt.Sprintf("%s (%s, now %s)", text, c.Old, c.New))
+	}
+	target, query, _ := strings.Cut(c.URL, "?")
+	text += fmt.Sprintf(": for example %s %s", c.Method, target)
+	if query != "" {
+		text += ", with parameters " + strings.Join(slices.Sorted(maps.Keys(lenient(query))), " ")
+	}
+	if len(c.Header) > 0 {
+		text += ", with fields " + strings.Join(slices.Sorted(maps.Keys(c.Header)), " ")
+	}
+	return text + ", from " + c.Address + ", with " + c.Token
+}
+
+func (c *Change) extra() string {
+	text := ""
+	for name, values := range c.Header {
+		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
+	}
+	return text + " from " + c.Address
+}
+
+func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
+	for _, open := range d.Open {
+		fmt.Fprintf(b, "%snot analysed, and counted as open: %s\n", bullet, open)
+	}
+	for _, cut := range d.Cut {
+		fmt.Fprintf(b, "%stoo many ways to follow all of them: %s\n", bullet, cut)
+	}
+}
+
+// writeName tells how reload_guard is told that the change is meant.
+func (d *DiffResult) writeName(b *strings.Builder) {
+	if d.Opens() {
+		fmt.Fprintf(b, "\nTo load the new one where reload_guard is on, write into its reload_guard: allow %s\n", d.After)
+	}
+}
+
+// WriteMarkdown tells the changes for a pull request.
+func (d *DiffResult) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("### What this changes at the edge\n\n")
+	if !d.Complete {
+		b.WriteString("**Incomplete**: not everything could be compared, and what was not may be wider.\n\n")
+	}
+	if len(d.Changes) == 0 && d.Complete {
+		fmt.Fprintf(&b, "No difference found: no request is judged otherwise (%d compared).\n", d.Atoms)
+	}
+	if len(d.Changes) > 0 {
+		b.WriteString("| | API | what | for example | with | before | after |\n|---|---|---|---|---|---|---|\n")
+	}
+	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
+	for _, c := range d.Changes {
+		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
+			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token), cell(c.Old), cell(c.New))
+	}
+	b.WriteString("\n")
+	d.writeLimits(&b, "- ")
+	d.writeName(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
