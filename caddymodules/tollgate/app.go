@@ -206,9 +206,13 @@ func (a *App) Start() error {
 
 // Stop ends what belongs to this configuration alone.
 func (a *App) Stop() error {
-	if before := a.handBack(); before != nil {
+	before, last := a.handBack()
+	if before != nil {
 		before.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: before.PolicyHash(), Previous: a.PolicyHash(), Outcome: "failed",
 			Detail: "the new configuration did not start, and the one before goes on"})
+	}
+	if last && before == nil && !caddy.Exiting() {
+		a.record(auditlog.Record{Kind: auditlog.KindConfig, Previous: a.PolicyHash(), Detail: "a configuration without Tollgate took over, or none"})
 	}
 	if a.cancel != nil {
 		a.cancel()

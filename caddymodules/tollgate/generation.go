@@ -21,18 +21,17 @@ func (a *App) takeOver() (before *App) {
 	return before
 }
 
-// handBack ends this app's deciding, if it still does. The process is about to end, and
-// nobody decides for others any more; or a reload has failed half way, and who decided
-// before does again. It tells the app that does.
-func (a *App) handBack() (before *App) {
-	before = a.before.Swap(nil)
+// handBack ends this app's deciding. If it was the newest, either nobody is to decide for
+// others any more; or a reload has failed half way, and who decided before does again.
+func (a *App) handBack() (again *App, newestOfAll bool) {
+	before := a.before.Swap(nil)
 	if newest.CompareAndSwap(a, before) {
-		return before
+		return before, true
 	}
 	if now := newest.Load(); now != nil {
 		now.before.CompareAndSwap(a, nil) // which cannot decide again
 	}
-	return nil
+	return nil, false
 }
 
 // deciding gives the app whose word counts: the newest that runs, or this one if it is
