@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -88,7 +89,7 @@ func (a *App) recordChanges(ctx context.Context, before *loaded) {
 	}
 	if !d.Complete {
 		policyChanges.WithLabelValues(notAnalysed).Inc()
-		text := fmt.Sprintf("not all could be compared, and what was not may be wider: %v", widened(&policy.DiffResult{Open: d.Open, Cut: d.Cut}))
+		text := fmt.Sprintf("not all could be compared, and what was not may be wider: %s", strings.Join(few(d.BriefOpen()), "; "))
 		log.Warn("access may be widened", "change", text)
 		a.recordChange(before, "", notAnalysed, text)
 	}

@@ -133,14 +133,12 @@ func widened(d *policy.DiffResult) []string {
 			all = append(all, c.Brief())
 		}
 	}
-	for _, open := range d.Open {
-		all = append(all, "not analysed: "+open)
-	}
-	for _, cut := range d.Cut {
-		all = append(all, "not followed to the end: "+cut)
-	}
+	return few(append(all, d.BriefOpen()...))
+}
+
+func few(all []string) []string {
 	if more := len(all) - toldAtOnce; more > 0 {
-		all = append(all[:toldAtOnce], fmt.Sprintf("and %d more", more))
+		return append(all[:toldAtOnce], fmt.Sprintf("and %d more", more))
 	}
 	return all
 }

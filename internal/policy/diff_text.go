@@ -38,13 +38,31 @@ func (c *Change) of() string {
 	return "api " + c.API + ": "
 }
 
+// BriefOpen names what was not analysed, or not followed, for a log: not what a matcher
+// compares with, which may be meant to be secret.
+func (d *DiffResult) BriefOpen() []string {
+	var all []string
+	for _, open := range d.Open {
+		if rest, ok := strings.CutPrefix(open, "matcher "); ok {
+			kind, _, _ := strings.Cut(rest, " ")
+			open = "a matcher " + kind
+		}
+		all = append(all, "not analysed: "+open)
+	}
+	for _, cut := range d.Cut {
+		target, _, _ := strings.Cut(cut, "?")
+		all = append(all, "not followed to the end: "+target)
+	}
+	return unique(all)
+}
+
 // Brief tells the change in a line that can be in a log: with the names of fields and
 // parameters of its example, and not their values, which the configuration may mean to
 // be secret.
 func (c *Change) Brief() string {
 	text := c.of() + c.What
 	if c.Method == "" {
-		return strings.TrimSpace(fmt.Sprintf("%s (%s, now %s)", text, c.Old, c.New))
+		return text + ", at " + c.Rule.At
 	}
 	target, query, _ := strings.Cut(c.URL, "?")
 	text += fmt.Sprintf(": for example %s %s", c.Method, target)

@@ -211,7 +211,7 @@ func TestReloadsTellWhatTheyChange(t *testing.T) {
 	g.records("change", `"outcome":"moved"`)
 
 	// What cannot be analysed is said, and so is a field's name without what is asked of it.
-	g.mustLoad("", needsNil, "@odd {\n\t\texpression `{http.request.host} == \"x\"`\n\t\theader X-Key s3cr3t-canary\n\t}\n\tapi more {\n\t\tpublic\n\t\trespond @odd \"more\"\n\t}")
+	g.mustLoad("", needsNil, "@odd {\n\t\texpression `{http.request.host} == \"canary\"`\n\t\theader X-Key s3cr3t-canary\n\t}\n\tapi more {\n\t\tpublic\n\t\trespond @odd \"more\"\n\t}")
 	g.records("change", `"outcome":"not_analysed"`, "expression", "with fields X-Key")
 	if output, err := g.audit("tail", g.dir, "-n", "1000"); err != nil || strings.Contains(output, "canary") || strings.Contains(g.log.String(), "canary") {
 		t.Errorf("a secret is told: %v %s", err, output)
@@ -326,7 +326,7 @@ func TestGuardOutlivesAFailedReload(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	allow := func(hash string) string { return guardOn + " {\n\t\t\tallow " + hash + "\n\t\t}" }
-	more := fmt.Sprintf("}\nhttp://%s {\n\tapi more {\n\t\tpublic\n\t}", taken.Addr())
+	more := fmt.Sprintf("}\nhttp://%s {\n\tapi more {\n\t\tpublic\n\t\trespond \"more\"\n\t}", taken.Addr())
 	output, _ := g.load(guardOn, needsOne, more)
 	named := allowLine.FindStringSubmatch(output)
 	if named == nil {
