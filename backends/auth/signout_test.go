@@ -20,6 +20,10 @@ func TestAConsentPageEndsWithTheLogin(t *testing.T) {
 		"the login went idle": {nil, func(w *world, _ *browser, _ view) {
 			w.exec(`UPDATE login_sessions SET seen_at = $1`, w.server.now().Add(-loginIdle-time.Second).UnixMicro())
 		}},
+		"all that the user granted was revoked": {nil, func(w *world, _ *browser, _ view) {
+			service := w.usersClient().post(tokenPath, ownForm(scopeGrants)).ok(w.t).text("access_token")
+			w.internalCall(http.MethodDelete, "/internal/users/"+aliceID+"/grants", service).ok(w.t)
+		}},
 		"prompt=login, signed out": {[]func(url.Values){with("prompt", "login")},
 			func(_ *world, b *browser, other view) { b.submit(other, "switch", url.Values{}) }},
 		"prompt=login, another login": {[]func(url.Values){with("prompt", "login")},

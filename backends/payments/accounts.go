@@ -172,6 +172,10 @@ func (s *Server) openAccount(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) openWallet(ctx context.Context, tx *sql.Tx, owner string, in newAccount) (accountView, error) {
+	// Two that counted at once would both find room for the last one.
+	if err := s.db.Dialect.Hold(ctx, tx, "accounts of "+owner); err != nil {
+		return accountView{}, err
+	}
 	open, err := ledger.ByOwner(ctx, tx, ledger.Wallet, owner, "", maxWallets)
 	if err != nil {
 		return accountView{}, err
@@ -180,6 +184,9 @@ func (s *Server) openWallet(ctx context.Context, tx *sql.Tx, owner string, in ne
 		return accountView{}, problem.New(http.StatusConflict, "too_many_accounts", "The user has as many accounts as one can have.")
 	}
 	a, err := ledger.Open(ctx, tx, ledger.Account{Kind: ledger.Wallet, Owner: owner, Name: in.Name, Currency: in.Currency}, s.now())
+	if errors.Is(err, ledger.ErrClosed) {
+		return accountView{}, problem.New(http.StatusConflict, "accounts_closed", "The user's accounts were closed for good.")
+	}
 	if database.IsUnique(err) {
 		return accountView{}, problem.New(http.StatusConflict, "account_name_taken", "The user has an account of this name.").
 			WithErrors(problem.FieldError{Pointer: "/name", Detail: "must be new"})

@@ -45,6 +45,9 @@ type movedView struct {
 	ID            string       `json:"id"`
 	PaymentID     string       `json:"payment_id"`
 	Amount        money.Amount `json:"amount"`
+	Status        string       `json:"status,omitempty"`      // of a refund
+	ReasonCode    string       `json:"reason_code,omitempty"` // of a refund that came to nothing
+	ISO20022      string       `json:"iso20022_reason,omitempty"`
 	PaymentStatus Status       `json:"payment_status,omitempty"` // right after it; in lists it is not said
 	CreatedAt     time.Time    `json:"created_at"`
 }
@@ -54,9 +57,13 @@ type change func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) (ch
 
 // changed says what a change has done beside the payment itself.
 type changed struct {
-	id    string // of a capture or refund, which is then the answer
-	value int64  // of it
-	event string // what the client is told by webhook; empty is the payment's new state
+	moved *movedView // a capture or refund, which is then the answer
+	event string     // what the client is told by webhook; empty is the payment's new state
+}
+
+// moved is a capture or refund that was just made.
+func (p payment) moved(id string, value int64, now time.Time) *movedView {
+	return &movedView{ID: id, PaymentID: p.ID, Amount: p.money(value), PaymentStatus: p.Status, CreatedAt: fromMicro(now.UnixMicro())}
 }
 
 // changePayment carries out a change under an Idempotency-Key, on top of the version
@@ -89,7 +96,7 @@ func (s *Server) changePayment(w http.ResponseWriter, r *http.Request, body []by
 		if err != nil {
 			return idempotency.Response{}, err
 		}
-		if err := s.save(ctx, tx, &p, did.event, now); err != nil {
+		if err := s.save(ctx, tx, &p, did, now); err != nil {
 			return idempotency.Response{}, err
 		}
 		saved = p
@@ -107,12 +114,10 @@ func (s *Server) changePayment(w http.ResponseWriter, r *http.Request, body []by
 
 // respondChanged answers with the capture or refund that was made, else with the payment.
 func respondChanged(p payment, did changed) (idempotency.Response, error) {
-	if did.id == "" {
+	if did.moved == nil {
 		return respond(http.StatusOK, p.view(), rest.VersionTag(p.Version), "")
 	}
-	return respond(http.StatusCreated, movedView{
-		ID: did.id, PaymentID: p.ID, Amount: p.money(did.value), PaymentStatus: p.Status, CreatedAt: p.UpdatedAt,
-	}, rest.VersionTag(p.Version), "")
+	return respond(http.StatusCreated, did.moved, rest.VersionTag(p.Version), "")
 }
 
 // matchesVersion refuses a change to another version than the caller has seen, if
@@ -156,7 +161,7 @@ func (s *Server) capturePayment(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return changed{}, err
 		}
-		did := changed{id: id, value: value}
+		var did changed
 		switch {
 		case in.Final:
 			err = giveUp(ctx, tx, p, Succeeded, "", now)
@@ -165,40 +170,8 @@ func (s *Server) capturePayment(w http.ResponseWriter, r *http.Request) error {
 		default:
 			did.event = eventCaptured
 		}
+		did.moved = p.moved(id, value, now)
 		return did, err
-	})
-}
-
-// refundPayment gives back all or a part of what was captured.
-func (s *Server) refundPayment(w http.ResponseWriter, r *http.Request) error {
-	var in part
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	if in.Final {
-		return rest.Faults{{Pointer: "/final", Detail: "is for captures"}}.Err()
-	}
-	return s.changePayment(w, r, body, func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) (changed, error) {
-		if p.Captured == 0 {
-			return changed{}, p.butIs(errNotRefundable)
-		}
-		value, err := in.value(*p, p.Captured-p.Refunded)
-		if err != nil {
-			return changed{}, err
-		}
-		t, err := transferOf(ctx, tx, *p, value)
-		if err != nil {
-			return changed{}, err
-		}
-		// The merchant has it: what came in for a payment goes out by its refunds only.
-		t.Debit, t.Credit, t.Purpose = t.Credit, t.Debit, ledger.ForRefund
-		id, err := ledger.Post(ctx, tx, t, now)
-		if err != nil {
-			return changed{}, err
-		}
-		p.Refunded += value
-		return changed{id: id, value: value, event: eventRefunded}, nil
 	})
 }
 
@@ -216,16 +189,20 @@ func (s *Server) cancelPayment(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// listCaptures lists a payment's captures, oldest first.
 func (s *Server) listCaptures(w http.ResponseWriter, r *http.Request) error {
-	return s.listMoved(w, r, ledger.ForPayment)
+	return s.listMoved(w, r, func(p payment, after string, limit int) ([]movedView, error) {
+		entries, err := ledger.Moved(r.Context(), s.db, p.ID, ledger.ForPayment, after, limit)
+		views := make([]movedView, len(entries))
+		for i, e := range entries {
+			views[i] = movedView{ID: e.ID, PaymentID: p.ID, Amount: p.money(e.Amount), CreatedAt: e.CreatedAt}
+		}
+		return views, err
+	})
 }
 
-func (s *Server) listRefunds(w http.ResponseWriter, r *http.Request) error {
-	return s.listMoved(w, r, ledger.ForRefund)
-}
-
-// listMoved lists a payment's captures or refunds, oldest first.
-func (s *Server) listMoved(w http.ResponseWriter, r *http.Request, purpose ledger.Purpose) error {
+// listMoved lists the captures or the refunds of the payment that the path names.
+func (s *Server) listMoved(w http.ResponseWriter, r *http.Request, of func(p payment, after string, limit int) ([]movedView, error)) error {
 	page, err := rest.ReadPage(r)
 	if err != nil {
 		return err
@@ -234,13 +211,9 @@ func (s *Server) listMoved(w http.ResponseWriter, r *http.Request, purpose ledge
 	if err != nil {
 		return err
 	}
-	entries, err := ledger.Moved(r.Context(), s.db, p.ID, purpose, page.After, page.Limit+1)
+	views, err := of(p, page.After, page.Limit+1)
 	if err != nil {
 		return err
-	}
-	views := make([]movedView, len(entries))
-	for i, e := range entries {
-		views[i] = movedView{ID: e.ID, PaymentID: p.ID, Amount: p.money(e.Amount), CreatedAt: e.CreatedAt}
 	}
 	rest.WriteTagged(w, r, rest.NewList(page, views, func(v movedView) string { return v.ID }))
 	return nil

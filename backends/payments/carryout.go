@@ -11,14 +11,19 @@ import (
 )
 
 // save writes a payment that has changed, and what its client is told of it: both
-// commit, or none. kind is the type of the event; empty is that of the payment's state.
-func (s *Server) save(ctx context.Context, tx *sql.Tx, p *payment, kind string, now time.Time) error {
+// commit, or none.
+func (s *Server) save(ctx context.Context, tx *sql.Tx, p *payment, did changed, now time.Time) error {
 	if err := update(ctx, tx, p, now); err != nil {
 		return err
 	}
 	told := p.event()
-	if kind != "" {
-		told = p.eventOf(kind)
+	switch did.event {
+	case "":
+	case eventRefunded, eventRefundRejected:
+		told = p.eventOf(did.event)
+		told.Data = refundEvent{p.view(), did.moved}
+	default:
+		told = p.eventOf(did.event)
 	}
 	return outbox.Publish(ctx, tx, s.db.Dialect, told, now)
 }
@@ -65,18 +70,22 @@ func hold(ctx context.Context, tx *sql.Tx, p *payment, in Status, until, now tim
 	return err
 }
 
-// move makes the payment's one transfer. It is rejected when there is too little money.
+// move makes the payment's one transfer. It is rejected when there is too little money,
+// or the account is closed.
 func move(ctx context.Context, tx *sql.Tx, p *payment, by func(context.Context, *sql.Tx, ledger.Transfer, time.Time) (string, error), now time.Time) (done bool, err error) {
 	t, err := transferOf(ctx, tx, *p, p.Amount.Value)
 	if err != nil {
 		return false, err
 	}
 	_, err = by(ctx, tx, t, now)
-	if errors.Is(err, ledger.ErrInsufficientFunds) {
+	switch {
+	case errors.Is(err, ledger.ErrInsufficientFunds):
 		p.Status, p.ReasonCode = Rejected, insufficientFunds
 		return false, nil
-	}
-	if err != nil {
+	case errors.Is(err, ledger.ErrClosed):
+		p.Status, p.ReasonCode = Rejected, accountClosed
+		return false, nil
+	case err != nil:
 		return false, err
 	}
 	p.Authorised = p.Amount.Value

@@ -56,6 +56,7 @@ var commandLine = command.Program{
 	Commands: []command.Command{
 		{Name: "serve", Purpose: "answer the payments API and deliver webhooks until a signal comes", Run: serve},
 		{Name: "account open", Purpose: "open a user's account; one of that name is left as it is", Run: accountOpen},
+		{Name: "account close", Purpose: "close all of a user's accounts for good, if they are empty", Run: accountClose},
 		{Name: "merchant add", Purpose: "open the account that a client is paid to", Run: merchantAdd},
 		{Name: "webhook add", Purpose: "tell a client of its payments; prints the secret once", Run: webhookAdd},
 		{Name: "ledger verify", Purpose: "check the books; exits with 3 and names the first bad row", Run: ledgerVerify},
@@ -151,6 +152,26 @@ func accountOpen(ctx context.Context, flags *command.Flags, args []string, strea
 	}
 	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
 		return OpenAccount(ctx, db, *owner, *name, *currency, units)
+	})
+}
+
+func accountClose(ctx context.Context, flags *command.Flags, args []string, streams command.Streams) error {
+	stored := storageFlags(flags)
+	owner := flags.Text("owner", "", "`id` of the user")
+	if err := flags.ParseAll(args, "owner"); err != nil {
+		return err
+	}
+	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		open, err := CloseAccounts(ctx, db, *owner, time.Now())
+		switch {
+		case err != nil:
+			return nil, err
+		case open.Balance:
+			return nil, errors.New("there is money in an account of the user, or held there: nothing was closed")
+		case open.Open:
+			return nil, errors.New("a payment of the user is not at its end: nothing was closed")
+		}
+		return map[string]string{"closed": *owner}, nil
 	})
 }
 

@@ -128,7 +128,7 @@ func (s *Server) confirm(ctx context.Context, tx *sql.Tx, t *token.Token, id str
 	if err != nil {
 		return payment{}, err
 	}
-	err = s.save(ctx, tx, &p, "", now)
+	err = s.save(ctx, tx, &p, changed{}, now)
 	return p, err
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -383,8 +382,11 @@ func TestCrashLoopOfPostgres(t *testing.T) {
 	}
 }
 
+// mutation takes a guard out of a source file.
+type mutation struct{ file, guard, without string }
+
 // mutants are the service with a guard taken out. The loop must notice each.
-var mutants = map[string][]struct{ file, guard, without string }{
+var mutants = map[string][]mutation{
 	"a repetition does it again": {
 		{"../internal/idempotency/idempotency.go", "if err != nil || found {", "if found = found && stored.Status == 0; err != nil || found {"},
 		{"../internal/idempotency/idempotency.go", "$6, $7, $8, $9)`", "$6, $7, $8, $9) ON CONFLICT DO NOTHING`"},
@@ -403,34 +405,12 @@ var mutants = map[string][]struct{ file, guard, without string }{
 	},
 }
 
-// everyTime are the mutants that are built without ROUNDS too: each is a build of its
-// own, and these stand for what is done twice and what is never done.
-var everyTime = []string{"a repetition does it again", "a worker takes the job away before it does it"}
-
 func TestCrashLoopNoticesMutants(t *testing.T) {
 	t.Parallel()
 	for name, changes := range mutants {
-		if os.Getenv("ROUNDS") == "" && !slices.Contains(everyTime, name) {
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mutant := filepath.Join(t.TempDir(), "payments")
-			overlay := map[string]map[string]string{"Replace": {}}
-			for _, change := range changes {
-				mutate(t, overlay["Replace"], change.file, change.guard, change.without)
-			}
-			text, err := json.Marshal(overlay)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list := filepath.Join(t.TempDir(), "overlay.json")
-			if err := os.WriteFile(list, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := goBuild(mutant, "-overlay", list); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			mutant := buildMutant(t, changes...)
 			p := newPlatform(t, filepath.Join(t.TempDir(), "test.db"))
 			c := newCrashLoop(p, mutant)
 			c.run(40) // it ends as soon as it notices
@@ -440,6 +420,28 @@ func TestCrashLoopNoticesMutants(t *testing.T) {
 			t.Logf("%.200s", c.problems)
 		})
 	}
+}
+
+// buildMutant builds the command without guards.
+func buildMutant(t *testing.T, changes ...mutation) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "payments")
+	overlay := map[string]map[string]string{"Replace": {}}
+	for _, change := range changes {
+		mutate(t, overlay["Replace"], change.file, change.guard, change.without)
+	}
+	text, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(list, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := goBuild(path, "-overlay", list); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
 }
 
 // mutate writes a copy of a source file without a guard, and notes it for the build.

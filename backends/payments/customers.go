@@ -1,10 +1,15 @@
 package payments
 
 import (
+	"context"
+	"database/sql"
+	"errors"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
@@ -14,24 +19,72 @@ import (
 // customersScope is what the users service has here.
 const customersScope = "internal:customers"
 
+// OpenMoney says what keeps a user from being erased.
+type OpenMoney struct {
+	Open     bool `json:"open"` // any of these
+	Balance  bool `json:"balance"`
+	Payments bool `json:"payments"` // that are not at their end
+}
+
+func moneyOf(ctx context.Context, q ledger.Querier, user string) (m OpenMoney, err error) {
+	err = q.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = 'wallet' AND owner = $1
+				AND (credits_posted <> debits_posted OR debits_pending <> 0 OR credits_pending <> 0)),
+			EXISTS (SELECT 1 FROM payments WHERE payer = $1 AND status IN ('processing', 'in_review', 'requires_capture'))`,
+		user).Scan(&m.Balance, &m.Payments)
+	m.Open = m.Balance || m.Payments
+	return m, err
+}
+
 // moneyOpen tells the users service whether a user has money here, or some on its
 // way: who does cannot be erased.
 func (s *Server) moneyOpen(w http.ResponseWriter, r *http.Request) error {
+	return s.answerMoney(w, r, func(user string) (OpenMoney, error) { return moneyOf(r.Context(), s.db, user) })
+}
+
+// closeAccounts closes a user's accounts for good, unless money is open. The users
+// service calls it right before it destroys what it knows of the user: what a refund
+// brought in after that, nobody could spend.
+func (s *Server) closeAccounts(w http.ResponseWriter, r *http.Request) error {
+	return s.answerMoney(w, r, func(user string) (OpenMoney, error) { return CloseAccounts(r.Context(), s.db, user, s.now()) })
+}
+
+// errMoneyOpen rolls a closing back.
+var errMoneyOpen = errors.New("payments: money is open")
+
+// CloseAccounts closes a user's accounts, all or none. It can be repeated.
+func CloseAccounts(ctx context.Context, db *database.DB, user string, now time.Time) (open OpenMoney, err error) {
+	err = db.InTx(ctx, func(tx *sql.Tx) error {
+		done, err := ledger.Close(ctx, tx, user, now)
+		if err != nil {
+			return err
+		}
+		if open, err = moneyOf(ctx, tx, user); err != nil {
+			return err
+		}
+		if !done || open.Open {
+			return errMoneyOpen
+		}
+		return nil
+	})
+	if errors.Is(err, errMoneyOpen) {
+		// A deposit may have come and gone between the two looks: not closed is open.
+		open.Open, err = true, nil
+	}
+	return open, err
+}
+
+func (s *Server) answerMoney(w http.ResponseWriter, r *http.Request, of func(user string) (OpenMoney, error)) error {
 	user, err := customer(r)
 	if err != nil {
 		return err
 	}
-	var open bool
-	err = s.db.QueryRowContext(r.Context(), `
-		SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = 'wallet' AND owner = $1
-				AND (credits_posted <> debits_posted OR debits_pending <> 0 OR credits_pending <> 0))
-			OR EXISTS (SELECT 1 FROM payments WHERE payer = $1 AND status IN ('processing', 'in_review', 'requires_capture'))`,
-		user).Scan(&open)
+	m, err := of(user)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	service.WriteJSON(w, http.StatusOK, map[string]bool{"open": open})
+	service.WriteJSON(w, http.StatusOK, m)
 	return nil
 }
 

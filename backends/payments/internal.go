@@ -62,7 +62,7 @@ func (s *Server) accountsForConsent(w http.ResponseWriter, r *http.Request) erro
 	}
 	data := []payable{}
 	for _, a := range accounts {
-		if currency != "" && a.Currency != currency {
+		if a.Closed || currency != "" && a.Currency != currency {
 			continue
 		}
 		b, err := ledger.BalancesOf(r.Context(), s.db, a)

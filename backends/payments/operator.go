@@ -35,6 +35,9 @@ func OpenAccount(ctx context.Context, db *database.DB, owner, name, currency str
 	var wallet ledger.Account
 	err := db.InTx(ctx, func(tx *sql.Tx) (err error) {
 		wallet, err = ledger.WalletByName(ctx, tx, owner, name)
+		if err == nil && wallet.Closed {
+			return ledger.ErrClosed
+		}
 		if err == nil && wallet.Currency != currency {
 			return fmt.Errorf("the account exists, in %s", wallet.Currency)
 		}

@@ -38,6 +38,7 @@ var iso20022 = map[Status]string{
 // Why a payment ended without money, in its reason_code.
 const (
 	insufficientFunds = "insufficient_funds"
+	accountClosed     = "account_closed"
 	consentTimeout    = "consent_timeout"
 	holdExpired       = "hold_expired"
 	reviewTimeout     = "review_timeout"
@@ -45,6 +46,13 @@ const (
 	riskDenied        = "risk_denied"
 	canceledByClient  = "canceled_by_client"
 )
+
+// iso20022Reasons gives what went wrong its code of ExternalStatusReason1Code, where
+// there is one that says it.
+var iso20022Reasons = map[string]string{
+	insufficientFunds: "AM04", // insufficient funds
+	accountClosed:     "AC04", // closed account number
+}
 
 // How a payment takes its money.
 const (
@@ -88,6 +96,7 @@ type paymentView struct {
 	Status         Status            `json:"status"`
 	ISO20022Status string            `json:"iso20022_status"`
 	ReasonCode     string            `json:"reason_code,omitempty"`
+	ISO20022Reason string            `json:"iso20022_reason,omitempty"`
 	Amount         money.Amount      `json:"amount"`
 	CaptureMethod  string            `json:"capture_method"`
 	Authorised     money.Amount      `json:"authorised"`
@@ -111,6 +120,7 @@ func (p payment) view() paymentView {
 		Status:         p.Status,
 		ISO20022Status: iso20022[p.Status],
 		ReasonCode:     p.ReasonCode,
+		ISO20022Reason: iso20022Reasons[p.ReasonCode],
 		Amount:         p.Amount,
 		CaptureMethod:  p.CaptureMethod,
 		Authorised:     p.money(p.Authorised),
@@ -140,9 +150,16 @@ func (p payment) money(value int64) money.Amount {
 
 // The types of events that are not of a new state.
 const (
-	eventCaptured = "payment.captured"
-	eventRefunded = "payment.refunded"
+	eventCaptured       = "payment.captured"
+	eventRefunded       = "payment.refunded"
+	eventRefundRejected = "payment.refund_rejected"
 )
+
+// refundEvent is what is told of a refund: the payment, as in all events, and the refund.
+type refundEvent struct {
+	paymentView
+	Refund *movedView `json:"refund"`
+}
 
 // event is what the client is told when the payment has come to a state.
 func (p payment) event() outbox.Event { return p.eventOf("payment." + string(p.Status)) }

@@ -134,6 +134,7 @@ func (s *Server) addRoutes() {
 	s.routes.Handle("GET /internal/payments/{id}", s.gates.Internal.Require("internal:payments"), s.paymentForConsent)
 	s.routes.Handle("GET /internal/accounts", s.gates.Internal.Require("internal:payments"), s.accountsForConsent)
 	s.routes.Handle("GET /internal/users/{user}/money", s.gates.Internal.Require(customersScope), s.moneyOpen)
+	s.routes.Handle("POST /internal/users/{user}/close", s.gates.Internal.Require(customersScope), s.closeAccounts)
 	s.routes.Handle("GET /internal/users/{user}/data", s.gates.Internal.Require(customersScope), s.customerData)
 	s.routes.Handle("GET /api/currencies", openapi.Public, listCurrencies())
 	s.routes.Handle("GET /metrics", openapi.Public, s.metrics.serve)

@@ -201,7 +201,9 @@ func (p *platform) create(cents int64) paymentView {
 }
 
 // consent is what ada agreed to, to pay from her wallet.
-func (p *platform) consent(v paymentView) object {
+func (p *platform) consent(v paymentView) object { p.t.Helper(); return p.consentFrom(p.wallet, v) }
+
+func (p *platform) consentFrom(wallet Account, v paymentView) object {
 	p.t.Helper()
 	text, err := json.Marshal(v.AuthorizationDetails)
 	if err != nil {
@@ -211,17 +213,33 @@ func (p *platform) consent(v paymentView) object {
 	if err := json.Unmarshal(text, &details); err != nil {
 		p.t.Fatal(err)
 	}
-	details["debtorAccount"] = object{"id": p.wallet.ID}
+	details["debtorAccount"] = object{"id": wallet.ID}
 	return details
 }
 
 // confirmation is ada's call that pays, ready to be made.
 func (p *platform) confirmation(v paymentView) request {
 	p.t.Helper()
+	return p.confirmationFrom(p.wallet, v)
+}
+
+// confirmationFrom is the call of a wallet's owner.
+func (p *platform) confirmationFrom(wallet Account, v paymentView) request {
+	p.t.Helper()
 	return request{
 		method: "POST", path: "/api/payments/" + v.ID + "/confirm",
-		token: p.userToken("ada", "payments:confirm payments:read", p.consent(v)), key: uuid.NewString(),
+		token: p.userToken(wallet.Owner, "payments:confirm payments:read", p.consentFrom(wallet, v)), key: uuid.NewString(),
 	}
+}
+
+// walletOf opens a wallet for one more user.
+func (p *platform) walletOf(user string, cents int64) Account {
+	p.t.Helper()
+	wallet, err := OpenAccount(p.t.Context(), p.db, user, "Everyday", "EUR", cents)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return wallet
 }
 
 // available is what an account has to spend.

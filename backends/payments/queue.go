@@ -197,7 +197,7 @@ func (w *workers) carryOut(ctx context.Context, j job) error {
 		if err := carryOut(ctx, tx, &p, now); err != nil {
 			return err
 		}
-		if err := s.save(ctx, tx, &p, "", now); err != nil {
+		if err := s.save(ctx, tx, &p, changed{}, now); err != nil {
 			return err
 		}
 		done = &p

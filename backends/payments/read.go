@@ -109,6 +109,9 @@ func readSearch(r *http.Request) (*search, error) {
 			wrong = append(wrong, problem.FieldError{Pointer: "status", Detail: "must be a state of a payment"})
 		}
 		s.and("status = ?", status)
+		if status != string(Succeeded) {
+			s.tests = append(s.tests, "status <> 'succeeded'") // says that the index of these will do
+		}
 	}
 	if id := query.Get("end_to_end_id"); id != "" {
 		if !utf8.ValidString(id) || strings.ContainsFunc(id, unprintable) {

@@ -109,7 +109,7 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, action str
 		if err := risk.Note(ctx, tx, record, now); err != nil {
 			return idempotency.Response{}, err
 		}
-		if err := s.save(ctx, tx, &p, "", now); err != nil {
+		if err := s.save(ctx, tx, &p, changed{}, now); err != nil {
 			return idempotency.Response{}, err
 		}
 		decided = p

@@ -71,26 +71,32 @@ func (s *Server) purgeExpired(ctx context.Context) error {
 }
 
 // expire ends the payments that nobody consented to in time, and the holds that
-// nobody took in time.
-func (s *Server) expire(ctx context.Context) error {
+// nobody took in time: all that are overdue. One that cannot be ended does not keep
+// the others, and the first such error is told.
+func (s *Server) expire(ctx context.Context) (failed error) {
 	now := s.now().UnixMicro()
 	// Two lists, one for each index.
 	for _, states := range []string{`'requires_consent'`, `'requires_capture', 'in_review'`} {
-		overdue, err := queryPayments(ctx, s.db,
-			`WHERE status IN (`+states+`) AND expires_at <= $1 ORDER BY expires_at LIMIT $2`, now, expireBatch)
-		if err != nil {
-			return err
-		}
-		for _, p := range overdue {
-			if err := s.expireOne(ctx, p.ID); err != nil {
+		var last payment
+		for more := true; more; {
+			overdue, err := queryPayments(ctx, s.db, `WHERE status IN (`+states+`) AND expires_at <= $1
+				AND (expires_at, id) > ($2, $3) ORDER BY expires_at, id LIMIT $4`, now, last.ExpiresAt.UnixMicro(), last.ID, expireBatch)
+			if err != nil {
 				return err
 			}
-		}
-		if len(overdue) > 0 {
-			s.dispatcher.Wake()
+			for _, p := range overdue {
+				if err := s.expireOne(ctx, p.ID); failed == nil {
+					failed = err
+				}
+				last = p
+			}
+			if len(overdue) > 0 {
+				s.dispatcher.Wake()
+			}
+			more = len(overdue) == expireBatch && ctx.Err() == nil
 		}
 	}
-	return nil
+	return failed
 }
 
 // expireReasons say why a payment expires in each state that can.
@@ -112,7 +118,7 @@ func (s *Server) expireOne(ctx context.Context, id string) error {
 			return err
 		}
 		ended = &p
-		return s.save(ctx, tx, &p, "", s.now())
+		return s.save(ctx, tx, &p, changed{}, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("expiring %s: %w", id, err)

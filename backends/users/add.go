@@ -23,7 +23,8 @@ func add(ctx context.Context, flags *command.Flags, args []string, streams Strea
 	name := flags.Text("name", "", "full `name`")
 	email := flags.Text("email", "", "e-mail `address`")
 	passwordFile := flags.Text("password-file", "", "`file` with the password, - for standard input")
-	replace := flags.Bool("replace", false, "give a user who has this username the new data; the id stays")
+	replace := flags.Bool("replace", false, "give a user who has this username the new data; the id stays.\n"+
+		"With another password, all apps and browsers of the user lose access")
 	if err := flags.ParseAll(args); err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func add(ctx context.Context, flags *command.Flags, args []string, streams Strea
 	}
 	defer closeStore()
 	u.passwordHash = hashPassword(password)
-	if u.ID, err = addOrReplace(ctx, s, u, *replace); err != nil {
+	if u.ID, err = addOrReplace(ctx, s, u, password, *replace); err != nil {
 		return err
 	}
 	return json.NewEncoder(streams.Out).Encode(map[string]string{"id": u.ID, "username": u.Username})
@@ -67,7 +68,7 @@ func checkAdded(u User, password string) error {
 	return nil
 }
 
-func addOrReplace(ctx context.Context, s store, u User, replace bool) (id string, err error) {
+func addOrReplace(ctx context.Context, s store, u User, password string, replace bool) (id string, err error) {
 	id, created, err := s.create(ctx, u, time.Now())
 	if err != nil || created {
 		return id, err
@@ -75,7 +76,7 @@ func addOrReplace(ctx context.Context, s store, u User, replace bool) (id string
 	if !replace {
 		return "", errors.New("the username is taken; --replace gives its user the new data")
 	}
-	return s.replace(ctx, u, time.Now())
+	return s.replace(ctx, u, password, time.Now())
 }
 
 // readPassword reads the password without the line end that editors put behind it.

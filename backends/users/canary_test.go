@@ -42,7 +42,7 @@ func TestCanaries(t *testing.T) {
 			keep(h.do(all+"canary", "GET", "/api/users/me", ""))
 			keep(h.do(all, "DELETE", "/api/users/me", ""))
 		}
-		h.platform.set(func(f *fakePlatform) { f.open = true })
+		h.platform.set(func(f *fakePlatform) { f.open = Money{Open: true, Balance: true} })
 		attempt()
 		h.platform.set(func(f *fakePlatform) { f.away = true })
 		attempt()

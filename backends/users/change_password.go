@@ -1,7 +1,10 @@
 package users
 
 import (
+	"context"
+	"database/sql"
 	"net/http"
+	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/backends/internal/service"
@@ -10,6 +13,9 @@ import (
 
 // changePassword takes a new password from somebody who knows the old one. Wrong
 // ones count like those of the sign-in page: a stolen token does not let anybody guess.
+//
+// All apps lose access, the one that asks too, and all browsers are signed out: whoever
+// had the old password may have signed in. Only the user can say that they have not.
 func (s *Service) changePassword(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	id, err := ownID(r)
@@ -19,6 +25,7 @@ func (s *Service) changePassword(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		Current string `json:"current_password"`
 		New     string `json:"new_password"`
+		Keep    bool   `json:"keep_access"`
 	}
 	if p := service.ReadJSON(r, &in); p != nil {
 		return p
@@ -40,21 +47,39 @@ func (s *Service) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := s.prove(r, u, in.Current); err != nil {
 		return err
 	}
-	hash := hashPassword(in.New)
-	if _, err := s.store.change(r.Context(), id, s.now(), func(now *User) error {
-		if now.passwordHash != u.passwordHash {
-			return rest.Stale() // another change came first
-		}
-		now.passwordHash = hash
-		return nil
-	}); err != nil {
+	now := s.now()
+	if err := s.storePassword(r.Context(), u, hashPassword(in.New), in.Keep, now); err != nil {
 		return err
 	}
 	if err := s.store.clearAttempts(r.Context(), id); err != nil {
 		return err
 	}
+	if !in.Keep {
+		if err := s.endAccess(r.Context(), ending{id, now.UnixMicro()}); err != nil {
+			s.log.Warn("the access of apps has not ended yet", "error", err, "request_id", w.Header().Get("X-Request-Id"))
+			service.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "ending_access"})
+			return nil
+		}
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// storePassword replaces the hash that was proved, and notes what is to follow.
+func (s *Service) storePassword(ctx context.Context, u User, hash string, keepAccess bool, now time.Time) error {
+	return s.store.db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := s.store.changeIn(ctx, tx, u.ID, now, func(stored *User) error {
+			if stored.passwordHash != u.passwordHash {
+				return rest.Stale() // another change came first
+			}
+			stored.passwordHash = hash
+			return nil
+		})
+		if err != nil || keepAccess {
+			return err
+		}
+		return s.store.noteEnding(ctx, tx, u.ID, now)
+	})
 }
 
 // prove refuses who does not know the user's password. The caller holds a turn.

@@ -20,14 +20,20 @@ const (
 	closeBatch        = 100
 )
 
-// errMoneyOpen refuses to close an account behind which there is money.
-var errMoneyOpen = problem.New(http.StatusConflict, "money_open",
-	"There is money in an account of the user, or a payment of theirs is not at its end.")
+// refusal says what to do about the money that keeps a user from being erased.
+func (m Money) refusal() error {
+	detail := "A payment of the user is not at its end. Wait until it has succeeded, or was canceled or rejected; then close the account."
+	if m.Balance {
+		detail = "An account of the user holds money, or money is held there. Spend it, until every balance is zero; then close the account."
+	}
+	return problem.New(http.StatusConflict, "money_open", detail)
+}
 
 // closeAccount begins to erase a user. Nobody can sign in from now on, and every
 // app loses access; the data goes when no token of before is valid any more, and
-// if there is still no money open. The ledger keeps its rows: they hold the user's
-// id, which leads to nobody then.
+// if there is still no money open. The user's accounts are closed in the same step:
+// money that came in later would be nobody's. The ledger keeps its rows: they hold the
+// user's id, which leads to nobody then.
 func (s *Service) closeAccount(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "no-store")
 	id, err := ownID(r)
@@ -41,9 +47,9 @@ func (s *Service) closeAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return errAway(err)
 	}
-	if open {
+	if open.Open {
 		s.metrics.closed("refused")
-		return errMoneyOpen
+		return open.refusal()
 	}
 	if err := s.store.beginClosing(r.Context(), id, s.now()); err != nil {
 		return err
@@ -57,13 +63,17 @@ func (s *Service) closeAccount(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// FinishClosings ends what closeAccount began, now and then, until ctx ends.
-func (s *Service) FinishClosings(ctx context.Context) error {
+// Finish ends what closings and changes of passwords began, now and then, until ctx ends.
+func (s *Service) Finish(ctx context.Context) error {
 	ticker := time.NewTicker(closeEvery)
 	defer ticker.Stop()
 	for {
+		// The next round tries again.
 		if err := s.finishClosings(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("accounts not closed yet", "error", err) // the next round tries again
+			s.log.Error("accounts not closed yet", "error", err)
+		}
+		if err := s.finishEndings(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("access not ended yet", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -95,11 +105,13 @@ func (s *Service) finishClosing(ctx context.Context, c closing) error {
 	if s.now().Before(c.since.Add(s.closeAfter)) {
 		return nil
 	}
-	open, err := s.platform.MoneyOpen(ctx, c.id)
+	// From here on nothing comes in any more. If what follows fails, the next round
+	// finds the accounts closed and goes on.
+	open, err := s.platform.CloseAccounts(ctx, c.id)
 	if err != nil {
 		return err
 	}
-	if open {
+	if open.Open {
 		s.metrics.closed("reopened")
 		s.log.Warn("an account stays: money came in while it was being closed", "user", c.id)
 		return s.store.reopen(ctx, c.id, s.now())

@@ -14,7 +14,7 @@ func FuzzHandlers(f *testing.F) {
 	h := newHarness(f, filepath.Join(f.TempDir(), "test.db"))
 	u := h.addUser("fay")
 	h.platform.set(func(p *fakePlatform) {
-		p.open = true
+		p.open = Money{Open: true, Balance: true}
 		p.grants[u.ID] = []Consent{consentOf("shop")}
 	})
 	tokens := map[string]string{"users:create": h.token("shop", "users:create")}

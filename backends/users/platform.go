@@ -34,7 +34,10 @@ type Platform interface {
 	// RevokeAll revokes everything that a user has granted.
 	RevokeAll(ctx context.Context, user string) error
 	// MoneyOpen tells whether a user has money here, or some on its way.
-	MoneyOpen(ctx context.Context, user string) (bool, error)
+	MoneyOpen(ctx context.Context, user string) (Money, error)
+	// CloseAccounts closes a user's accounts for good, unless money is open, and tells
+	// whether it is. It can be repeated.
+	CloseAccounts(ctx context.Context, user string) (Money, error)
 	// Payments gives a page of a user's payments, the first of them with the accounts.
 	Payments(ctx context.Context, user, cursor string) (PaymentData, error)
 }
@@ -49,6 +52,13 @@ type Consent struct {
 	GrantedAt            time.Time         `json:"granted_at"`
 	LastUsedAt           time.Time         `json:"last_used_at"`
 	ExpiresAt            time.Time         `json:"expires_at"`
+}
+
+// Money is what keeps a user from being erased.
+type Money struct {
+	Open     bool // any of these
+	Balance  bool // in an account
+	Payments bool // that are not at their end
 }
 
 // PaymentData is what the payments service has of a user.
@@ -97,15 +107,26 @@ func (p *platform) RevokeAll(ctx context.Context, user string) error {
 	return p.call(ctx, http.MethodDelete, p.auth+"/internal/users/"+url.PathEscape(user)+"/grants", nil)
 }
 
-func (p *platform) MoneyOpen(ctx context.Context, user string) (bool, error) {
-	var answer struct{ Open *bool }
-	if err := p.call(ctx, http.MethodGet, p.payments+"/internal/users/"+url.PathEscape(user)+"/money", &answer); err != nil {
-		return false, err
+func (p *platform) MoneyOpen(ctx context.Context, user string) (Money, error) {
+	return p.money(ctx, http.MethodGet, user, "money")
+}
+
+func (p *platform) CloseAccounts(ctx context.Context, user string) (Money, error) {
+	return p.money(ctx, http.MethodPost, user, "close")
+}
+
+func (p *platform) money(ctx context.Context, method, user, what string) (Money, error) {
+	var answer struct {
+		Open              *bool
+		Balance, Payments bool
+	}
+	if err := p.call(ctx, method, p.payments+"/internal/users/"+url.PathEscape(user)+"/"+what, &answer); err != nil {
+		return Money{}, err
 	}
 	if answer.Open == nil {
-		return false, errors.New("payments: an answer that is none")
+		return Money{}, errors.New("payments: an answer that is none")
 	}
-	return *answer.Open, nil
+	return Money{Open: *answer.Open, Balance: answer.Balance, Payments: answer.Payments}, nil
 }
 
 func (p *platform) Payments(ctx context.Context, user, cursor string) (data PaymentData, err error) {

@@ -45,7 +45,8 @@ func TestPlatformCalls(t *testing.T) {
 	answer("DELETE /internal/users/u1/grants/g1", 204, "")
 	answer("DELETE /internal/users/u1/grants/g2", 404, "{}")
 	answer("DELETE /internal/users/u1/grants", 200, `{"revoked":2}`)
-	answer("GET /internal/users/u1/money", 200, `{"open":true}`)
+	answer("GET /internal/users/u1/money", 200, `{"open":true,"balance":true,"payments":false}`)
+	answer("POST /internal/users/u1/close", 200, `{"open":true,"balance":false,"payments":true}`)
 	answer("GET /internal/users/u2/money", 200, `{}`)
 	answer("GET /internal/users/u1/data", 200, `{"accounts":[{}],"payments":[{"id":"1"}],"next_cursor":"c"}`)
 	server := httptest.NewServer(mux)
@@ -64,7 +65,10 @@ func TestPlatformCalls(t *testing.T) {
 	if err := p.RevokeAll(ctx, "u1"); err != nil {
 		t.Error(err)
 	}
-	if open, err := p.MoneyOpen(ctx, "u1"); err != nil || !open {
+	if open, err := p.MoneyOpen(ctx, "u1"); err != nil || open != (Money{Open: true, Balance: true}) {
+		t.Errorf("%v %v", open, err)
+	}
+	if open, err := p.CloseAccounts(ctx, "u1"); err != nil || open != (Money{Open: true, Payments: true}) {
 		t.Errorf("%v %v", open, err)
 	}
 	if _, err := p.MoneyOpen(ctx, "u2"); err == nil {

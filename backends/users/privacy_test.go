@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,8 @@ import (
 type fakePlatform struct {
 	mu     sync.Mutex
 	away   bool
-	open   bool
+	open   Money
+	closed []string             // users whose accounts were closed
 	grants map[string][]Consent // by user
 }
 
@@ -69,9 +71,18 @@ func (f *fakePlatform) RevokeAll(_ context.Context, user string) error {
 	return f.err()
 }
 
-func (f *fakePlatform) MoneyOpen(context.Context, string) (bool, error) {
+func (f *fakePlatform) MoneyOpen(context.Context, string) (Money, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.open, f.err()
+}
+
+func (f *fakePlatform) CloseAccounts(_ context.Context, user string) (Money, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.away && !f.open.Open {
+		f.closed = append(f.closed, user)
+	}
 	return f.open, f.err()
 }
 
@@ -102,15 +113,14 @@ func TestTheDocumentIsTrue(t *testing.T) {
 		h := newHarness(t, dsn)
 		h.doc.RequireRoutes(t, h.svc.routes.Patterns())
 		h.doc.RequireScopes(t, h.svc, h.token("shop", "payments:read"))
-		u := h.addUser("ada")
-		// The examples are taken as they are.
+		// The examples are taken as they are, each by a user of its own.
 		for pattern, c := range map[string]struct {
 			scope, contentType string
 			status             map[string]int // by example
 		}{
 			"POST /api/users":               {"users:create", "", map[string]int{"grace": 202}},
 			"PATCH /api/users/{id}":         {"profile:write", "application/merge-patch+json", map[string]int{"name": 200, "no_phone": 200}},
-			"POST /api/users/{id}/password": {"password:write", "", map[string]int{"change": 204}},
+			"POST /api/users/{id}/password": {"password:write", "", map[string]int{"change": 204, "keep": 204}},
 		} {
 			i := slices.IndexFunc(h.doc.Operations(), func(op openapitest.Operation) bool { return op.Pattern == pattern })
 			examples := h.doc.Operations()[i].Examples
@@ -120,6 +130,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 					t.Fatalf("no example %s of %s: %v", name, pattern, err)
 				}
 				method, path, _ := strings.Cut(pattern, " ")
+				u := h.addUser("ada-" + name)
 				header := []string{"If-Match", "*"}
 				if c.contentType != "" {
 					header = append(header, "Content-Type", c.contentType)
@@ -227,6 +238,77 @@ func TestChangePassword(t *testing.T) {
 	})
 }
 
+// Whoever had the old password may have signed in to apps with it: they lose access.
+func TestANewPasswordEndsAccess(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		h := newHarness(t, dsn)
+		change := func(u User, more string) *httptest.ResponseRecorder {
+			h.platform.set(func(f *fakePlatform) { f.grants[u.ID] = []Consent{consentOf("shop")} })
+			return h.do(h.token(u.ID, "password:write"), "POST", "/api/users/me/password",
+				fmt.Sprintf(`{"current_password":%q,"new_password":"a better horse battery"%s}`, testPassword, more))
+		}
+		granted := func(u User) bool { return len(h.platform.grants[u.ID]) > 0 }
+		waiting := func() (n int) {
+			t.Helper()
+			if err := h.config.DB.QueryRow("SELECT count(*) FROM access_endings").Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		ada, bob, eve := h.addUser("ada"), h.addUser("bob"), h.addUser("eve")
+		if w := change(ada, ""); w.Code != 204 || granted(ada) || waiting() != 0 {
+			t.Errorf("%d %s, granted %v, %d wait", w.Code, w.Body, granted(ada), waiting())
+		}
+		if w := change(bob, `,"keep_access":true`); w.Code != 204 || !granted(bob) || waiting() != 0 {
+			t.Errorf("kept: %d %s, granted %v, %d wait", w.Code, w.Body, granted(bob), waiting())
+		}
+		// The password is new at once, whether the other service answers or not.
+		h.platform.set(func(f *fakePlatform) { f.away = true })
+		if w := change(eve, ""); w.Code != 202 || !strings.Contains(w.Body.String(), "ending_access") || waiting() != 1 {
+			t.Errorf("away: %d %s, %d wait", w.Code, w.Body, waiting())
+		}
+		if got := h.check("eve", "a better horse battery"); got.Result != resultOK {
+			t.Errorf("the new password: %+v", got)
+		}
+		if err := h.svc.finishEndings(t.Context()); err == nil || !granted(eve) {
+			t.Errorf("still away: %v", err)
+		}
+		h.platform.set(func(f *fakePlatform) { f.away = false })
+		if err := h.svc.finishEndings(t.Context()); err != nil || granted(eve) || waiting() != 0 {
+			t.Errorf("back: %v, granted %v, %d wait", err, granted(eve), waiting())
+		}
+		// A wrong password ends nothing.
+		h.platform.set(func(f *fakePlatform) { f.grants[bob.ID] = []Consent{consentOf("shop")} })
+		w := h.do(h.token(bob.ID, "password:write"), "POST", "/api/users/me/password", `{"current_password":"wrong","new_password":"another horse battery"}`)
+		if wantRefusal(t, w, 403, "wrong_password", "/current_password"); !granted(bob) || waiting() != 0 {
+			t.Error("a wrong password ended access")
+		}
+	})
+}
+
+// A password that an operator sets ends access too, unless it is the one of before.
+func TestAnOperatorsPasswordEndsAccess(t *testing.T) {
+	t.Parallel()
+	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+		h := newHarness(t, dsn)
+		u := h.addUser("ada")
+		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
+		for _, c := range []struct {
+			password string
+			kept     int
+		}{{testPassword, 1}, {"a better horse battery", 0}} {
+			if _, err := runCommand(t, c.password, "add", "--database", dsn, "--secret-file", h.keyFile, "--username", "ada", "--replace",
+				"--name", "Ada Lovelace", "--email", "ada@example.com", "--password-file", "-"); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.svc.finishEndings(t.Context()); err != nil || len(h.platform.grants[u.ID]) != c.kept {
+				t.Errorf("%v, %d grants left, want %d", err, len(h.platform.grants[u.ID]), c.kept)
+			}
+		}
+	})
+}
+
 func (h *harness) closings() {
 	h.t.Helper()
 	if err := h.svc.finishClosings(h.t.Context()); err != nil {
@@ -250,9 +332,22 @@ func TestErasure(t *testing.T) {
 		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
 		token, reading := h.token(u.ID, "profile:delete"), h.token(u.ID, "profile:read")
 		wantRefusal(t, h.do(token, "DELETE", "/api/users/"+bob.ID, ""), 404, "not_found")
-		h.platform.set(func(f *fakePlatform) { f.open = true })
-		wantRefusal(t, h.do(token, "DELETE", "/api/users/me", ""), 409, "money_open")
-		h.platform.set(func(f *fakePlatform) { f.open, f.away = false, true })
+		for _, c := range []struct {
+			open Money
+			cure string
+		}{
+			{Money{Open: true, Balance: true, Payments: true}, "until every balance is zero"},
+			{Money{Open: true, Payments: true}, "Wait until it has succeeded"},
+			{Money{Open: true}, "then close the account"},
+		} {
+			h.platform.set(func(f *fakePlatform) { f.open = c.open })
+			w := h.do(token, "DELETE", "/api/users/me", "")
+			wantRefusal(t, w, 409, "money_open")
+			if !strings.Contains(w.Body.String(), c.cure) {
+				t.Errorf("%+v: it is not said what to do: %s", c.open, w.Body)
+			}
+		}
+		h.platform.set(func(f *fakePlatform) { f.open, f.away = Money{}, true })
 		wantRefusal(t, h.do(token, "DELETE", "/api/users/me", ""), 503, "temporarily_unavailable")
 		h.platform.set(func(f *fakePlatform) { f.away = false })
 		if got := h.state(u.ID); got != "active" {
@@ -279,10 +374,13 @@ func TestErasure(t *testing.T) {
 		if err := h.svc.finishClosings(t.Context()); err == nil {
 			t.Error("closed without asking for the money")
 		}
+		if len(h.platform.closed) != 0 {
+			t.Errorf("closed too early: %v", h.platform.closed)
+		}
 		h.platform.set(func(f *fakePlatform) { f.away = false })
 		h.closings()
-		if got := h.state(u.ID); got != "erased" {
-			t.Fatalf("state %s", got)
+		if got := h.state(u.ID); got != "erased" || !slices.Equal(h.platform.closed, []string{u.ID}) {
+			t.Fatalf("state %s, closed accounts of %v", got, h.platform.closed)
 		}
 		var personal int
 		if err := h.config.DB.QueryRow(`SELECT count(*) FROM users WHERE id = $1 AND (key IS NOT NULL OR username IS NOT NULL OR
@@ -309,7 +407,7 @@ func TestMoneyThatComesInReopens(t *testing.T) {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 		h.advance(DefaultCloseAfter)
-		h.platform.set(func(f *fakePlatform) { f.open = true })
+		h.platform.set(func(f *fakePlatform) { f.open = Money{Open: true, Balance: true} })
 		h.closings()
 		if got := h.check("ada", testPassword); got.Result != resultOK {
 			t.Errorf("sign-in: %+v", got)

@@ -105,8 +105,9 @@ func (s store) create(ctx context.Context, u User, now time.Time) (id string, cr
 }
 
 // replace gives the user with this username new data and a clean slate of
-// password attempts; the id stays.
-func (s store) replace(ctx context.Context, u User, now time.Time) (id string, err error) {
+// password attempts; the id stays. Another password ends the access of all apps: the
+// service that runs does it within seconds.
+func (s store) replace(ctx context.Context, u User, password string, now time.Time) (id string, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		before, err := s.byUsername(ctx, tx, u.Username)
 		if err != nil {
@@ -120,8 +121,14 @@ func (s store) replace(ctx context.Context, u User, now time.Time) (id string, e
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM password_attempts WHERE subject = $1", id)
-		return err
+		if _, err := tx.ExecContext(ctx, "DELETE FROM password_attempts WHERE subject = $1", id); err != nil {
+			return err
+		}
+		same, _, err := verifyPassword(before.passwordHash, password)
+		if err != nil || same {
+			return err
+		}
+		return s.noteEnding(ctx, tx, id, now)
 	})
 	return id, err
 }
@@ -130,28 +137,34 @@ func (s store) replace(ctx context.Context, u User, now time.Time) (id string, e
 // gives the user as stored.
 func (s store) change(ctx context.Context, id string, now time.Time, edit func(*User) error) (User, error) {
 	var changed User
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		before, err := s.byID(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		changed = before
-		if err := edit(&changed); err != nil {
-			return err
-		}
-		data := seal(before.key, changed)
-		// The version is the guard: PostgreSQL lets another transaction change the
-		// row between the read and this.
-		err = tx.QueryRowContext(ctx, `
-			UPDATE users SET name = $3, email = $4, phone = $5, locale = $6, password_hash = $8, version = version + 1, updated_at = $7
-			WHERE id = $1 AND version = $2 AND state = 'active' RETURNING version`,
-			id, before.Version, data.name, data.email, data.phone, changed.Locale, now.UnixMicro(), changed.passwordHash,
-		).Scan(&changed.Version)
-		if errors.Is(err, sql.ErrNoRows) {
-			return rest.Stale()
-		}
+	err := s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		changed, err = s.changeIn(ctx, tx, id, now, edit)
 		return err
 	})
+	return changed, err
+}
+
+// changeIn is change, in the caller's transaction.
+func (s store) changeIn(ctx context.Context, tx *sql.Tx, id string, now time.Time, edit func(*User) error) (User, error) {
+	before, err := s.byID(ctx, tx, id)
+	if err != nil {
+		return User{}, err
+	}
+	changed := before
+	if err := edit(&changed); err != nil {
+		return User{}, err
+	}
+	data := seal(before.key, changed)
+	// The version is the guard: PostgreSQL lets another transaction change the
+	// row between the read and this.
+	err = tx.QueryRowContext(ctx, `
+		UPDATE users SET name = $3, email = $4, phone = $5, locale = $6, password_hash = $8, version = version + 1, updated_at = $7
+		WHERE id = $1 AND version = $2 AND state = 'active' RETURNING version`,
+		id, before.Version, data.name, data.email, data.phone, changed.Locale, now.UnixMicro(), changed.passwordHash,
+	).Scan(&changed.Version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return User{}, rest.Stale()
+	}
 	return changed, err
 }
 

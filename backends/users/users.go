@@ -95,7 +95,7 @@ func (s *Service) addRoutes(gates tokencheck.Gates) {
 
 // Background is the work that runs beside the handler.
 func (s *Service) Background() []func(context.Context) error {
-	return []func(context.Context) error{s.Sweep, s.FinishClosings}
+	return []func(context.Context) error{s.Sweep, s.Finish}
 }
 
 // Open opens and migrates the database of the service.

@@ -26,15 +26,17 @@ type Change struct {
 	Direction Direction   `json:"direction"`
 	API       string      `json:"api,omitempty"` // of the configuration that lets it in
 	What      string      `json:"what"`
-	Rule      Step        `json:"rule"` // that lets it in
-	Method    string      `json:"method"`
-	URL       string      `json:"url"`
+	Rule      Step        `json:"rule"`             // that lets it in
+	Method    string      `json:"method,omitempty"` // none: a setting, which no single request shows
+	URL       string      `json:"url,omitempty"`
 	Header    http.Header `json:"header,omitempty"`
 	Address   string      `json:"address,omitempty"`
 	Token     string      `json:"token,omitempty"`
 	Old       string      `json:"old"`
 	New       string      `json:"new"`
 	More      int         `json:"more,omitempty"` // further requests of the same kind
+	// Series says how often the request has to be sent, where a limit has changed.
+	Series *Series `json:"series,omitempty"`
 
 	// Witness is the request itself: refused by one configuration and admitted by the other.
 	Witness Request `json:"-"`
@@ -181,7 +183,7 @@ func (d *differ) compare(j job) {
 		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
 		r.complete(j.atoms)
-		d.judge(&r, was, is)
+		d.judge(j, &r, was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
 			d.cut = append(d.cut, r.URL())
@@ -211,7 +213,7 @@ func (d *differ) walk(c *Config, s *Server, r *Request, o *oracle) *Outcome {
 }
 
 // judge compares two outcomes of one request.
-func (d *differ) judge(r *Request, was, is *Outcome) {
+func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if len(was.Open)+len(is.Open) > 0 {
 		d.mu.Lock()
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
@@ -230,7 +232,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
 		d.moved(r, was, is)
-		d.limits(r, was, is)
+		d.limits(j, r, was, is)
 		return
 	}
 	if t, found := after.beyond(before, d.now); found {
@@ -240,7 +242,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 		d.add(Narrowed, r, t, was, is, was, "needs more than before")
 	}
 	d.moved(r, was, is)
-	d.limits(r, was, is)
+	d.limits(j, r, was, is)
 }
 
 // admit is for what only one of the two lets in, if any token is good enough there.
@@ -272,38 +274,12 @@ func (d *differ) token(o *Outcome) (*Token, bool) {
 	return nil, false
 }
 
-// limits compares the zones: one that is gone, or holds more, is wider.
-func (d *differ) limits(r *Request, was, is *Outcome) {
-	if zone := looser(was.zones, is.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Widened, r, t, was, is, is, "limit "+zone)
-	}
-	if zone := looser(is.zones, was.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Narrowed, r, t, was, is, is, "limit "+zone)
-	}
-}
-
-// looser names a zone of the first that nothing in the second is as strict as.
-func looser(strict, other []*Zone) string {
-	for _, z := range strict {
-		if z.Shadow {
-			continue
-		}
-		if !slices.ContainsFunc(other, func(o *Zone) bool { return !o.Shadow && o.asStrict(z) }) {
-			return z.String()
-		}
-	}
-	return ""
-}
-
-func (z *Zone) asStrict(other *Zone) bool {
-	return z.Key == other.Key && z.Kind == other.Kind && z.Period == other.Period && z.Window >= other.Window && z.MaxEvents <= other.MaxEvents &&
-		z.Burst <= other.Burst && z.EmptyKey == other.EmptyKey && (z.OnFailure == other.OnFailure || z.OnFailure != "open") && z.Costs == other.Costs
-}
-
-// add keeps the first request of a kind, and counts the rest.
+// add keeps the simplest request of a kind, and counts the rest.
 func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string) {
+	d.addSeries(direction, r, t, was, is, by, what, nil)
+}
+
+func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
@@ -313,10 +289,12 @@ func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Out
 			return
 		}
 		c.witness(r, t)
+		c.Series = s
 		return
 	}
 	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
 	c.witness(r, t)
+	c.Series = s
 	d.changes[key] = c
 }
 
@@ -360,6 +338,7 @@ func (d *differ) result() *DiffResult {
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
+	r.Changes = append(r.Changes, compareSettings(d.old, d.new)...)
 	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
 	slices.SortFunc(r.Changes, func(a, b *Change) int {
 		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)

@@ -18,11 +18,12 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
-		fmt.Fprintf(&b, "%s  %s%s\n", c.Direction, c.of(), c.What)
-		if c.Method != "" {
-			fmt.Fprintf(&b, "    for example %s %s%s\n    with %s\n", c.Method, c.URL, c.extra(), c.Token)
+		if c.Method == "" {
+			fmt.Fprintf(&b, "%s  setting: %s%s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.of(), c.What, c.Old, c.New, c.Rule.At)
+			continue
 		}
-		fmt.Fprintf(&b, "    old: %s\n    new: %s\n    rule: %s %s\n", c.Old, c.New, c.Rule.What, c.Rule.At)
+		fmt.Fprintf(&b, "%s  %s%s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
+			c.Direction, c.of(), c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
 	d.writeLimits(&b, "")
 	d.writeName(&b)
@@ -72,7 +73,7 @@ func (c *Change) Brief() string {
 	if len(c.Header) > 0 {
 		text += ", with fields " + strings.Join(slices.Sorted(maps.Keys(c.Header)), " ")
 	}
-	return text + ", from " + c.Address + ", with " + c.Token
+	return text + c.series() + ", from " + c.Address + ", with " + c.Token
 }
 
 func (c *Change) extra() string {
@@ -81,6 +82,25 @@ func (c *Change) extra() string {
 		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
 	}
 	return text + " from " + c.Address
+}
+
+// often says how often the request has to be sent, and who lets the last one in.
+func (c *Change) often() string {
+	if c.Series == nil {
+		return ""
+	}
+	admits := "new"
+	if c.Direction == Narrowed {
+		admits = "old"
+	}
+	return fmt.Sprintf("    sent %s: the last one is let in by the %s configuration alone\n", c.Series, admits)
+}
+
+func (c *Change) series() string {
+	if c.Series == nil {
+		return ""
+	}
+	return ", sent " + c.Series.String()
 }
 
 func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
@@ -114,8 +134,12 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	}
 	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
 	for _, c := range d.Changes {
+		if c.Method == "" {
+			fmt.Fprintf(&b, "| **%s** | %s | %s | no single request | | %s | %s |\n", c.Direction, c.API, cell(c.What), cell(c.Old), cell(c.New))
+			continue
+		}
 		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
-			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token), cell(c.Old), cell(c.New))
+			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
 	}
 	b.WriteString("\n")
 	d.writeLimits(&b, "- ")

@@ -42,8 +42,8 @@ type Server struct {
 	TrustedProxies bool
 	AccessLog      bool
 	StrictSNI      bool
-	trusted        string // the proxies, as they are written
-	policies       string // for TLS, as they are written
+
+	proxies, policies string // that are trusted, and for TLS, as they are written
 
 	hosts    []string // that any route names
 	setsHost bool     // a handler can change the Host
@@ -120,6 +120,7 @@ func Parse(config []byte) (*Config, error) {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
@@ -145,9 +146,8 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI,
-		TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
-		trusted: compact(raw.TrustedProxies), policies: compact(raw.Policies),
+		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI, TrustedProxies: len(raw.TrustedProxies) > 0,
+		proxies: canonicalJSON(raw.TrustedProxies), policies: canonicalJSON(raw.Policies), AccessLog: len(raw.Logs) > 0,
 	}
 	p := parser{config: c, server: s}
 	if len(raw.Policies) > 0 {

@@ -13,7 +13,7 @@ type Settings struct {
 	Issuers           []*Issuer          `json:"issuers"`
 	ClientCertificate *ClientCertificate `json:"client_certificate"`
 	DPoP              *struct {
-		Nonce bool `json:"nonce"`
+		NonceKey string `json:"nonce_key"`
 	} `json:"dpop"`
 	Revocations *struct {
 		Stale string `json:"stale"`
@@ -21,6 +21,9 @@ type Settings struct {
 	Audit *struct {
 		Dir string `json:"dir"`
 	} `json:"audit"`
+	Failures *struct {
+		Off bool `json:"off"`
+	} `json:"failures"`
 	Guard *Guard `json:"reload_guard"`
 
 	raw map[string]any // as they are written
@@ -92,7 +95,7 @@ type Trust struct {
 func (s *Settings) selected(issuers, audiences []string, profile string) []Trust {
 	var all []Trust
 	for _, i := range s.Issuers {
-		if i == nil || len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
+		if len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
 			continue
 		}
 		t := Trust{Issuer: i.URL, Audiences: i.Audiences, Opaque: i.Introspection != nil, Bound: i.Profile == fapi2 || profile == fapi2}

@@ -37,7 +37,7 @@ var shared struct {
 // The server is started once per test process, on a Unix socket, and ends with it.
 func Postgres(t testing.TB) (dsn string) {
 	t.Helper()
-	shared.Do(func() { shared.cluster, shared.err = startPostgres() })
+	shared.Do(func() { shared.cluster, shared.err = startPostgres("fsync=off") })
 	if shared.err != nil {
 		t.Fatalf("PostgreSQL (run make deps): %v", shared.err)
 	}
@@ -48,17 +48,31 @@ func Postgres(t testing.TB) (dsn string) {
 // it in the middle of whatever it does, and comes back when it has recovered.
 func CrashingPostgres(t testing.TB) (dsn string, crash func()) {
 	t.Helper()
-	c, err := startPostgres()
-	if err != nil {
-		t.Fatalf("PostgreSQL (run make deps): %v", err)
-	}
-	t.Cleanup(func() { _ = c.stdin.Close() }) // which ends it
+	c := ownPostgres(t, "fsync=off")
 	return c.database(t), func() {
 		t.Helper()
 		if err := c.crash(); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// DurablePostgres is like Postgres, with a server that is the benchmark's own and
+// waits for the disk at each commit, as one in production does.
+func DurablePostgres(b testing.TB) (dsn string) {
+	b.Helper()
+	return ownPostgres(b, "shared_buffers=1GB", "max_wal_size=8GB").database(b)
+}
+
+// ownPostgres starts a server that ends with the test.
+func ownPostgres(t testing.TB, settings ...string) *cluster {
+	t.Helper()
+	c, err := startPostgres(settings...)
+	if err != nil {
+		t.Fatalf("PostgreSQL (run make deps): %v", err)
+	}
+	t.Cleanup(func() { _ = c.stdin.Close() }) // which ends it
+	return c
 }
 
 // crash kills one of the server's processes with -9. What it held in shared memory
@@ -103,7 +117,9 @@ func (c *cluster) dsn(database string) string {
 	return "postgres://postgres@/" + database + "?host=" + c.dir
 }
 
-func startPostgres() (*cluster, error) {
+// startPostgres starts a server with these settings of its configuration. Tests say
+// fsync=off: they kill processes, not the machine.
+func startPostgres(settings ...string) (*cluster, error) {
 	bin, err := postgresBin()
 	if err != nil {
 		return nil, err
@@ -117,7 +133,6 @@ func startPostgres() (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	// fsync is off: these tests kill processes, not the machine.
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", dir+"/data")
 	initdb.SysProcAttr = attr
 	initdb.Dir = dir
@@ -128,8 +143,11 @@ func startPostgres() (*cluster, error) {
 	// closes, which even kill -9 brings about, it stops the server and cleans up.
 	// $! is the server itself.
 	const script = `"$0" "$@" & read -r _; kill -INT $!; wait $!; rm -rf "$PGTMP"`
-	server := exec.Command("sh", "-c", script, filepath.Join(bin, "postgres"), "-D", dir+"/data", "-k", dir,
-		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB")
+	args := []string{"-c", script, filepath.Join(bin, "postgres"), "-D", dir + "/data", "-k", dir}
+	for _, setting := range append([]string{"listen_addresses=", "max_connections=300", "shared_buffers=64MB"}, settings...) {
+		args = append(args, "-c", setting)
+	}
+	server := exec.Command("sh", args...)
 	server.Env = append(os.Environ(), "PGTMP="+dir)
 	// A session of its own: Ctrl-C at the terminal must not race the shell's clean-up.
 	server.SysProcAttr = &syscall.SysProcAttr{Credential: attr.Credential, Setsid: true}

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // operator runs one of the operator's commands on the demo's data and reads what it prints.
@@ -77,7 +80,7 @@ func TestUsersRuleOverTheirData(t *testing.T) {
 		t.Helper()
 		return d.call(t, c, request{method: method, path: "/api/users/me" + path, token: token, body: body})
 	}
-	if a := call("POST", "/password", map[string]string{"current_password": old, "new_password": password}); a.status != http.StatusNoContent {
+	if a := call("POST", "/password", map[string]any{"current_password": old, "new_password": password, "keep_access": true}); a.status != http.StatusNoContent {
 		t.Fatalf("password: %d %s", a.status, a.body)
 	}
 
@@ -117,6 +120,50 @@ func TestUsersRuleOverTheirData(t *testing.T) {
 	var account any
 	d.operator(t, "", &account, "payments", "account", "open", "--owner", user.ID, "--name", "Everyday", "--currency", "EUR", "--deposit", "1")
 	refused(t, call("DELETE", "", nil), http.StatusConflict, "money_open")
+}
+
+// TestANewPasswordEndsTokens has a user change the password: tokens of before are refused
+// at the edge, that of the app which changed it too.
+func TestANewPasswordEndsTokens(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t, "--redis", "redis://"+testenv.Redis(t))
+	c := d.http(t)
+	const old, fresh = "a password to be changed", "the password that came after"
+	var user struct{ ID string }
+	d.operator(t, old, &user, "users", "add", "--username", "petra", "--name", "Petra Privat", "--email", "petra@example.com", "--password-file", "-")
+	manager := privacyApp(t, d, "manager", "profile:read password:write")
+	other := privacyApp(t, d, "other", "profile:read")
+	changing := d.granted(t, manager, "profile:read password:write", "petra", old).text(t, "access_token")
+	reading := d.granted(t, other, "profile:read", "petra", old)
+	ask := func(token string) answer {
+		t.Helper()
+		return d.call(t, c, request{method: "GET", path: "/api/users/me", token: token})
+	}
+	tokens := []string{changing, reading.text(t, "access_token")}
+	for _, token := range tokens {
+		if a := ask(token); a.status != http.StatusOK {
+			t.Fatalf("before: %d %s", a.status, a.body)
+		}
+	}
+	a := d.call(t, c, request{method: "POST", path: "/api/users/me/password", token: changing,
+		body: map[string]any{"current_password": old, "new_password": fresh}})
+	if a.status != http.StatusNoContent {
+		t.Fatalf("password: %d %s", a.status, a.body)
+	}
+	for _, token := range tokens {
+		last := ask(token)
+		for until := time.Now().Add(30 * time.Second); last.status == http.StatusOK && time.Now().Before(until); last = ask(token) {
+			time.Sleep(50 * time.Millisecond)
+		}
+		refused(t, last, http.StatusUnauthorized, "invalid_token")
+	}
+	refresh := d.form(t, c, "/oauth/token", other, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {reading.text(t, "refresh_token")}})
+	if refresh.status != http.StatusBadRequest || refresh.text(t, "error") != "invalid_grant" {
+		t.Errorf("the refresh token of before: %d %s", refresh.status, refresh.body)
+	}
+	if a := ask(d.granted(t, other, "profile:read", "petra", fresh).text(t, "access_token")); a.status != http.StatusOK {
+		t.Errorf("a token by the new password: %d %s", a.status, a.body)
+	}
 }
 
 // TestAUserIsErased is the end of an account, at the services that take part.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -29,6 +30,18 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 		db.times.observe(start, err)
 		return err
 	})
+}
+
+// Hold keeps transactions with one name apart: who comes second waits until the
+// first has ended. SQLite needs nothing: its transactions run one after another.
+func (d Dialect) Hold(ctx context.Context, tx *sql.Tx, name string) error {
+	if d != Postgres {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
+		return fmt.Errorf("database: waiting for another transaction: %w", err)
+	}
+	return nil
 }
 
 func retry(ctx context.Context, fn func() error) error {

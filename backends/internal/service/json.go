@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
@@ -139,7 +140,7 @@ func walk(dec *json.Decoder, depth int) error {
 			if err != nil {
 				return err
 			}
-			key := strings.ToLower(name.(string)) // the decoder lets nothing else stand here
+			key := folded(name.(string)) // the decoder lets nothing else stand here
 			if seen[key] {
 				return errDuplicate
 			}
@@ -159,4 +160,18 @@ func walk(dec *json.Decoder, depth int) error {
 	}
 	_, err = dec.Token() // the closing delimiter
 	return err
+}
+
+// folded is the same for all names that encoding/json takes for one. Those that only
+// lower case tells are not all: it also takes U+017F for an s.
+func folded(name string) string {
+	return strings.Map(func(c rune) rune {
+		for {
+			next := unicode.SimpleFold(c)
+			if next <= c {
+				return next // the smallest of those that are one letter
+			}
+			c = next
+		}
+	}, name)
 }

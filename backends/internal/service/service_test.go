@@ -154,6 +154,7 @@ func TestReadJSON(t *testing.T) {
 	t.Parallel()
 	type body struct {
 		Name  string `json:"name"`
+		Notes string `json:"notes"`
 		Inner struct {
 			Count int64 `json:"count"`
 		} `json:"inner"`
@@ -172,6 +173,7 @@ func TestReadJSON(t *testing.T) {
 		"fraction":          {"application/json", `{"inner":{"count":3.5}}`, 400, "/inner/count"},
 		"overflow":          {"application/json", `{"inner":{"count":9223372036854775808}}`, 400, "/inner/count"},
 		"member twice":      {"application/json", `{"inner":{"count":1,"Count":2}}`, 400, ""},
+		"long s for s":      {"application/json", `{"note\u017f":"a","notes":"b"}`, 400, ""}, // as encoding/json has it
 		"trailing object":   {"application/json", `{} {}`, 400, ""},
 		"truncated":         {"application/json", `{"name":`, 400, ""},
 		"null":              {"application/json", ` null`, 400, ""},

@@ -38,7 +38,8 @@ func FromKey(key []byte) (*Vault, error) {
 type Ring struct {
 	path, purpose string
 	mu            sync.Mutex
-	keys          []ringKey // the newest first
+	keys          []ringKey   // the newest first
+	read          os.FileInfo // of the file that they are from
 }
 
 type ringKey struct {
@@ -57,6 +58,10 @@ func LoadRing(path, purpose string) (*Ring, error) {
 }
 
 func (r *Ring) reload() error {
+	info, err := os.Stat(r.path) // before it is read: one that is newer is read again
+	if err != nil {
+		return fmt.Errorf("vault: %w", err)
+	}
 	masters, err := readMasters(r.path)
 	if err != nil {
 		return err
@@ -71,8 +76,24 @@ func (r *Ring) reload() error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.keys = keys
+	r.keys, r.read = keys, info
 	return nil
+}
+
+// refresh reads the file again if it is another one by now. Who adds a key puts a new
+// file into its place.
+func (r *Ring) refresh() error {
+	info, err := os.Stat(r.path)
+	if err != nil {
+		return fmt.Errorf("vault: %w", err)
+	}
+	r.mu.Lock()
+	same := os.SameFile(info, r.read) && info.ModTime().Equal(r.read.ModTime())
+	r.mu.Unlock()
+	if same {
+		return nil
+	}
+	return r.reload()
 }
 
 // idOf names a master key without telling anything of it.
@@ -84,8 +105,12 @@ func idOf(master []byte) (id [idSize]byte) {
 	return [idSize]byte(derived)
 }
 
-// Seal encrypts with the newest key, as Vault.Seal does.
+// Seal encrypts with the newest key of the file, as Vault.Seal does. A key that was
+// added counts at once: what were sealed with an older one after everything has been
+// sealed anew would be lost when the old ones are forgotten. While the file cannot be
+// read, the keys that are known go on.
 func (r *Ring) Seal(row string, plain []byte) []byte {
+	_ = r.refresh()
 	r.mu.Lock()
 	newest := r.keys[0]
 	r.mu.Unlock()

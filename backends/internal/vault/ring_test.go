@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +61,35 @@ func TestKeysChangeWhileServicesRun(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info.Mode(), err)
+	}
+}
+
+// A service that only seals learns of a new key as well: what it sealed with the old
+// one behind the back of "key rotate" would be lost with --forget-old.
+func TestWhoOnlySealsTakesTheNewKey(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	running, err := LoadRing(path, "users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(AddKey(path), ForgetOld(path)); err != nil {
+		t.Fatal(err)
+	}
+	sealed := running.Seal("row", []byte("hello"))
+	restarted, err := LoadRing(path, "users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := restarted.Open("row", sealed); err != nil || string(plain) != "hello" {
+		t.Errorf("got %q, %v", plain, err)
+	}
+	// Without the file, what is in memory seals on.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := restarted.Open("row", running.Seal("row", []byte("hello"))); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -35,6 +35,7 @@ type Account struct {
 	Currency  string
 	Version   int64
 	CreatedAt time.Time
+	Closed    bool // nothing is moved to or from it any more
 }
 
 // Balances are an account's sums in minor units.
@@ -51,13 +52,23 @@ type Querier interface {
 }
 
 // Open adds an account. ID, Version and CreatedAt are filled in.
-// A second account of the same owner and name violates a unique constraint.
+// A second account of the same owner and name violates a unique constraint. An owner
+// whose accounts were closed gets no other: ErrClosed.
 func Open(ctx context.Context, tx *sql.Tx, a Account, now time.Time) (Account, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Account{}, err
 	}
 	a.ID, a.Version, a.CreatedAt = id.String(), 1, now.UTC().Truncate(time.Microsecond)
+	var closed bool
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = $1 AND owner = $2 AND closed_at IS NOT NULL)`, a.Kind, a.Owner).Scan(&closed)
+	if err != nil {
+		return Account{}, fmt.Errorf("ledger: opening an account: %w", err)
+	}
+	if closed {
+		return Account{}, ErrClosed
+	}
 	_, err = tx.ExecContext(ctx,
 		`INSERT INTO accounts (id, kind, owner, name, currency, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 		a.ID, a.Kind, a.Owner, a.Name, a.Currency, a.CreatedAt.UnixMicro())
@@ -67,7 +78,7 @@ func Open(ctx context.Context, tx *sql.Tx, a Account, now time.Time) (Account, e
 	return a, nil
 }
 
-const accountColumns = `SELECT id, kind, owner, name, currency, version, created_at FROM accounts `
+const accountColumns = `SELECT id, kind, owner, name, currency, version, created_at, closed_at IS NOT NULL FROM accounts `
 
 // Get gives the account of an owner. Someone else's account is ErrNotFound, like none.
 func Get(ctx context.Context, q Querier, kind Kind, owner, id string) (Account, error) {
@@ -119,7 +130,7 @@ func one(row *sql.Row) (Account, error) {
 func scan(row interface{ Scan(...any) error }) (Account, error) {
 	var a Account
 	var created int64
-	if err := row.Scan(&a.ID, &a.Kind, &a.Owner, &a.Name, &a.Currency, &a.Version, &created); err != nil {
+	if err := row.Scan(&a.ID, &a.Kind, &a.Owner, &a.Name, &a.Currency, &a.Version, &created, &a.Closed); err != nil {
 		return Account{}, fmt.Errorf("ledger: %w", err)
 	}
 	a.CreatedAt = time.UnixMicro(created).UTC()

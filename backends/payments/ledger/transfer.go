@@ -80,10 +80,8 @@ func move(ctx context.Context, tx *sql.Tx, kind, hold string, t Transfer, debit,
 		return "", err
 	}
 	id := uid.String()
-	// Rows are locked in the order of their ids, so that two transfers in
-	// opposite directions cannot wait for each other.
-	if t.Credit.Kind == Wallet && t.Credit.ID < t.Debit.ID {
-		if err := lock(ctx, tx, t.Credit.ID); err != nil {
+	if t.Credit.Kind == Wallet {
+		if err := lockCredited(ctx, tx, t); err != nil {
 			return "", err
 		}
 	}
@@ -105,6 +103,18 @@ func move(ctx context.Context, tx *sql.Tx, kind, hold string, t Transfer, debit,
 
 func null(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
+// lockCredited locks the wallet that a transfer goes to before anything is written: a
+// closed one refuses it. Rows are locked in the order of their ids, so that two
+// transfers in opposite directions cannot wait for each other.
+func lockCredited(ctx context.Context, tx *sql.Tx, t Transfer) error {
+	if t.Debit.Kind == Wallet && t.Debit.ID < t.Credit.ID {
+		if err := lock(ctx, tx, t.Debit.ID); err != nil {
+			return err
+		}
+	}
+	return lockOpen(ctx, tx, t.Credit)
+}
+
 // lock takes the row's lock until the transaction ends. SQLite has no SELECT FOR
 // UPDATE; an update that changes nothing does it on both databases.
 func lock(ctx context.Context, tx *sql.Tx, id string) error {
@@ -115,7 +125,7 @@ func lock(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 // apply adds to the sums of an account: to the row of a wallet, which must not go
-// below zero, and as an entry to be folded later for others.
+// below zero nor be closed, and as an entry to be folded later for others.
 func apply(ctx context.Context, tx *sql.Tx, a Account, transfer string, c columns) error {
 	if a.Kind != Wallet {
 		return note(ctx, tx, a, transfer, c)
@@ -123,7 +133,7 @@ func apply(ctx context.Context, tx *sql.Tx, a Account, transfer string, c column
 	changed, err := tx.ExecContext(ctx, `
 		UPDATE accounts SET debits_pending = debits_pending + $1, debits_posted = debits_posted + $2,
 			credits_pending = credits_pending + $3, credits_posted = credits_posted + $4, version = version + 1
-		WHERE id = $5 AND credits_posted + $4 - debits_posted - $2 - debits_pending - $1 >= 0`,
+		WHERE id = $5 AND closed_at IS NULL AND credits_posted + $4 - debits_posted - $2 - debits_pending - $1 >= 0`,
 		c.debitsPending, c.debitsPosted, c.creditsPending, c.creditsPosted, a.ID)
 	if err != nil {
 		return fmt.Errorf("ledger: changing a balance: %w", err)
@@ -133,7 +143,7 @@ func apply(ctx context.Context, tx *sql.Tx, a Account, transfer string, c column
 		return fmt.Errorf("ledger: changing a balance: %w", err)
 	}
 	if rows == 0 {
-		return ErrInsufficientFunds
+		return whyNot(ctx, tx, a)
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ func (b *books) unguarded() *sql.Conn {
 	if b.Dialect == database.Postgres {
 		statements = []string{
 			`ALTER TABLE accounts DROP CONSTRAINT wallet_not_below_zero`,
+			`ALTER TABLE accounts DROP CONSTRAINT closed_is_empty`,
 			`SET session_replication_role = replica`, // neither foreign keys nor triggers
 		}
 	}
@@ -39,6 +40,8 @@ func TestVerifyNamesThePlantedRow(t *testing.T) {
 		"a transfer without a balance": {"replayed", row + `('bad', 'direct', NULL, 'EXTERNAL', 'WALLET', 7, 'EUR', 'deposit', 0)`},
 		"an overdraft": {"not below zero", row + `('bad', 'direct', NULL, 'WALLET', 'MERCHANT', 900, 'EUR', 'deposit', 0);
 			UPDATE accounts SET debits_posted = debits_posted + 900 WHERE id = 'WALLET'`},
+		"money in a closed account":      {"an empty wallet", `UPDATE accounts SET closed_at = 1 WHERE id = 'WALLET'`},
+		"a merchant's that is closed":    {"an empty wallet", `UPDATE accounts SET closed_at = 1 WHERE id = 'MERCHANT'`},
 		"a balance on a merchant":        {"replayed", `UPDATE accounts SET credits_posted = 1 WHERE id = 'MERCHANT'`},
 		"an entry without a transfer":    {"replayed", `INSERT INTO unfolded VALUES ('MERCHANT', 'x', 0, 0, 0, 7)`},
 		"an entry of a wallet":           {"entries that wait", `INSERT INTO unfolded VALUES ('WALLET', 'x', 0, 0, 0, 0)`},

@@ -72,6 +72,8 @@ type Decision struct {
 	Findings  []Finding
 	Inputs    Inputs
 	CreatedAt time.Time
+
+	near []Subject // of which what is under way could bring a count above a threshold
 }
 
 // WantsStepUp tells whether a rule asks for it and it has not happened, beside what
@@ -85,21 +87,13 @@ func (d Decision) WantsStepUp() bool {
 
 // Decide judges a payment in its transaction. It keeps nothing: see Keep.
 func Decide(ctx context.Context, tx *sql.Tx, dialect database.Dialect, p Payment, now time.Time) (Decision, error) {
-	// A user's payments are judged one after another, so that two at once do not both
-	// count as the last that passes. Those of a client or payee are not: one lock for
-	// all of a shop's payments would be the bottleneck of the ledger.
-	if dialect == database.Postgres {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, "risk of user "+p.User); err != nil {
-			return Decision{}, fmt.Errorf("risk: %w", err)
-		}
-	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Decision{}, err
 	}
 	d := Decision{
 		ID: id.String(), PaymentID: p.ID, Outcome: Allow, Findings: []Finding{}, CreatedAt: now.UTC().Truncate(time.Microsecond),
-		Inputs: Inputs{Payment: p, Measured: map[string]int64{}},
+		Inputs: Inputs{Payment: p},
 	}
 	if err := d.consultLists(ctx, tx); err != nil {
 		return Decision{}, err
@@ -108,8 +102,22 @@ func Decide(ctx context.Context, tx *sql.Tx, dialect database.Dialect, p Payment
 	if err != nil {
 		return Decision{}, err
 	}
-	for _, setting := range settings {
-		if err := d.apply(ctx, tx, setting, now); err != nil {
+	return d.ordered(ctx, tx, dialect, measuring{settings: settings, now: now})
+}
+
+// measuring is what the rules are measured with.
+type measuring struct {
+	settings []Setting
+	now      time.Time
+	underWay int64            // how many payments there can be that are not committed, this one with them
+	alone    map[Subject]bool // of which none is beside this one
+}
+
+// measured gives the decision with what all rules say.
+func (d Decision) measured(ctx context.Context, tx *sql.Tx, m measuring) (Decision, error) {
+	d.Findings, d.Inputs.Measured = slices.Clone(d.Findings), map[string]int64{}
+	for _, setting := range m.settings {
+		if err := d.apply(ctx, tx, setting, m); err != nil {
 			return Decision{}, err
 		}
 	}
@@ -125,14 +133,21 @@ func (d *Decision) add(f Finding) {
 	}
 }
 
-// apply measures one rule and compares the value with its thresholds.
-func (d *Decision) apply(ctx context.Context, tx *sql.Tx, setting Setting, now time.Time) error {
+// applies tells whether a rule has something to say of the payment.
+func (d Decision) applies(setting Setting) bool {
 	rule := rules[setting.ID]
-	limits, limited := setting.Thresholds[rule.key(d.Inputs.Payment)]
-	if !setting.Enabled || !limited || d.exempt(rule.subject) {
+	_, limited := setting.Thresholds[rule.key(d.Inputs.Payment)]
+	return setting.Enabled && limited && !d.exempt(rule.subject)
+}
+
+// apply measures one rule and compares the value with its thresholds.
+func (d *Decision) apply(ctx context.Context, tx *sql.Tx, setting Setting, m measuring) error {
+	if !d.applies(setting) {
 		return nil
 	}
-	value, err := rule.measure(ctx, tx, d.Inputs.Payment, now, limits.highest())
+	rule := rules[setting.ID]
+	limits := setting.Thresholds[rule.key(d.Inputs.Payment)]
+	value, err := rule.measure(ctx, tx, d.Inputs.Payment, m.now, limits.highest())
 	if err != nil {
 		return fmt.Errorf("risk: %s: %w", setting.ID, err)
 	}
@@ -140,12 +155,14 @@ func (d *Decision) apply(ctx context.Context, tx *sql.Tx, setting Setting, now t
 	for outcome, threshold := range limits.each {
 		if value > threshold {
 			d.add(Finding{Rule: setting.ID, Outcome: outcome, Value: value, Threshold: threshold})
+		} else if m.underWay > 0 && rule.over.crowd() && !m.alone[rule.over] && value+m.underWay > threshold {
+			d.near = append(d.near, rule.over)
 		}
 	}
 	return nil
 }
 
-func (d *Decision) exempt(subject Subject) bool { return slices.Contains(d.Inputs.Exempt, subject) }
+func (d Decision) exempt(subject Subject) bool { return slices.Contains(d.Inputs.Exempt, subject) }
 
 // Keep stores a decision.
 func Keep(ctx context.Context, tx *sql.Tx, d Decision) error {

@@ -25,6 +25,9 @@ const (
 	OfPayee   Subject = "payee"
 )
 
+// crowd tells whether payments of many users belong to it.
+func (s Subject) crowd() bool { return s == OfClient || s == OfPayee }
+
 // ErrNotFound says that there is no such rule or entry.
 var ErrNotFound = errors.New("risk: no such rule or entry")
 
@@ -36,7 +39,8 @@ const count = "count"
 type rule struct {
 	words   string
 	subject Subject
-	amounts bool // it measures money: thresholds are by currency
+	over    Subject // whose payments it looks at; OfPayment is this one only
+	amounts bool    // it measures money: thresholds are by currency
 	measure func(ctx context.Context, tx *sql.Tx, p Payment, now time.Time, bound int64) (int64, error)
 }
 
@@ -53,19 +57,19 @@ const (
 )
 
 var rules = map[string]rule{
-	"payment_amount": {"the amount of the payment", OfPayment, true,
+	"payment_amount": {"the amount of the payment", OfPayment, OfPayment, true,
 		func(_ context.Context, _ *sql.Tx, p Payment, _ time.Time, _ int64) (int64, error) {
 			return p.Amount.Value, nil
 		}},
-	"new_payee":         {"the amount, to a payee whom the user has not paid before", OfPayee, true, newPayee},
-	"user_amount_24h":   {"what the user pays within a day", OfUser, true, sum("user_id", Payment.user, day)},
-	"client_amount_24h": {"what is paid through the client within a day", OfClient, true, sum("client_id", Payment.client, day)},
-	"user_count_1h":     {"payments of the user within an hour", OfUser, false, frequency("user_id", Payment.user, hour)},
-	"user_count_24h":    {"payments of the user within a day", OfUser, false, frequency("user_id", Payment.user, day)},
-	"client_count_1h":   {"payments through the client within an hour", OfClient, false, frequency("client_id", Payment.client, hour)},
-	"client_count_24h":  {"payments through the client within a day", OfClient, false, frequency("client_id", Payment.client, day)},
-	"payee_count_1h":    {"payments to the payee within an hour", OfPayee, false, frequency("creditor_account", Payment.payee, hour)},
-	"payee_count_24h":   {"payments to the payee within a day", OfPayee, false, frequency("creditor_account", Payment.payee, day)},
+	"new_payee":         {"the amount, to a payee whom the user has not paid before", OfPayee, OfUser, true, newPayee},
+	"user_amount_24h":   {"what the user pays within a day", OfUser, OfUser, true, sum("user_id", Payment.user, day)},
+	"client_amount_24h": {"what is paid through the client within a day", OfClient, OfClient, true, sum("client_id", Payment.client, day)},
+	"user_count_1h":     {"payments of the user within an hour", OfUser, OfUser, false, frequency("user_id", Payment.user, hour)},
+	"user_count_24h":    {"payments of the user within a day", OfUser, OfUser, false, frequency("user_id", Payment.user, day)},
+	"client_count_1h":   {"payments through the client within an hour", OfClient, OfClient, false, frequency("client_id", Payment.client, hour)},
+	"client_count_24h":  {"payments through the client within a day", OfClient, OfClient, false, frequency("client_id", Payment.client, day)},
+	"payee_count_1h":    {"payments to the payee within an hour", OfPayee, OfPayee, false, frequency("creditor_account", Payment.payee, hour)},
+	"payee_count_24h":   {"payments to the payee within a day", OfPayee, OfPayee, false, frequency("creditor_account", Payment.payee, day)},
 }
 
 func (p Payment) user() string   { return p.User }

@@ -168,9 +168,14 @@ func (s *Store) RevokeGrant(ctx context.Context, id string) error {
 }
 
 // RevokeUserGrants revokes all that the user has granted to the client, or to
-// everybody when client is empty, and says how many grants that were.
+// everybody when client is empty, and says how many grants that were. With the latter
+// the user is signed out everywhere, and that first: what a browser has open could
+// grant something new else.
 func (s *Store) RevokeUserGrants(ctx context.Context, subject, client string) (int64, error) {
 	if client == "" {
+		if _, err := s.write(context.WithoutCancel(ctx), `DELETE FROM login_sessions WHERE user_id = $1`, subject); err != nil {
+			return 0, unavailable(err)
+		}
 		return s.revokeWhere(ctx, ofUser+`$2`, subject)
 	}
 	return s.revokeWhere(ctx, ofUser+`$2 AND client_id = $3`, subject, client)

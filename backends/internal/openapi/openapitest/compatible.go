@@ -1,6 +1,8 @@
 package openapitest
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -10,16 +12,34 @@ import (
 )
 
 // RequireCompatible fails the test when a client that was written to the released
-// document could break on the current one.
-func RequireCompatible(t testing.TB, released, current []byte) {
+// document could break on the current one. What is announced is a break that was decided
+// on, by a part of its text; one that is not there any more fails the test too.
+func RequireCompatible(t testing.TB, released, current []byte, announced ...string) {
 	t.Helper()
 	broken, err := breaks(released, current)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, change := range broken {
+	for _, change := range unannounced(broken, announced) {
 		t.Error(change)
 	}
+}
+
+// unannounced gives the changes that nobody has announced, and what was announced and
+// is no change.
+func unannounced(broken, announced []string) (left []string) {
+	missing := slices.Clone(announced)
+	for _, change := range broken {
+		is := func(text string) bool { return strings.Contains(change, text) }
+		if !slices.ContainsFunc(announced, is) {
+			left = append(left, change)
+		}
+		missing = slices.DeleteFunc(missing, is)
+	}
+	for _, text := range missing {
+		left = append(left, "announced, and not there: "+text)
+	}
+	return left
 }
 
 func breaks(released, current []byte) (texts []string, err error) {

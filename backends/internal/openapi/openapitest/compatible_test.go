@@ -48,3 +48,19 @@ func TestRequireCompatibleFindsBreaks(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsAnnounced(t *testing.T) {
+	t.Parallel()
+	broken := []string{"GET /a: removed", "GET /b: removed", "POST /a: added"}
+	for announced, want := range map[string]string{
+		"":                "GET /a: removed|GET /b: removed|POST /a: added",
+		"removed":         "POST /a: added",
+		"removed|added":   "",
+		"removed|renamed": "POST /a: added|announced, and not there: renamed",
+	} {
+		list := strings.FieldsFunc(announced, func(c rune) bool { return c == '|' })
+		if got := strings.Join(unannounced(broken, list), "|"); got != want {
+			t.Errorf("%q: got %q, want %q", announced, got, want)
+		}
+	}
+}
