@@ -149,15 +149,7 @@ func (s *Server) openAccount(w http.ResponseWriter, r *http.Request) error {
 	if byClient(t) {
 		return errUserOnly
 	}
-	var in newAccount
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	if err := in.validate(); err != nil {
-		return err
-	}
-	_, err = s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) {
+	_, err := post(s, w, r, func(tx *sql.Tx, in newAccount) (idempotency.Response, error) {
 		v, err := s.openWallet(r.Context(), tx, t.Subject, in)
 		if err != nil {
 			return idempotency.Response{}, err
@@ -171,9 +163,12 @@ func (s *Server) openAccount(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// accountsOf names what opening and closing a user's accounts wait for each other by.
+func accountsOf(owner string) string { return "accounts of " + owner }
+
 func (s *Server) openWallet(ctx context.Context, tx *sql.Tx, owner string, in newAccount) (accountView, error) {
 	// Two that counted at once would both find room for the last one.
-	if err := s.db.Dialect.Hold(ctx, tx, "accounts of "+owner); err != nil {
+	if err := s.db.Dialect.Hold(ctx, tx, accountsOf(owner)); err != nil {
 		return accountView{}, err
 	}
 	open, err := ledger.ByOwner(ctx, tx, ledger.Wallet, owner, "", maxWallets)

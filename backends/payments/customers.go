@@ -55,6 +55,10 @@ var errMoneyOpen = errors.New("payments: money is open")
 // CloseAccounts closes a user's accounts, all or none. It can be repeated.
 func CloseAccounts(ctx context.Context, db *database.DB, user string, now time.Time) (open OpenMoney, err error) {
 	err = db.InTx(ctx, func(tx *sql.Tx) error {
+		// One that is being opened is closed too, or finds the others closed.
+		if err := db.Dialect.Hold(ctx, tx, accountsOf(user)); err != nil {
+			return err
+		}
 		done, err := ledger.Close(ctx, tx, user, now)
 		if err != nil {
 			return err

@@ -76,7 +76,7 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 // DiffWithin is Diff on so many cores and for as long as the context goes on. What was not
 // compared then makes the result incomplete.
 func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores int) *DiffResult {
-	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change)}
+	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit)}
 	d.pairs()
 	d.settings()
 	var wait sync.WaitGroup
@@ -141,6 +141,7 @@ type differ struct {
 
 	mu      sync.Mutex
 	changes map[string]*Change
+	limited map[limitedKey]*shownLimit
 	count   int
 	looked  int // routes that were looked at for a host and a path
 	open    []string
@@ -279,30 +280,30 @@ func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Out
 	d.addSeries(direction, r, t, was, is, by, what, nil)
 }
 
-func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) {
+func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) *Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
 	if c := d.changes[key]; c != nil {
 		c.More++
-		if c.better(r) {
-			return
+		if !c.Witness.plainer(r) {
+			c.witness(r, t)
+			c.Series = s
 		}
-		c.witness(r, t)
-		c.Series = s
-		return
+		return c
 	}
 	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
 	c.witness(r, t)
 	c.Series = s
 	d.changes[key] = c
+	return c
 }
 
-// better says whether the witness that is there is the simpler one; by its text where
-// both are as simple, so that the result does not depend on who was first.
-func (c *Change) better(r *Request) bool {
-	a, b := len(c.URL)+10*len(c.Header), len(r.URL())+10*len(r.Header)
-	return a < b || a == b && c.Method+c.URL <= r.Method+r.URL()
+// plainer says whether it is the simpler one of two requests; by its text where both are
+// as simple, so that the result does not depend on who was first.
+func (r *Request) plainer(other *Request) bool {
+	a, b := len(r.URL())+10*len(r.Header), len(other.URL())+10*len(other.Header)
+	return a < b || a == b && r.Method+r.URL() <= other.Method+other.URL()
 }
 
 func (c *Change) witness(r *Request, t *Token) {

@@ -135,7 +135,7 @@ func (r *Rule) bound() bool {
 // limited says whether a zone counts all requests of the rule, and refuses.
 func (r *Rule) limited() bool {
 	return slices.ContainsFunc(r.zones, func(c conditional[zoneOf]) bool {
-		return !c.what.zone.Shadow && !c.what.zone.costChosen() && (c.when == "" || r.implies(c.when))
+		return !c.what.zone.Shadow && (c.when == "" || r.implies(c.when))
 	})
 }
 

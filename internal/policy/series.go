@@ -125,18 +125,56 @@ func (d *differ) limits(j job, r *Request, was, is *Outcome) {
 	if slices.EqualFunc(was.zones, is.zones, (*Zone).equals) && slices.EqualFunc(was.Counters, is.Counters, sameCost) {
 		return
 	}
+	if d.knows(limitedKeyOf(j, was, is), r) {
+		return
+	}
 	l := &limitsOf{d: d, job: j, request: *r, variations: variations(slices.Concat(was.zones, is.zones))}
 	if !l.choose(demandOf(was), demandOf(is), slices.Concat(was.zones, is.zones)) {
 		return // nobody is let in by both
 	}
+	found := &shownLimit{request: l.request}
 	lost, added := loosened(was.zones, is.zones, "is gone"), loosened(is.zones, was.zones, "is new")
 	wider, narrower := l.compare()
 	if wider != nil || lost != "" {
-		d.addLimit(Widened, &l.request, wider, was, is, lost)
+		found.changes = append(found.changes, d.addLimit(Widened, &l.request, wider, was, is, lost))
 	}
 	if narrower != nil || added != "" {
-		d.addLimit(Narrowed, &l.request, narrower, was, is, added)
+		found.changes = append(found.changes, d.addLimit(Narrowed, &l.request, narrower, was, is, added))
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limited[limitedKeyOf(j, was, is)] = found
+}
+
+// limitedKey is what the comparison of limits depends on, but for the request: to compare
+// takes dozens of walks, and most requests for a rule are alike.
+type limitedKey struct {
+	pair
+	was, is, zones string
+}
+
+// shownLimit is what was found for the plainest request so far.
+type shownLimit struct {
+	request Request
+	changes []*Change
+}
+
+func limitedKeyOf(j job, was, is *Outcome) limitedKey {
+	return limitedKey{j.pair, was.Rule.At, is.Rule.At, fmt.Sprint(was.zones, is.zones)}
+}
+
+// knows says whether a plainer request has shown what there is to show.
+func (d *differ) knows(key limitedKey, r *Request) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := d.limited[key]
+	if found == nil || !found.request.plainer(r) {
+		return false
+	}
+	for _, c := range found.changes {
+		c.More++
+	}
+	return true
 }
 
 func sameCost(a, b Counter) bool { return a.Key == b.Key && a.Cost == b.Cost }
@@ -316,7 +354,7 @@ func paused(strict, loose tallies, each []string) *Series {
 }
 
 // addLimit keeps the simplest request that shows a changed limit.
-func (d *differ) addLimit(direction Direction, r *Request, s *Series, was, is *Outcome, what string) {
+func (d *differ) addLimit(direction Direction, r *Request, s *Series, was, is *Outcome, what string) *Change {
 	if what == "" {
 		what = "lets more pass"
 		if direction == Narrowed {
@@ -326,5 +364,5 @@ func (d *differ) addLimit(direction Direction, r *Request, s *Series, was, is *O
 	if s == nil {
 		what += " (no series of requests at one time shows it)"
 	}
-	d.addSeries(direction, r, r.Token, was, is, is, "limit "+what, s)
+	return d.addSeries(direction, r, r.Token, was, is, is, "limit "+what, s)
 }

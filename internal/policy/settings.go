@@ -124,3 +124,17 @@ func (d *Duration) UnmarshalJSON(text []byte) error {
 	*d = Duration(value)
 	return err
 }
+
+// Preferred is the algorithm of the issuer's JWTs that is first choice here: ES256 where
+// it may be. Empty: it issues none.
+func (i *Issuer) Preferred() string {
+	algorithms := i.Algorithms
+	switch {
+	case i.JWKSURI == "off":
+		return ""
+	case len(algorithms) == 0 || slices.Contains(algorithms, defaultAlgorithms[0]):
+		return defaultAlgorithms[0]
+	default:
+		return algorithms[0]
+	}
+}

@@ -35,6 +35,7 @@ type walk struct {
 	invoked int  // named routes on the way
 
 	errorStatus int // of the error that is being handled; 0: none
+	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -126,6 +127,8 @@ func (h *Subroute) serve(w *walk, next next) end {
 	w.errorStatus = e.status
 	if e.bare {
 		w.errorStatus = noStatus
+	} else {
+		w.toldStatus = e.status
 	}
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before

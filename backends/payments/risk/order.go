@@ -33,7 +33,7 @@ func (d Decision) ordered(ctx context.Context, tx *sql.Tx, dialect database.Dial
 		return d.measured(ctx, tx, m)
 	}
 	if m.looksAt(d, OfUser, false) {
-		if err := execute(ctx, tx, lockAlone, "risk of user "+d.Inputs.User); err != nil {
+		if err := dialect.Hold(ctx, tx, "risk of user "+d.Inputs.User); err != nil {
 			return Decision{}, err
 		}
 	}
@@ -47,10 +47,10 @@ func (d Decision) ordered(ctx context.Context, tx *sql.Tx, dialect database.Dial
 	return d.among(ctx, tx, m, crowds)
 }
 
-const (
-	lockShared = `SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))`
-	lockAlone  = `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`
-)
+// share is Hold beside others that share.
+func share(ctx context.Context, tx *sql.Tx, name string) error {
+	return execute(ctx, tx, `SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))`, name)
+}
 
 // among takes the locks of the crowds and measures: again, with a lock of its own, where
 // a count is near a threshold. A shared lock cannot be made one's own, since two that
@@ -62,11 +62,11 @@ func (d Decision) among(ctx context.Context, tx *sql.Tx, m measuring, crowds []c
 	}
 	for {
 		for _, c := range crowds {
-			lock := lockShared
+			hold := share
 			if m.alone[c.over] {
-				lock = lockAlone
+				hold = database.Postgres.Hold
 			}
-			if err := execute(ctx, tx, lock, c.name); err != nil {
+			if err := hold(ctx, tx, c.name); err != nil {
 				return Decision{}, err
 			}
 		}
