@@ -142,6 +142,9 @@ func (h *Handler) claimName(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkCaught(ctx, definition); err != nil {
+		return fmt.Errorf("api %s: %w", h.Name, err)
+	}
 	return h.app.ClaimAPI(h.Name, string(definition))
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -58,6 +59,8 @@ type App struct {
 	Assertion *Assertion `json:"assertion,omitempty"`
 	// RateLimits say how the edge nodes share their limits; left out, with the defaults.
 	RateLimits *RateLimits `json:"rate_limits,omitempty"`
+	// ReloadGuard refuses to load a policy that is wider than this one; left out, it is off.
+	ReloadGuard *ReloadGuard `json:"reload_guard,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
@@ -69,7 +72,8 @@ type App struct {
 	cancel       context.CancelFunc
 	audit        *audit        // nil: no audit log
 	auditLog     *auditlog.Log // opened by Start
-	policy       policy        // complete from Start on
+	policy       *loaded
+	before       atomic.Pointer[App] // that ran before this one, until it stops
 
 	introspectors []asked // of all checkers
 
@@ -122,7 +126,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
 	a.resources.directory = sync.OnceValues(a.newDirectory)
-	var err error
+	err := a.ReloadGuard.check()
+	if err != nil {
+		return err
+	}
+	a.policy = policyOf(ctx)
+	if err := guard(a.policy); err != nil {
+		return err
+	}
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
 		return err
 	}
@@ -150,7 +161,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionAudit(ctx); err != nil {
 		return err
 	}
-	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a})
+	return Register(ctx, keysetCollector{a}, questions, introspectionCollector{a}, policyChanges, refusedReloads)
 }
 
 func (a *App) provisionRedis() error {
@@ -168,20 +179,16 @@ func (a *App) provisionRedis() error {
 
 // Start connects.
 func (a *App) Start() error {
-	var err error
-	if a.policy, err = a.newPolicy(); err != nil {
-		return err
-	}
 	if err := a.startAudit(); err != nil {
 		return err
 	}
 	if err := a.startLimits(); err != nil {
 		return err
 	}
-	a.takeOver()
-	a.warnOfSilence()
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
+	a.recordPolicy(ctx, a.takeOver())
+	a.warnOfSilence()
 	for _, issuer := range a.Issuers {
 		if issuer.fetched != nil {
 			issuer.fetched.Start(context.Background()) // ends when no configuration wants these keys
@@ -203,7 +210,14 @@ func (a *App) Start() error {
 
 // Stop ends what belongs to this configuration alone.
 func (a *App) Stop() error {
-	a.handBack()
+	before, last := a.handBack()
+	if before != nil {
+		before.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: before.PolicyHash(), Previous: a.PolicyHash(), Outcome: "failed",
+			Detail: "the new configuration did not start, and the one before goes on"})
+	}
+	if last && before == nil && !caddy.Exiting() {
+		a.record(auditlog.Record{Kind: auditlog.KindConfig, Previous: a.PolicyHash(), Detail: "a configuration without Tollgate took over, or none"})
+	}
 	if a.cancel != nil {
 		a.cancel()
 	}

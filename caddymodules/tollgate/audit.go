@@ -254,24 +254,12 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 	return Register(ctx, auditCollector{a.audit})
 }
 
-// startAudit opens the log, and records which policy holds from now on.
-func (a *App) startAudit() error {
-	if a.audit == nil {
-		return nil
+// startAudit opens the log.
+func (a *App) startAudit() (err error) {
+	if a.audit != nil {
+		a.auditLog, err = a.audit.open()
 	}
-	log, err := a.audit.open()
-	if err != nil {
-		return err
-	}
-	a.auditLog = log
-	r := auditlog.Record{Kind: auditlog.KindConfig, Policy: a.policy.hash}
-	if before := newest.Load(); before != nil {
-		r.Previous, r.Detail = before.policy.hash, a.policy.changes(before.policy)
-	} else {
-		r.Detail = "the first policy of this process"
-	}
-	log.Append(r)
-	return nil
+	return err
 }
 
 // AuditLog gives the log of decisions, or nil. It is there from Start on.

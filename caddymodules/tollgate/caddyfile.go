@@ -97,6 +97,9 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //			namespace <name>
 //			deadline  <duration>
 //		}
+//		reload_guard [off] {
+//			allow <hash>...
+//		}
 //	}
 //
 // redis is where counters and DPoP proofs are shared between nodes; off, and the
@@ -114,7 +117,9 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // decisions: how long records are kept, what its checkpoints are signed as and with, how
 // many records may wait for the disk, and where copies go. rate_limits
 // says how many edge nodes there are at least, which key
-// prefix they share in Redis, and how long a decision may wait for it.
+// prefix they share in Redis, and how long a decision may wait for it. reload_guard refuses
+// to load a policy that lets more through than the one that runs, unless allow names it by
+// the hash that "tollgate policy diff" prints.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -137,6 +142,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = a.parseAssertion(d)
 		case "rate_limits":
 			err = a.parseRateLimits(d)
+		case "reload_guard":
+			err = a.parseReloadGuard(d)
 		case "failures":
 			err = a.parseFailures(d)
 		case "audit":

@@ -14,12 +14,25 @@ var (
 	generations atomic.Uint64
 )
 
-// takeOver makes this app the one that decides.
-func (a *App) takeOver() { newest.Store(a) }
+// takeOver makes this app the one that decides, and gives the one that did.
+func (a *App) takeOver() (before *App) {
+	before = newest.Swap(a)
+	a.before.Store(before)
+	return before
+}
 
-// handBack leaves nobody to decide for others, if this app still does: the process
-// is about to end, or a reload has failed half way.
-func (a *App) handBack() { newest.CompareAndSwap(a, nil) }
+// handBack ends this app's deciding. If it was the newest, either nobody is to decide for
+// others any more; or a reload has failed half way, and who decided before does again.
+func (a *App) handBack() (again *App, newestOfAll bool) {
+	before := a.before.Swap(nil)
+	if newest.CompareAndSwap(a, before) {
+		return before, true
+	}
+	if now := newest.Load(); now != nil {
+		now.before.CompareAndSwap(a, nil) // which cannot decide again
+	}
+	return nil, false
+}
 
 // deciding gives the app whose word counts: the newest that runs, or this one if it is
 // as new.

@@ -1,90 +1,88 @@
 package tollgate
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
+	"context"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/open-tollgate/tollgate/internal/policy"
 )
 
-// policy names what a configuration lets through: the settings of this app and the
-// definition of each API. Two that have the same hash decide alike wherever a request
-// reaches the same API; how sites lead requests to APIs is not in it.
-type policy struct {
-	hash     string
-	settings string
-	apis     map[string]string // definition by name
+// loaded is the policy of a configuration that is being loaded, or runs.
+type loaded struct {
+	config reflect.Value // whose it is, and what keeps its address from being another's
+	hash   string        // empty where it is not known
+	err    error         // why it is not
+	model  func() (*policy.Config, error)
+
+	judged  bool // by reload_guard
+	changes *policy.DiffResult
 }
 
-// newPolicy sums the app up, when all APIs are known.
-func (a *App) newPolicy() (policy, error) {
-	settings, err := a.comparable()
-	if err != nil {
-		return policy{}, err
+// newLoaded reads the policy of a configuration.
+func newLoaded(ctx caddy.Context) *loaded {
+	l := new(loaded)
+	if l.config, l.err = configOf(ctx); l.err != nil {
+		return l
 	}
-	p := policy{settings: string(settings), apis: a.apis}
-	sum := sha256.New()
-	_, _ = fmt.Fprintf(sum, "%d:%s", len(settings), settings) // hashes do not fail
-	for _, name := range slices.Sorted(maps.Keys(a.apis)) {
-		_, _ = fmt.Fprintf(sum, "%s %d:%s", name, len(a.apis[name]), a.apis[name])
+	var text []byte
+	if text, l.err = readConfig(ctx); l.err != nil {
+		return l
 	}
-	p.hash = hex.EncodeToString(sum.Sum(nil)[:16])
-	return p, nil
+	l.hash, l.err = policy.Hash(text)
+	l.model = sync.OnceValues(func() (*policy.Config, error) { return policy.Parse(text) })
+	return l
 }
 
-// comparable gives the settings without the URL of Redis: who knows a hash and all but a
-// password could find it out.
-func (a *App) comparable() ([]byte, error) {
-	encoded, err := json.Marshal(a)
+// incoming is the policy that the admin API saw last when a configuration came in, before
+// any app of it was set up.
+var incoming atomic.Pointer[loaded]
+
+// policyOf gives the policy of the configuration that is being set up. The admin API has
+// seen all of it, where there is one; else it is what can still be read.
+func policyOf(ctx caddy.Context) *loaded {
+	seen := incoming.Load()
+	if config, err := configOf(ctx); err == nil && seen != nil && seen.config.Pointer() == config.Pointer() {
+		return seen
+	}
+	return newLoaded(ctx)
+}
+
+// compareTime bounds how long two policies are compared.
+const compareTime = 30 * time.Second
+
+// compare gives what the new one opens and closes.
+func compare(ctx context.Context, before, after *loaded, cores int) (*policy.DiffResult, error) {
+	if err := before.err; err != nil {
+		return nil, err
+	}
+	if err := after.err; err != nil {
+		return nil, err
+	}
+	was, err := before.model()
 	if err != nil {
 		return nil, err
 	}
-	var settings map[string]json.RawMessage
-	if err := json.Unmarshal(encoded, &settings); err != nil {
+	is, err := after.model()
+	if err != nil {
 		return nil, err
 	}
-	delete(settings, "redis")
-	return json.Marshal(settings)
+	ctx, cancel := context.WithTimeout(ctx, compareTime)
+	defer cancel()
+	return policy.DiffWithin(ctx, was, is, time.Now(), cores), nil
 }
 
-// changes says in words what is different from an earlier policy.
-func (p policy) changes(before policy) string {
-	var parts []string
-	say := func(what string, names []string) {
-		if len(names) > 0 {
-			slices.Sort(names)
-			parts = append(parts, what+" "+strings.Join(names, " "))
-		}
-	}
-	var added, removed, changed []string
-	for name, definition := range p.apis {
-		was, known := before.apis[name]
-		switch {
-		case !known:
-			added = append(added, name)
-		case was != definition:
-			changed = append(changed, name)
-		}
-	}
-	for name := range before.apis {
-		if _, stays := p.apis[name]; !stays {
-			removed = append(removed, name)
-		}
-	}
-	say("APIs added:", added)
-	say("APIs removed:", removed)
-	say("APIs changed:", changed)
-	if p.settings != before.settings {
-		parts = append(parts, "the tollgate settings changed")
-	}
-	if len(parts) == 0 {
-		return "no API and no setting changed"
-	}
-	return strings.Join(parts, "; ")
-}
+// unknownPolicy is the hash of a policy that could not be read.
+const unknownPolicy = "unknown"
 
-// PolicyHash names the policy of this configuration, for logs. It is there from Start on.
-func (a *App) PolicyHash() string { return a.policy.hash }
+// PolicyHash names the policy of this configuration, for logs and records.
+func (a *App) PolicyHash() string {
+	if a.policy.hash == "" {
+		return unknownPolicy
+	}
+	return a.policy.hash
+}

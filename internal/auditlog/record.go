@@ -12,6 +12,7 @@ type Kind string
 const (
 	KindDecision  Kind = "decision"  // one answered request
 	KindConfig    Kind = "config"    // a configuration that took effect, or was refused
+	KindChange    Kind = "change"    // what a configuration opened or closed
 	KindStarted   Kind = "started"   // a process opened the log
 	KindStopped   Kind = "stopped"   // it closed the log in order
 	KindRecovered Kind = "recovered" // what a crash had torn was cut off

@@ -1,8 +1,8 @@
 package policy
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"slices"
@@ -44,6 +44,9 @@ type Change struct {
 
 // DiffResult is all that is different.
 type DiffResult struct {
+	// Before and After name the two policies.
+	Before  string    `json:"before"`
+	After   string    `json:"after"`
 	Changes []*Change `json:"changes"`
 	Atoms   int       `json:"atoms"` // requests that were compared
 	// Open names what could not be analysed: it counts as open, in both.
@@ -56,6 +59,10 @@ type DiffResult struct {
 	looked int // at how many routes
 }
 
+// Opens says whether somebody may get further than before: a change does, or not all
+// could be compared.
+func (d *DiffResult) Opens() bool { return d.Has(Widened) || !d.Complete }
+
 // Has says whether there is a change of the direction.
 func (d *DiffResult) Has(direction Direction) bool {
 	return slices.ContainsFunc(d.Changes, func(c *Change) bool { return c.Direction == direction })
@@ -63,28 +70,47 @@ func (d *DiffResult) Has(direction Direction) bool {
 
 // Diff compares what two configurations let through: for each atom, who gets where.
 func Diff(before, after *Config, now time.Time) *DiffResult {
+	return DiffWithin(context.Background(), before, after, now, runtime.GOMAXPROCS(0))
+}
+
+// DiffWithin is Diff on so many cores and for as long as the context goes on. What was not
+// compared then makes the result incomplete.
+func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores int) *DiffResult {
 	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit)}
 	d.pairs()
+	d.settings()
 	var wait sync.WaitGroup
 	work := make(chan job)
-	for range runtime.GOMAXPROCS(0) {
+	for range cores {
 		wait.Go(func() {
 			for j := range work {
-				d.compare(j)
+				if ctx.Err() == nil {
+					d.compare(j)
+				}
 			}
 		})
 	}
+	d.jobs(ctx, work)
+	close(work)
+	wait.Wait()
+	if ctx.Err() != nil {
+		d.cut = append(d.cut, "all, in the time there was")
+	}
+	return d.result()
+}
+
+func (d *differ) jobs(ctx context.Context, work chan<- job) {
 	for _, p := range d.servers {
 		for _, host := range gatherAtoms("", p.all()).hosts {
 			a := p.atoms(host)
 			for _, path := range a.paths {
+				if ctx.Err() != nil {
+					return
+				}
 				work <- job{p, a, host, path}
 			}
 		}
 	}
-	close(work)
-	wait.Wait()
-	return d.result()
 }
 
 type pair struct{ old, new *Server }
@@ -309,7 +335,7 @@ func (o *Outcome) Summary() string {
 }
 
 func (d *differ) result() *DiffResult {
-	r := &DiffResult{Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
+	r := &DiffResult{Before: d.old.Hash, After: d.new.Hash, Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
@@ -321,90 +347,4 @@ func (d *differ) result() *DiffResult {
 	slices.Sort(r.Open)
 	slices.Sort(r.Cut)
 	return r
-}
-
-// WriteText tells the changes for people.
-func (d *DiffResult) WriteText(w io.Writer) error {
-	var b strings.Builder
-	if len(d.Changes) == 0 && d.Complete {
-		fmt.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
-	}
-	if !d.Complete {
-		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
-	}
-	for _, c := range d.Changes {
-		if c.Method == "" {
-			fmt.Fprintf(&b, "%s  setting: %s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.What, c.Old, c.New, c.Rule.At)
-			continue
-		}
-		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
-			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
-	}
-	d.writeLimits(&b, "")
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func (c *Change) extra() string {
-	text := ""
-	for name, values := range c.Header {
-		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
-	}
-	return text + " from " + c.Address
-}
-
-// often says how often the request has to be sent, and who lets the last one in.
-func (c *Change) often() string {
-	if c.Series == nil {
-		return ""
-	}
-	admits := "new"
-	if c.Direction == Narrowed {
-		admits = "old"
-	}
-	return fmt.Sprintf("    sent %s: the last one is let in by the %s configuration alone\n", c.Series, admits)
-}
-
-func (c *Change) series() string {
-	if c.Series == nil {
-		return ""
-	}
-	return ", sent " + c.Series.String()
-}
-
-func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
-	for _, open := range d.Open {
-		fmt.Fprintf(b, "%snot analysed, and counted as open: %s\n", bullet, open)
-	}
-	for _, cut := range d.Cut {
-		fmt.Fprintf(b, "%stoo many ways to follow all of them: %s\n", bullet, cut)
-	}
-}
-
-// WriteMarkdown tells the changes for a pull request.
-func (d *DiffResult) WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString("### What this changes at the edge\n\n")
-	if !d.Complete {
-		b.WriteString("**Incomplete**: not everything could be compared, and what was not may be wider.\n\n")
-	}
-	if len(d.Changes) == 0 && d.Complete {
-		fmt.Fprintf(&b, "No difference found: no request is judged otherwise (%d compared).\n", d.Atoms)
-	}
-	if len(d.Changes) > 0 {
-		b.WriteString("| | API | what | for example | with | before | after |\n|---|---|---|---|---|---|---|\n")
-	}
-	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
-	for _, c := range d.Changes {
-		if c.Method == "" {
-			fmt.Fprintf(&b, "| **%s** | | %s | no single request | | %s | %s |\n", c.Direction, cell(c.What), cell(c.Old), cell(c.New))
-			continue
-		}
-		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
-			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
-	}
-	b.WriteString("\n")
-	d.writeLimits(&b, "- ")
-	_, err := io.WriteString(w, b.String())
-	return err
 }

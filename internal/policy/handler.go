@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -111,6 +112,26 @@ func (p *parser) subroute(at string, raw json.RawMessage) Handler {
 	return h
 }
 
+// errCaught is for what the edge does not load: error routes inside an API would answer
+// what it refuses.
+var errCaught = errors.New("a subroute inside an api cannot have errors")
+
+// catches says whether a subroute in the routes, or in those that they invoke, has errors.
+func (s *Server) catches(routes []*Route, invoked map[string]bool) (caught bool) {
+	VisitRoutes(routes, func(h Handler) {
+		switch h := h.(type) {
+		case *Subroute:
+			caught = caught || h.caught
+		case *Invoke:
+			if r := s.Named[h.Name]; r != nil && !invoked[h.Name] {
+				invoked[h.Name] = true
+				caught = caught || s.catches([]*Route{r}, invoked)
+			}
+		}
+	})
+	return caught
+}
+
 func (h *Subroute) String() string    { return "subroute" }
 func (h *Subroute) inner() [][]*Route { return [][]*Route{h.Routes, h.Errors} }
 
@@ -140,6 +161,7 @@ var knownMethods = []string{
 
 func (p *parser) readAPI(at string, raw json.RawMessage) Handler {
 	h := &API{At: at, Server: p.server}
+	p.apis = append(p.apis, h)
 	p.fail(at, json.Unmarshal(raw, h))
 	if len(h.Methods) == 0 {
 		h.Methods = knownMethods

@@ -56,7 +56,7 @@ func (c *Config) tokenMay(h *AccessToken) (all []string) {
 		if s.HasRedis() {
 			say("503 replay_unavailable while the memory of used proofs is out of reach")
 		}
-		if s.DPoP != nil && s.DPoP.Nonce {
+		if s.DPoP != nil && s.DPoP.NonceKey != "" {
 			say("401 proof_nonce_wanted where a DPoP proof has no nonce that was given out lately")
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 // Config is a configuration as far as it decides about requests.
 type Config struct {
+	Hash     string // names it: see Hash
 	Tollgate Settings
 	Servers  []*Server // by name
 	Admin    Admin
@@ -42,7 +43,7 @@ type Server struct {
 	AccessLog      bool
 	StrictSNI      bool
 
-	proxies string // that are trusted, as they are written
+	proxies, policies string // that are trusted, and for TLS, as they are written
 
 	hosts    []string // that any route names
 	setsHost bool     // a handler can change the Host
@@ -63,7 +64,9 @@ type Admin struct {
 	Origins  []string `json:"origins"`
 	Remote   *struct {
 		Listen string `json:"listen"`
+		Access any    `json:"access_control"`
 	} `json:"remote"`
+	EnforceOrigin bool `json:"enforce_origin"`
 }
 
 // Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
@@ -90,7 +93,7 @@ type rawServer struct {
 		Routes []rawRoute `json:"routes"`
 	} `json:"errors"`
 	Named          map[string]rawRoute `json:"named_routes"`
-	Policies       []TLSPolicy         `json:"tls_connection_policies"`
+	Policies       json.RawMessage     `json:"tls_connection_policies"`
 	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
 	Logs           json.RawMessage     `json:"logs"`
 	StrictSNI      bool                `json:"strict_sni_host"`
@@ -112,13 +115,17 @@ func Parse(config []byte) (*Config, error) {
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
 	}
-	if err := json.Unmarshal(config, &raw); err != nil {
+	err := json.Unmarshal(config, &raw)
+	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
+	}
+	if c.Hash, err = Hash(config); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	httpPort := raw.Apps.HTTP.HTTPPort
 	if httpPort == 0 {
@@ -139,10 +146,13 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, Policies: raw.Policies, StrictSNI: raw.StrictSNI,
-		TrustedProxies: len(raw.TrustedProxies) > 0, proxies: canonicalJSON(raw.TrustedProxies), AccessLog: len(raw.Logs) > 0,
+		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI, TrustedProxies: len(raw.TrustedProxies) > 0,
+		proxies: canonicalJSON(raw.TrustedProxies), policies: canonicalJSON(raw.Policies), AccessLog: len(raw.Logs) > 0,
 	}
 	p := parser{config: c, server: s}
+	if len(raw.Policies) > 0 {
+		p.fail("tls_connection_policies", json.Unmarshal(raw.Policies, &s.Policies))
+	}
 	at := "/apps/http/servers/" + name
 	s.Routes = p.routes(at+"/routes", raw.Routes)
 	if raw.Errors != nil {
@@ -152,7 +162,12 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 	for route, definition := range raw.Named {
 		s.Named[route] = p.route(at+"/named_routes/"+route, definition)
 	}
-	s.TLS = len(raw.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
+	for _, api := range p.apis {
+		if s.catches(api.Routes, make(map[string]bool)) {
+			p.fail(api.At, errCaught)
+		}
+	}
+	s.TLS = len(s.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
 	return s, p.err
 }
 
@@ -167,6 +182,7 @@ type parser struct {
 	config *Config
 	server *Server
 	api    *API
+	apis   []*API
 	err    error
 }
 

@@ -12,6 +12,7 @@ import (
 // Report is what a configuration exposes, for people and machines.
 type Report struct {
 	Schema  string      `json:"schema"`
+	Policy  string      `json:"policy"` // its hash, as logs have it
 	APIs    []APIReport `json:"apis"`
 	Public  []*Rule     `json:"public"`  // rules that anybody reaches, in any API
 	Outside []*Rule     `json:"outside"` // rules of no API: no policy holds there
@@ -48,7 +49,7 @@ type EdgeReport struct {
 
 // NewReport makes the report of a configuration.
 func NewReport(c *Config) *Report {
-	r := &Report{Schema: ReportSchema, APIs: []APIReport{}, Public: []*Rule{}, Outside: []*Rule{}, Open: []string{}}
+	r := &Report{Schema: ReportSchema, Policy: c.Hash, APIs: []APIReport{}, Public: []*Rule{}, Outside: []*Rule{}, Open: []string{}}
 	rules := c.Rules()
 	of := make(map[string][]*Rule)
 	for _, rule := range rules {
@@ -123,6 +124,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteText writes the report as tables.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(t, "Policy %s\n", r.Policy)
 	for _, a := range r.APIs {
 		fmt.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
 		fmt.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -12,7 +13,7 @@ type Settings struct {
 	Issuers           []*Issuer          `json:"issuers"`
 	ClientCertificate *ClientCertificate `json:"client_certificate"`
 	DPoP              *struct {
-		Nonce bool `json:"nonce"`
+		NonceKey string `json:"nonce_key"`
 	} `json:"dpop"`
 	Revocations *struct {
 		Stale string `json:"stale"`
@@ -23,6 +24,30 @@ type Settings struct {
 	Failures *struct {
 		Off bool `json:"off"`
 	} `json:"failures"`
+	Guard *Guard `json:"reload_guard"`
+
+	raw map[string]any // as they are written
+}
+
+// Guard is whether a wider policy can be loaded unnamed.
+type Guard struct {
+	Off   bool     `json:"off"`
+	Allow []string `json:"allow"` // hashes of policies that may be wider
+}
+
+// On says whether it is there.
+func (g *Guard) On() bool { return g != nil && !g.Off }
+
+// Names says whether a policy may be wider than what runs.
+func (g *Guard) Names(hash string) bool { return g != nil && slices.Contains(g.Allow, hash) }
+
+// UnmarshalJSON keeps what is written as well.
+func (s *Settings) UnmarshalJSON(text []byte) error {
+	type plain Settings
+	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, &s.raw)
 }
 
 // Issuer is one whose tokens are accepted.

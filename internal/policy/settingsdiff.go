@@ -91,7 +91,7 @@ func (d *settingsDiff) tollgate(old, new *Settings) {
 
 func (s *Settings) staleOpen() bool   { return s.Revocations != nil && s.Revocations.Stale == "open" }
 func (s *Settings) failuresOff() bool { return s.Failures != nil && s.Failures.Off }
-func (s *Settings) wantsNonce() bool  { return s.DPoP != nil && s.DPoP.Nonce }
+func (s *Settings) wantsNonce() bool  { return s.DPoP != nil && s.DPoP.NonceKey != "" }
 
 // missing gives what is in the first and not in the second.
 func missing(all, in []string) []string {

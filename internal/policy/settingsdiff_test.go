@@ -11,7 +11,7 @@ func TestDiffOfSettings(t *testing.T) {
 	t.Parallel()
 	whole := strings.NewReplacer(`"listen":["127.0.0.1:443"]`, `"listen":["127.0.0.1:443"],"trusted_proxies":{"source":"static","ranges":["10.0.0.1"]}`,
 		`[{}]`, `[{"protocol_min":"tls1.3","client_authentication":{"mode":"require_and_verify"}}]`,
-		`"audit":{"dir":"/a"}`, `"audit":{"dir":"/a"},"redis":"redis://r","dpop":{"nonce":true},"client_certificate":{"header":"C","proxies":["10.0.0.1/32"]}`,
+		`"audit":{"dir":"/a"}`, `"audit":{"dir":"/a"},"redis":"redis://r","dpop":{"nonce_key":"generated"},"client_certificate":{"header":"C","proxies":["10.0.0.1/32"]}`,
 		`"audiences":["a"]`, `"audiences":["a"],"jwks_uri":"https://i/keys"`, `{"apps"`, `{"admin":{"listen":"localhost:2019"},"apps"`).Replace(site(`"audit":"required",`, fine))
 	for name, test := range map[string]struct {
 		from, to  string
@@ -20,7 +20,7 @@ func TestDiffOfSettings(t *testing.T) {
 		"without Redis":             {`"redis":"redis://r"`, `"redis":"off"`, false},
 		"stale open":                {`"redis":"redis://r"`, `"redis":"redis://r","revocations":{"stale":"open"}`, false},
 		"failures off":              {`"redis":"redis://r"`, `"redis":"redis://r","failures":{"off":true}`, false},
-		"no nonce":                  {`"nonce":true`, `"nonce":false`, false},
+		"no nonce":                  {`{"nonce_key":"generated"}`, `{}`, false},
 		"a proxy more":              {`["10.0.0.1/32"]`, `["10.0.0.1/32","10.0.0.2/32"]`, false},
 		"another header":            {`"header":"C"`, `"header":"D"`, true},
 		"keys of somebody else":     {`https://i/keys`, `https://evil/keys`, true},

@@ -177,8 +177,8 @@ func TestDecisionsAreRecorded(t *testing.T) {
 	rewrite("api more /more {\n\t\tpublic\n\t\trespond \"more\"\n\t}")
 	a.reload()
 	waitFor(t, "the record of the reload", func() bool {
-		output, err := a.audit("tail", a.dir, "--kind", "config")
-		return err == nil && strings.Contains(output, "APIs added: more") && strings.Contains(output, "previous_policy")
+		output, err := a.audit("tail", a.dir, "--kind", "change")
+		return err == nil && strings.Contains(output, `"api":"more"`) && strings.Contains(output, "previous_policy")
 	})
 	a.stop(syscall.SIGTERM)
 

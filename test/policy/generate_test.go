@@ -125,7 +125,7 @@ func (g *generator) handler(depth int) object {
 	switch kind := g.IntN(20); {
 	case kind < 5 && depth > 0:
 		sub := object{"handler": "subroute", "routes": g.routes(depth - 1)}
-		if g.chance(15) {
+		if g.inAPI == nil && g.chance(15) { // within, it does not load
 			sub["errors"] = object{"routes": g.errorRoutes()}
 		}
 		return sub
@@ -168,7 +168,7 @@ func (g *generator) rewrite() object {
 
 func (g *generator) errorRoutes() []object {
 	codes := "{http.error.status_code} in [404, 403]"
-	if g.inAPI == nil && g.chance(50) {
+	if g.chance(50) {
 		codes = "{http.error.status_code} >= 400 && {http.error.status_code} <= 499"
 	}
 	return []object{{

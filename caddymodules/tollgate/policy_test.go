@@ -1,0 +1,93 @@
+package tollgate_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/policy"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	_ "github.com/open-tollgate/tollgate/plugins"
+)
+
+// hashOf sets a configuration up and gives the hash that the app tells.
+func hashOf(t *testing.T, config []byte) string {
+	t.Helper()
+	var parsed *caddy.Config
+	if err := json.Unmarshal(caddy.RemoveMetaFields(config), &parsed); err != nil {
+		t.Fatal(err)
+	}
+	ctx, err := caddy.ProvisionContext(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := ctx.App("tollgate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app.(*tollgate.App).PolicyHash()
+}
+
+func edge(api, option, more string) string {
+	return fmt.Sprintf(`{%s"apps":{%s"http":{"servers":{"s":{"listen":["127.0.0.1:8443"],"routes":[{"handle":[{"handler":"api","name":"open","public":true,"routes":[%s]}]}]}}}}}`, more, option, api)
+}
+
+// TestCaddyKeepsItsConfig fails with a Caddy that keeps a configuration elsewhere than
+// readConfig looks: what the edge says it runs has to be what is in the file. Each is set
+// up many times, since Caddy takes the apps in any order.
+func TestCaddyKeepsItsConfig(t *testing.T) {
+	answer := `{"handle":[{"handler":"static_response","status_code":204}]}`
+	shipped, err := os.ReadFile("../../Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(shipped, map[string]any{"filename": "../../Caddyfile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]string{
+		"shipped":      string(adapted),
+		"no option":    edge(answer, "", ""),
+		"option":       edge(answer, `"tollgate":{"origins":["https://edge.test"]},`, ""),
+		"ids":          edge(`{"@id":"mine","handle":[{"handler":"static_response","status_code":204}]}`, "", `"admin":{"@id":"x","listen":"localhost:2020"},`),
+		"admin":        edge(answer, "", `"admin":{"disabled":false,"origins":[],"remote":{"listen":":2021","access_control":[{"public_keys":["MA=="],"permissions":[{"paths":["/config"],"methods":[]}]}]}},`),
+		"a big number": edge(`{"handle":[{"handler":"vars","n":12345678901234567890}]}`, `"tollgate":{},`, ""),
+	} {
+		want, err := policy.Hash([]byte(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			if got := hashOf(t, []byte(config)); got != want {
+				t.Errorf("%s: the edge says %s, the file %s", name, got, want)
+				break
+			}
+		}
+	}
+}
+
+// TestUnknownPolicy has no handler of Tollgate's, so that Caddy may set the app http up
+// first: then its text is gone, and the hash must be no other policy's.
+func TestUnknownPolicy(t *testing.T) {
+	config := strings.Replace(edge("", `"tollgate":{},`, `"admin":{"disabled":true},`), `{"handler":"api","name":"open","public":true,"routes":[]}`, `{"handler":"static_response"}`, 1)
+	want, err := policy.Hash([]byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for range 40 {
+		seen[hashOf(t, []byte(config))] = true
+	}
+	delete(seen, want)
+	delete(seen, "unknown")
+	if len(seen) > 0 {
+		t.Errorf("hashes of nothing: %v", seen)
+	}
+}
