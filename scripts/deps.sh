@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside Go and git, where it is missing and may be
 # installed: a C compiler (for the race detector), redis-server, PostgreSQL,
-# Chromium, Node and a Python library. Says in one line what to install where it may not.
+# Chromium, Node, rsyslog and a Python library. Says in one line what to install where it may not.
 set -eu
 
 missing=""
@@ -24,6 +24,7 @@ need chromium chromium chromium-browser
 need nodejs node
 need npm npm
 need procps pgrep
+need "rsyslog rsyslog-gnutls" '/usr/lib/*/rsyslog/lmnsd_gtls.so'
 need python3-jwcrypto /usr/lib/python3/dist-packages/jwcrypto/jws.py
 
 [ -n "$missing" ] || exit 0

@@ -18,6 +18,7 @@ import (
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
+	"github.com/open-tollgate/tollgate/backends/internal/cardnumber"
 	"github.com/open-tollgate/tollgate/internal/jose"
 )
 
@@ -67,6 +68,9 @@ func (r Registration) check() error {
 	if name := []rune(r.Name); len(name) == 0 || len(name) > maxClientName || strings.TrimSpace(r.Name) != r.Name ||
 		slices.ContainsFunc(name, func(c rune) bool { return !unicode.IsGraphic(c) }) {
 		return fmt.Errorf("name: 1 to %d characters that can be shown", maxClientName)
+	}
+	if cardnumber.In(r.Name) {
+		return errors.New("name: must not hold a card number")
 	}
 	if err := r.checkGrants(); err != nil {
 		return err

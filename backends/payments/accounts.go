@@ -149,15 +149,7 @@ func (s *Server) openAccount(w http.ResponseWriter, r *http.Request) error {
 	if byClient(t) {
 		return errUserOnly
 	}
-	var in newAccount
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	if err := in.validate(); err != nil {
-		return err
-	}
-	_, err = s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) {
+	_, err := post(s, w, r, func(tx *sql.Tx, in newAccount) (idempotency.Response, error) {
 		v, err := s.openWallet(r.Context(), tx, t.Subject, in)
 		if err != nil {
 			return idempotency.Response{}, err

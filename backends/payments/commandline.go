@@ -17,6 +17,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/service"
 	"github.com/open-tollgate/tollgate/backends/internal/tokencheck"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+	"github.com/open-tollgate/tollgate/backends/payments/risk"
 	"github.com/open-tollgate/tollgate/internal/access"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
@@ -25,6 +26,11 @@ import (
 const (
 	exitFailed    = 1
 	exitViolation = 3
+)
+
+const (
+	day     = 24 * time.Hour
+	maxDays = 36_500 // a time.Duration holds more, and nobody wants it
 )
 
 // Main runs the program "payments" with these arguments, until it is done or a
@@ -101,6 +107,9 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	tokens := tokencheck.DefineFlags(flags)
 	stepUpACR := flags.Text("step-up-acr", "urn:tollgate:acr:password", "acr `values` that will do where a risk rule asks for step-up; space-separated")
 	stepUpAge := flags.Text("step-up-max-age", "5m", "how long ago the user may have authenticated then; a `duration`")
+	keepDecisions := flags.Text("keep-decisions", strconv.Itoa(int(risk.DefaultRetention/day)),
+		"`days` for which risk decisions are kept, at least 90. Payments, transfers, consents and what officers\n"+
+			"did are kept for good, idempotency keys for a day, events and what became of their webhooks for 30")
 	allowPrivate := flags.Switch("webhook-allow-private", "let webhooks into private networks and this machine")
 	if err := flags.ParseAll(args, "listen", "issuer"); err != nil {
 		return err
@@ -108,6 +117,10 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	maxAge, err := time.ParseDuration(*stepUpAge)
 	if err != nil || maxAge < time.Second {
 		return errors.New("--step-up-max-age must be a duration of at least a second, such as 5m")
+	}
+	decisionDays, err := strconv.Atoi(*keepDecisions)
+	if err != nil || decisionDays < int(risk.MinRetention/day) || decisionDays > maxDays {
+		return fmt.Errorf("--keep-decisions must be a whole number of days, from %d to %d", int(risk.MinRetention/day), maxDays)
 	}
 	keyFile, err := stored.keyFile()
 	if err != nil {
@@ -130,7 +143,7 @@ func serve(ctx context.Context, flags *command.Flags, args []string, streams com
 	gates.Start(ctx)
 	server := New(Config{
 		DB: db, Gates: gates, Vault: secrets, WebhookAllowPrivate: *allowPrivate, Logger: logger,
-		StepUp: access.StepUp{ACR: strings.Fields(*stepUpACR), MaxAge: maxAge},
+		StepUp: access.StepUp{ACR: strings.Fields(*stepUpACR), MaxAge: maxAge}, KeepDecisions: time.Duration(decisionDays) * day,
 	})
 	return service.Serve(ctx, service.Config{
 		Name: "payments", Listen: *listen, Handler: server, Logger: logger, Ready: server.Ready, Background: server.Background(),

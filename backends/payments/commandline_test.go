@@ -37,6 +37,15 @@ func TestOperatorsCommands(t *testing.T) {
 	if wallet.ID == "" || again != wallet {
 		t.Errorf("opened %+v, then %+v", wallet, again)
 	}
+	if code, _, errOut := runProgram("account", "close", "--owner", "ada", "--database", db); code != exitFailed || !strings.Contains(errOut, "nothing was closed") {
+		t.Errorf("closed with money in it: exit code %d: %s", code, errOut)
+	}
+	var empty Account
+	var closed struct{ Closed string }
+	run(&empty, "account", "open", "--owner", "bob", "--name", "Empty")
+	if run(&closed, "account", "close", "--owner", "bob"); closed.Closed != "bob" {
+		t.Errorf("closed %+v", closed)
+	}
 	run(&merchant, "merchant", "add", "--client", "shop", "--name", "Corner Shop")
 	if merchant.Owner != "shop" || merchant.Currency != "EUR" {
 		t.Errorf("added %+v", merchant)
@@ -89,12 +98,15 @@ func TestBadCommandLines(t *testing.T) {
 		args  string
 		wants string
 	}{
-		"nothing":                   {"", "serve, account open, merchant add, webhook add, ledger verify or ledger rebuild"},
+		"nothing":                   {"", "serve, account open, account close, merchant add, webhook add, ledger verify or ledger rebuild"},
 		"half a command":            {"account", `"account"`},
 		"no owner":                  {"account open --name x --database " + db, "--owner is missing"},
 		"not a number":              {"account open --owner a --name x --deposit 1.5 --database " + db, "--deposit"},
 		"not a currency":            {"account open --owner a --name x --currency XXX --database " + db, "/currency"},
 		"no such age":               {"serve --step-up-max-age 5 --database " + db, "--step-up-max-age"},
+		"decisions too short":       {"serve --keep-decisions 89 --database " + db, "from 90 to 36500"},
+		"decisions of a duration":   {"serve --keep-decisions 400h --database " + db, "--keep-decisions"},
+		"nobody's accounts":         {"account close --database " + db, "--owner is missing"},
 		"no address":                {"serve --listen= --database " + db, "--listen is missing"},
 		"PostgreSQL, serve":         {"serve --database " + postgres, "--secret-file (PAYMENTS_SECRET_FILE) is missing"},
 		"PostgreSQL, webhook":       {"webhook add --client c --url https://a.example --database " + postgres, "--secret-file"},

@@ -51,15 +51,7 @@ func (s *Server) createPayment(w http.ResponseWriter, r *http.Request) error {
 	if !byClient(t) {
 		return errClientOnly
 	}
-	var in newPayment
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	if err := in.validate(); err != nil {
-		return err
-	}
-	_, err = s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) {
+	_, err := post(s, w, r, func(tx *sql.Tx, in newPayment) (idempotency.Response, error) {
 		p, err := s.create(r.Context(), tx, t.ClientID, in)
 		if err != nil {
 			return idempotency.Response{}, err

@@ -82,7 +82,19 @@ func TestCanaries(t *testing.T) {
 		confirmation.key = "canary-again"
 		refused(confirmation, 409, "payment_not_confirmable")
 		refused(request{method: "GET", path: "/api/payments", token: create.token + "canary"}, 401, "invalid_token")
-		p.call(p.office("POST", "reviews/"+v.ID+"/approve", object{})).expect(200, "")
+		// What an officer notes is in the audit trail, for which it is written, and nowhere else.
+		approval := p.office("POST", "reviews/"+v.ID+"/approve", object{"note": "officer-note", "canary-typo": "canary"})
+		refused(approval, 400, "malformed_json")
+		approval.body = object{"note": "officer-note" + strings.Repeat("!", maxNote)}
+		refused(approval, 422, "validation_failed")
+		approval.body = object{"note": "officer-note"}
+		p.call(approval).expect(200, "")
+		approval.key = ""
+		refused(approval, 409, "payment_not_in_review")
+		listed := p.office("POST", "lists", object{"list": "allow", "subject": "user", "value": "officer-value", "note": "officer-note"})
+		p.call(listed).expect(201, "")
+		listed.key = ""
+		refused(listed, 409, "list_entry_exists")
 		p.call(p.do(v.ID, "refunds", cents(100))).expect(201, "")
 		trail := p.call(p.office("GET", "changes", nil)).expect(200, "").Body.String() +
 			p.call(p.office("GET", "decisions?payment_id="+v.ID, nil)).expect(200, "").Body.String()
@@ -101,7 +113,7 @@ func TestCanaries(t *testing.T) {
 		refused(create, 500, "internal_error")
 		refused(request{method: "GET", path: "/api/payments/" + v.ID, token: p.shopToken()}, 500, "internal_error")
 
-		if !strings.Contains(p.logs.String(), "request failed") || !strings.Contains(trail, "review.approved") || !strings.Contains(webhooks.String(), "canary-value") {
+		if !strings.Contains(p.logs.String(), "request failed") || !strings.Contains(trail, "review.approved") || strings.Count(trail, "officer-note") != 2 || !strings.Contains(webhooks.String(), "canary-value") {
 			t.Errorf("what happened is missing:\n%s\n%s\n%s", p.logs.String(), trail, webhooks.String())
 		}
 		secrets := []string{"Everyday", "canary-wallet", "canary-key", "canary-confirm", "canary-answer", "canary-path", "eyJ", "Bearer ey",
@@ -110,8 +122,11 @@ func TestCanaries(t *testing.T) {
 			"the log": p.logs.String(), "metrics": metrics, "refusals": refusals.String(), "the audit trail": trail, "webhooks": webhooks.String(),
 		} {
 			forbidden := secrets
+			if place != "the audit trail" {
+				forbidden = append([]string{"officer-"}, forbidden...)
+			}
 			if place != "webhooks" {
-				forbidden = append([]string{"canary", "Corner Shop", "4111", shop.URL}, secrets...)
+				forbidden = append([]string{"canary", "Corner Shop", "4111", shop.URL}, forbidden...)
 			}
 			for _, secret := range forbidden {
 				if strings.Contains(text, secret) {

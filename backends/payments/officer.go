@@ -234,15 +234,7 @@ func (s *Server) addToList(w http.ResponseWriter, r *http.Request) error {
 	if !byClient(t) {
 		return errClientOnly
 	}
-	var in newEntryOfList
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	if err := in.validate(); err != nil {
-		return err
-	}
-	_, err = s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) {
+	_, err := post(s, w, r, func(tx *sql.Tx, in newEntryOfList) (idempotency.Response, error) {
 		entry, err := risk.AddEntry(r.Context(), tx, t.ClientID,
 			risk.Entry{List: in.List, Subject: in.Subject, Value: in.Value, Note: in.Note}, s.now())
 		if database.IsUnique(err) {

@@ -3,6 +3,7 @@
 package payments
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/open-tollgate/tollgate/backends/internal/vault"
 	"github.com/open-tollgate/tollgate/backends/internal/webhook"
 	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
+	"github.com/open-tollgate/tollgate/backends/payments/risk"
 	"github.com/open-tollgate/tollgate/internal/access"
 )
 
@@ -40,7 +42,7 @@ const (
 	reviewTime = 3 * 24 * time.Hour
 )
 
-// Config is what the service needs. All fields but Now are required.
+// Config is what the service needs. All fields but Now and KeepDecisions are required.
 type Config struct {
 	DB    *database.DB // migrated, see OpenDatabase
 	Gates tokencheck.Gates
@@ -49,8 +51,10 @@ type Config struct {
 	WebhookAllowPrivate bool
 	// StepUp is how a user has to have authenticated where a risk rule asks for it.
 	StepUp access.StepUp
-	Logger *slog.Logger
-	Now    func() time.Time // nil: the clock of the machine
+	// KeepDecisions is for how long risk decisions are kept; zero is risk.DefaultRetention.
+	KeepDecisions time.Duration
+	Logger        *slog.Logger
+	Now           func() time.Time // nil: the clock of the machine
 }
 
 // Server is the payments backend. It is an http.Handler; Background is what runs
@@ -63,6 +67,8 @@ type Server struct {
 	workers    *workers
 	stepUp     access.StepUp
 	metrics    *metrics
+	// keepDecisions is Config.KeepDecisions.
+	keepDecisions time.Duration
 	// allowPrivate is Config.WebhookAllowPrivate.
 	allowPrivate bool
 	log          *slog.Logger
@@ -76,15 +82,16 @@ func New(cfg Config) *Server {
 		cfg.Now = time.Now
 	}
 	s := &Server{
-		db:           cfg.DB,
-		stepUp:       cfg.StepUp,
-		gates:        cfg.Gates,
-		keys:         idempotency.New(cfg.DB, cfg.Now),
-		metrics:      newMetrics(prometheus.NewRegistry(), cfg.DB, cfg.Now),
-		allowPrivate: cfg.WebhookAllowPrivate,
-		log:          cfg.Logger,
-		now:          cfg.Now,
-		routes:       rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
+		db:            cfg.DB,
+		stepUp:        cfg.StepUp,
+		keepDecisions: cmp.Or(cfg.KeepDecisions, risk.DefaultRetention),
+		gates:         cfg.Gates,
+		keys:          idempotency.New(cfg.DB, cfg.Now),
+		metrics:       newMetrics(prometheus.NewRegistry(), cfg.DB, cfg.Now),
+		allowPrivate:  cfg.WebhookAllowPrivate,
+		log:           cfg.Logger,
+		now:           cfg.Now,
+		routes:        rest.NewRouter(cfg.Logger, "It is safe to try again with the same Idempotency-Key."),
 	}
 	s.dispatcher = outbox.NewDispatcher(outbox.Config{
 		DB: cfg.DB, Vault: cfg.Vault, Logger: cfg.Logger, Now: cfg.Now,

@@ -56,6 +56,21 @@ func (s *Server) once(w http.ResponseWriter, r *http.Request, body []byte, work 
 	return resp.Replayed, nil
 }
 
+// post reads the body of a POST, which says itself what is wrong with it, and does the
+// work once.
+func post[In interface{ validate() error }](s *Server, w http.ResponseWriter, r *http.Request,
+	work func(*sql.Tx, In) (idempotency.Response, error)) (replayed bool, err error) {
+	var in In
+	body, err := readBody(r, &in)
+	if err != nil {
+		return false, err
+	}
+	if err := in.validate(); err != nil {
+		return false, err
+	}
+	return s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) { return work(tx, in) })
+}
+
 // respond makes the answer to a POST. What has no version has no tag.
 func respond(status int, view any, tag, location string) (idempotency.Response, error) {
 	body, err := json.Marshal(view)

@@ -48,6 +48,12 @@ type verdict struct {
 	Note string `json:"note"`
 }
 
+func (in verdict) validate() error {
+	var wrong faults
+	wrong.text("/note", in.Note, maxNote)
+	return wrong.Err()
+}
+
 // approve lets a payment go on as if no rule had held it up.
 func (s *Server) approve(w http.ResponseWriter, r *http.Request) error {
 	return s.decideReview(w, r, "review.approved", func(ctx context.Context, tx *sql.Tx, p *payment, now time.Time) error {
@@ -79,18 +85,8 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, action str
 	if err != nil {
 		return err
 	}
-	var in verdict
-	body, err := readBody(r, &in)
-	if err != nil {
-		return err
-	}
-	var wrong faults
-	wrong.text("/note", in.Note, maxNote)
-	if err := wrong.Err(); err != nil {
-		return err
-	}
 	var decided payment
-	replayed, err := s.once(w, r, body, func(tx *sql.Tx) (idempotency.Response, error) {
+	replayed, err := post(s, w, r, func(tx *sql.Tx, in verdict) (idempotency.Response, error) {
 		ctx, now := r.Context(), s.now()
 		p, err := forUpdate(ctx, tx, s.db.Dialect, id)
 		if err != nil {

@@ -40,9 +40,13 @@ func (p *platform) decisions(id string) []decisionView {
 
 // strongly is the confirmation by a user who has authenticated as step-up asks for.
 func (p *platform) strongly(v paymentView, ago time.Duration) request {
+	return p.stronglyBy("gold", v, ago)
+}
+
+func (p *platform) stronglyBy(acr string, v paymentView, ago time.Duration) request {
 	q := p.confirmation(v)
 	q.token = p.issuer.Token(tokentest.Claim("sub", "ada"), tokentest.Claim("client_id", "shop"), tokentest.Claim("scope", "payments:confirm"),
-		tokentest.Claim("authorization_details", []any{p.consent(v)}), tokentest.Claim("acr", "gold"),
+		tokentest.Claim("authorization_details", []any{p.consent(v)}), tokentest.Claim("acr", acr),
 		tokentest.Claim("auth_time", p.now().Add(-ago).Unix()))
 	return q
 }
@@ -61,19 +65,24 @@ func TestStepUpAboveTheThreshold(t *testing.T) {
 				t.Errorf("the challenge %s lacks %s", challenge, part)
 			}
 		}
-		p.call(p.strongly(v, 10*time.Minute)).expect(401, "insufficient_user_authentication")
+		p.call(p.strongly(v, 5*time.Minute+time.Second)).expect(401, "insufficient_user_authentication")
+		p.call(p.stronglyBy("silver", v, 0)).expect(401, "insufficient_user_authentication")
+		timeless := p.confirmation(v)
+		timeless.token = p.issuer.Token(tokentest.Claim("sub", "ada"), tokentest.Claim("client_id", "shop"), tokentest.Claim("scope", "payments:confirm"),
+			tokentest.Claim("authorization_details", []any{p.consent(v)}), tokentest.Claim("acr", "gold"), tokentest.Without("auth_time"))
+		p.call(timeless).expect(401, "insufficient_user_authentication")
 		if p.read(v.ID).Status != RequiresConsent || p.count(`SELECT count(*) FROM consents`) != 1 {
 			t.Error("a refused confirmation left something")
 		}
 		// With the same key, and a token that will do.
-		again := p.strongly(v, time.Minute)
+		again := p.strongly(v, 5*time.Minute-time.Second)
 		again.key = q.key
 		if paid := p.call(again).expect(200, "").payment(); paid.Status != Succeeded {
 			t.Errorf("got %+v", paid)
 		}
 		decided := p.decisions(v.ID)
-		if len(decided) != 3 || decided[0].Outcome != risk.Allow || !decided[0].Inputs.SteppedUp || decided[2].Outcome != risk.StepUp ||
-			decided[2].Findings[0] != (risk.Finding{Rule: "payment_amount", Outcome: risk.StepUp, Value: 501, Threshold: 500}) {
+		if len(decided) != 5 || decided[0].Outcome != risk.Allow || !decided[0].Inputs.SteppedUp || decided[4].Outcome != risk.StepUp ||
+			decided[4].Findings[0] != (risk.Finding{Rule: "payment_amount", Outcome: risk.StepUp, Value: 501, Threshold: 500}) {
 			t.Errorf("decided %+v", decided)
 		}
 		p.booksAreRight()
@@ -302,7 +311,7 @@ func TestOfficersChangeRules(t *testing.T) {
 		if a := p.call(fresh); a.Code != 304 {
 			t.Errorf("got %d", a.Code)
 		}
-		for _, statement := range []string{`DELETE FROM risk_changes`, `UPDATE risk_decisions SET outcome = 'deny'`} {
+		for _, statement := range []string{`DELETE FROM risk_changes`, `UPDATE risk_decisions SET outcome = 'deny'`, `DELETE FROM risk_decisions`} {
 			if _, err := p.db.Exec(statement); err == nil || !strings.Contains(err.Error(), "append-only") {
 				t.Errorf("%s: %v", statement, err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/internal/outbox"
 	"github.com/open-tollgate/tollgate/backends/payments/ledger"
+	"github.com/open-tollgate/tollgate/backends/payments/risk"
 )
 
 const (
@@ -47,10 +48,11 @@ func (s *Server) sweep(ctx context.Context) error {
 	}
 }
 
-// purge forgets idempotency keys, events and expired payments that are past their
-// time. What moved money is kept for good.
+// purge forgets idempotency keys, events, expired payments and risk decisions that are
+// past their time. What moved money is kept for good.
 func (s *Server) purge(ctx context.Context) error {
-	return errors.Join(s.keys.Purge(ctx), outbox.Purge(ctx, s.db, s.now()), s.purgeExpired(ctx))
+	return errors.Join(s.keys.Purge(ctx), outbox.Purge(ctx, s.db, s.now()), s.purgeExpired(ctx),
+		risk.Purge(ctx, s.db, s.now().Add(-s.keepDecisions)))
 }
 
 // purgeExpired deletes a batch; the next sweep takes more. A payment that nobody

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/open-tollgate/tollgate/backends/internal/service"
+	"github.com/open-tollgate/tollgate/backends/internal/rest"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -37,8 +37,7 @@ func (s *Service) listConsents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return other(err)
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, struct {
+	rest.WriteTagged(w, r, struct {
 		Data []Consent `json:"data"`
 	}{append([]Consent{}, consents...)})
 	return nil

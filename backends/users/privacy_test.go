@@ -161,6 +161,10 @@ func TestConsents(t *testing.T) {
 		if got := list(); len(got) != 2 || got[0].ID != shop.ID {
 			t.Errorf("%+v", got)
 		}
+		tag := h.do(read, "GET", "/api/users/me/consents", "").Header().Get("ETag")
+		if w := h.do(read, "GET", "/api/users/me/consents", "", "If-None-Match", tag); w.Code != 304 || w.Body.Len() != 0 {
+			t.Errorf("what the caller has: %d %s", w.Code, w.Body)
+		}
 		wantRefusal(t, h.do(write, "DELETE", "/api/users/me/consents/"+theirs.ID, ""), 404, "not_found")
 		wantRefusal(t, h.do(write, "DELETE", "/api/users/me/consents/x", ""), 404, "not_found")
 		wantRefusal(t, h.do(write, "DELETE", "/api/users/"+bob.ID+"/consents/"+theirs.ID, ""), 404, "not_found")

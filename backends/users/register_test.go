@@ -120,6 +120,7 @@ func TestRegisterSaysAllThatIsWrong(t *testing.T) {
 		"name turns around": {body(t, "name", "Ada \u202egro.elpmaxe"), 422, "validation_failed", []string{"/name"}},
 		"name with newline": {body(t, "name", "Ada\nBcc: x"), 422, "validation_failed", []string{"/name"}},
 		"name is a card":    {body(t, "name", "4111.1111.1111.1111"), 422, "validation_failed", []string{"/name"}},
+		"address is a card": {body(t, "email", "4111111111111111@example.com"), 422, "validation_failed", []string{"/email"}},
 		"address with name": {body(t, "email", "Ada <ada@example.com>"), 422, "validation_failed", []string{"/email"}},
 		"address no domain": {body(t, "email", "ada@localhost"), 422, "validation_failed", []string{"/email"}},
 		"address quoted":    {body(t, "email", `"a b"@example.com`), 422, "validation_failed", []string{"/email"}},

@@ -17,20 +17,29 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "policy",
-		Usage: "report|explain|lint|diff",
-		Short: "Reads, questions, checks and compares what a configuration lets through",
+		Usage: "report|explain|lint|diff|test",
+		Short: "Reads, questions, checks, compares and tests what a configuration lets through",
 		Long: `
 Works on a Caddyfile, or on Caddy's JSON, and connects to nothing. Placeholders of the
 environment are filled in as for "tollgate run". What cannot be analysed is named, and
 counts as open.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(reportCommand(), explainCommand(), lintCommand(), diffCommand())
+			cmd.AddCommand(reportCommand(), explainCommand(), lintCommand(), diffCommand(), testCommand())
 		},
 	})
 }
 
 // loadPolicy makes the model of a configuration file.
 func loadPolicy(file string) (*policy.Config, error) {
+	content, err := adapt(file)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Parse(content)
+}
+
+// adapt gives a configuration file as Caddy's JSON.
+func adapt(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -42,7 +51,7 @@ func loadPolicy(file string) (*policy.Config, error) {
 		}
 		content = adapted
 	}
-	return policy.Parse(content)
+	return content, nil
 }
 
 // configFlag adds --config.

@@ -61,6 +61,9 @@ proof where --dpop or --certificate is there.`,
 		}
 		r.TLS = server.TLS
 		e := policy.Explanation{Method: r.Method, URL: args[1], Outcomes: c.Evaluate(server, r, &policy.Judge{Now: time.Now()})}
+		for n := range e.Outcomes {
+			e.Outcomes[n].May = c.MayAlso(&e.Outcomes[n])
+		}
 		if *asJSON {
 			return writeJSON(cmd.OutOrStdout(), e)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/limit"
@@ -126,7 +127,10 @@ func (a Admin) show(w http.ResponseWriter, r *http.Request) error {
 
 func (a Admin) reset(w http.ResponseWriter, r *http.Request) error {
 	return a.each(w, r, func(engine *limit.Engine, z *Zone, key string) error {
-		return engine.Reset(r.Context(), z.limit, key)
+		err := engine.Reset(r.Context(), z.limit, key)
+		caddy.Log().Named("rate_limit").Info("the counts of a caller were reset", zap.String("api", z.api), zap.String("zone", z.name),
+			zap.String("caller", callerOf(z, key)), zap.Error(err))
+		return err
 	})
 }
 

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -90,7 +89,8 @@ func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d li
 			h.noteRefusal(z, c.debits[i].Key)
 		}
 	}
-	if first := c.tightest(); first >= 0 {
+	first := c.tightest()
+	if first >= 0 {
 		if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 			repl.Set("http.rate_limit.exceeded.name", c.zones[first].name)
 		}
@@ -102,9 +102,23 @@ func (c *call) exceeded(h *Handler, w http.ResponseWriter, r *http.Request, d li
 			"The counters are out of reach, and this node has used its share of the limit up.")
 		p.Type, p.Title = reducedCapacity, "Request cannot be satisfied due to temporary server capacity constraints"
 	}
-	wait := h.retryAfter(d.Wait())
+	wait := h.retryAfter(c.wait())
+	if first >= 0 && !d.Degraded { // with Redis away it is this node that has no more, not the caller
+		h.events.exceeded(c.zones[first], wait, r)
+	}
 	w.Header().Set(retryAfterField, strconv.FormatInt(max(1, seconds(wait)), 10))
 	return p.WithRetryAfter(wait).WithExtra("violated-policies", violated)
+}
+
+// wait gives the time after which the request would pass if nobody else asked meanwhile: the
+// longest of the zones that refuse it. One in the shadow is not waited for.
+func (c *call) wait() (longest time.Duration) {
+	for i, s := range c.states {
+		if s.Short && !c.zones[i].Shadow {
+			longest = max(longest, s.Wait)
+		}
+	}
+	return longest
 }
 
 // undecided gives the refusal of a request that could not be decided, or nothing where
@@ -117,9 +131,6 @@ func (c *call) undecided(w http.ResponseWriter, err error) *problem.Problem {
 	}
 	if !binding {
 		return nil
-	}
-	if errors.Is(err, limit.ErrCost) {
-		return costTooLarge
 	}
 	w.Header().Set(retryAfterField, strconv.FormatInt(seconds(retryUnavailable), 10))
 	return storeUnavailable.WithCause(err)

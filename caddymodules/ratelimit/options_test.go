@@ -58,6 +58,44 @@ func TestShadowBesideAnother(t *testing.T) {
 	}
 }
 
+// TestShadowIsNotFelt: what a zone in shadow would refuse changes nothing for a caller, not
+// even when to come back.
+func TestShadowIsNotFelt(t *testing.T) {
+	s := load(t, ":80 {\nrate_limit {\njitter 0\nzone unfelt-shadow {\nkey a\nevents 1\nwindow 10h\nshadow\ncost {http.request.header.Rows} 1\n}\n"+
+		"zone unfelt-real {\nkey a\nevents 2\nwindow 1m\n}\n}\n}\n")
+	s.mustPass(t, "/", "")
+	if _, err := s.get(t, map[string]string{"Rows": "7"}); err != nil {
+		t.Errorf("refused for what a zone in shadow never holds: %v", err)
+	}
+	rec, err := s.do(t, "/", "")
+	if p := refusal(t, err); p.Status != http.StatusTooManyRequests {
+		t.Fatalf("%+v", p)
+	}
+	if after, _ := strconv.Atoi(rec.Header().Get("Retry-After")); after < 1 || after > 120 {
+		t.Errorf("Retry-After %q, and the zone that refuses has a window of a minute", rec.Header().Get("Retry-After"))
+	}
+	for _, want := range []struct {
+		zone, decision string
+		count          float64
+	}{{"unfelt-shadow", "allowed", 1}, {"unfelt-shadow", "shadowed", 1}, {"unfelt-real", "allowed", 2}, {"unfelt-real", "error", 0}} {
+		if got := s.decisions(t, want.zone, want.decision); got != want.count {
+			t.Errorf("%s %s %v times, want %v", want.zone, want.decision, got, want.count)
+		}
+	}
+}
+
+// TestCostTooLargeIsNoOutage: a caller who asks for too much is refused, and wakes nobody.
+func TestCostTooLargeIsNoOutage(t *testing.T) {
+	s := load(t, zoneFile(t, "key a\nevents 10\nwindow 1h\ncost {http.request.header.Rows}"))
+	_, err := s.get(t, map[string]string{"Rows": "11"})
+	if p := refusal(t, err); p.Code != "rate_limit_cost_too_large" {
+		t.Fatalf("%+v", p)
+	}
+	if failed, denied := s.decisions(t, t.Name(), "error"), s.decisions(t, t.Name(), "denied"); failed != 0 || denied != 1 {
+		t.Errorf("%v errors and %v denied, want 0 and 1", failed, denied)
+	}
+}
+
 func TestCost(t *testing.T) {
 	t.Run("fixed", func(t *testing.T) {
 		s := load(t, zoneFile(t, "key a\nevents 10\nwindow 1h\ncost 4"))
@@ -225,7 +263,6 @@ func TestUndecided(t *testing.T) {
 		{[]bool{false}, limit.ErrUnavailable, storeUnavailable},
 		{[]bool{true}, limit.ErrUnavailable, nil},
 		{[]bool{true, false}, limit.ErrFull, storeUnavailable},
-		{[]bool{false}, fmt.Errorf("zone: %w", limit.ErrCost), costTooLarge},
 	} {
 		c := new(call)
 		for _, shadow := range tt.shadow {

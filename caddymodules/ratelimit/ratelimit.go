@@ -52,6 +52,7 @@ type Handler struct {
 	jitter float64
 	engine *limit.Engine
 	app    *tollgate.App
+	events events
 	logger *zap.Logger
 
 	enclosed      bool // in an api, which answers what is refused
@@ -70,10 +71,17 @@ func (h *Handler) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &options); err != nil {
 		return err
 	}
-	for option := range options {
-		if instead, known := replaced[option]; known {
+	for option, value := range options {
+		if instead, known := replaced[option]; known && string(value) != "false" && string(value) != "null" {
 			return fmt.Errorf("rate_limit: %s: %s", option, instead)
 		}
+	}
+	for option := range replaced {
+		delete(options, option) // it was there to say that it is not wanted
+	}
+	text, err := json.Marshal(options)
+	if err != nil {
+		return err
 	}
 	type plain Handler
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -92,6 +100,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("rate_limit: %w", err)
 	}
 	if err := h.provisionZones(ctx); err != nil {
+		return err
+	}
+	if h.events, err = newEvents(ctx); err != nil {
 		return err
 	}
 	if h.engine, err = app.Limiter(); err != nil {
@@ -236,14 +247,17 @@ func (c *call) enter(z *Zone, repl *caddy.Replacer) *problem.Problem {
 	if !ok {
 		return z.lacks(true, costMissing)
 	}
+	if cost > z.most() {
+		return z.lacks(true, costTooLarge)
+	}
 	if cost > 0 {
 		c.add(z, key, cost)
 	}
 	return nil
 }
 
-// lacks refuses a request that does not say what the zone has to know, if it is to be
-// refused and the zone refuses at all.
+// lacks refuses a request that does not say what the zone has to know, or nothing that it
+// could ever let pass, if it is to be refused and the zone refuses at all.
 func (z *Zone) lacks(refuse bool, p *problem.Problem) *problem.Problem {
 	switch {
 	case !refuse:

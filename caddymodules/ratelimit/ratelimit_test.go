@@ -219,6 +219,7 @@ func TestJSON(t *testing.T) {
 		"distributed": {`{"rate_limits":{},"distributed":{}}`, "redis <url>"},
 		"storage":     {`{"rate_limits":{},"storage":{"module":"file_system"}}`, "redis <url>"},
 		"log_key":     {`{"rate_limits":{},"log_key":true}`, "never logged"},
+		"no log_key":  {`{"rate_limits":{"json":{"key":"a","window":"1m","max_events":1}},"log_key":false,"storage":null,"distributed":null}`, ""},
 		"jitter":      {`{"rate_limits":{},"jitter":1.5}`, "jitter 1.5"},
 		"headers":     {`{"rate_limits":{},"headers":"some"}`, `headers "some"`},
 		"harmless":    {`{"rate_limits":{"json":{"key":"a","window":"1m","max_events":1}},"jitter":0.2,"sweep_interval":"30s","disable_metrics":true}`, ""},

@@ -44,7 +44,8 @@ func load(t testing.TB, caddyfile string) *site {
 	return s
 }
 
-func tryLoad(caddyfile string) (*site, error) {
+// tryLoad may get the configuration of the events app as well.
+func tryLoad(caddyfile string, events ...string) (*site, error) {
 	text, err := adapt(caddyfile)
 	if err != nil {
 		return nil, err
@@ -64,6 +65,9 @@ func tryLoad(caddyfile string) (*site, error) {
 		return nil, err
 	}
 	delete(config.Apps, "http") // only its routes: the tests have no listener
+	for _, text := range events {
+		config.Apps["events"] = json.RawMessage(text)
+	}
 	return provision(config.Apps, "http.handlers.subroute",
 		fmt.Sprintf(`{"routes":%s}`, servers.Servers["srv0"].Routes))
 }

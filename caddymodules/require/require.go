@@ -107,7 +107,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !ok { // the configuration checks make this impossible; were they wrong, nobody gets in
 		return problem.New(http.StatusInternalServerError, "internal_error", "").WithReason("no_token_known")
 	}
-	if denial := h.judge(t, time.Now()); denial != nil {
+	if denial := h.judge(t, h.app.Now()); denial != nil {
 		tollgate.Decisions.WithLabelValues(h.api, tollgate.Denied, denial.Reason).Inc()
 		return access.WithMetadata(denial, h.app.MetadataURL(h.api))
 	}

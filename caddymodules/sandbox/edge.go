@@ -18,9 +18,9 @@ import (
 
 // Edge is the handlers of a configuration. It answers one request at a time.
 type Edge struct {
-	servers map[string]*caddyhttp.Server
-	log     *lines
-	mu      sync.Mutex
+	app *caddyhttp.App
+	log *lines
+	mu  sync.Mutex
 }
 
 // Answer is what came of a request, as the caller sees it and as the access log tells it.
@@ -37,7 +37,7 @@ var editions atomic.Uint64
 
 // Open provisions a configuration as it is, but for its logs: what it says of upstreams,
 // issuers and Redis is what it meets. Handlers that connect to something when they are
-// provisioned do so.
+// provisioned do so. A Sandbox keeps them from all that.
 func Open(config []byte) (*Edge, error) {
 	registerOnce()
 	var parsed caddy.Config
@@ -46,6 +46,7 @@ func Open(config []byte) (*Edge, error) {
 	}
 	e := &Edge{log: newLines(strconv.FormatUint(editions.Add(1), 10))}
 	parsed.Admin, parsed.Logging = &caddy.AdminConfig{Disabled: true}, e.log.config()
+	defer logs.Delete(e.log.id)
 	provisioning.Lock()
 	defer provisioning.Unlock()
 	ctx, err := caddy.ProvisionContext(&parsed)
@@ -56,20 +57,18 @@ func Open(config []byte) (*Edge, error) {
 	if err != nil {
 		return nil, errors.New("the configuration has no http app")
 	}
-	e.servers = app.(*caddyhttp.App).Servers
-	for _, server := range e.servers {
-		if server.Logs == nil {
-			return nil, errors.New("a server has no access log")
-		}
-	}
+	e.app = app.(*caddyhttp.App)
 	return e, nil
 }
 
-// Serve has a server answer a request.
+// Serve has a server answer a request. It needs an access log.
 func (e *Edge) Serve(server string, r *http.Request) (Answer, error) {
-	s := e.servers[server]
+	s := e.app.Servers[server]
 	if s == nil {
 		return Answer{}, fmt.Errorf("no server %s", server)
+	}
+	if s.Logs == nil {
+		return Answer{}, fmt.Errorf("server %s has no access log", server)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -27,13 +28,17 @@ func newLines(id string) *lines {
 	return l
 }
 
-// config makes it the only log there is.
+// inside are the loggers of what runs in here: all but that of the command itself.
+var inside = []string{"http", "tollgate", "tls", "events", "rate_limit", "redis", "admin", "pki"}
+
+// config makes it the log of everything in here. The default one stays where Caddy has it:
+// to move it would be said aloud.
 func (l *lines) config() *caddy.Logging {
 	writer, _ := json.Marshal(map[string]string{"output": "sandbox", "id": l.id}) // of plain values
-	log := &caddy.CustomLog{BaseLog: caddy.BaseLog{
-		WriterRaw: writer, EncoderRaw: json.RawMessage(`{"format":"json"}`), Level: "INFO",
+	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"stderr"}`), Level: "ERROR"}, Exclude: inside},
+		"sandbox":               {BaseLog: caddy.BaseLog{WriterRaw: writer, EncoderRaw: json.RawMessage(`{"format":"json"}`), Level: "INFO"}},
 	}}
-	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{caddy.DefaultLoggerName: log}}
 }
 
 // Write keeps a line.
@@ -55,17 +60,46 @@ func (l *lines) forget() {
 
 // access gives what the access log said of the request.
 func (l *lines) access() (api, reason string) {
+	entries := l.entries("http.log.access")
+	if len(entries) == 0 {
+		return "", ""
+	}
+	return entries[0].API, entries[0].Reason
+}
+
+// errors gives the errors that were logged beside.
+func (l *lines) errors() (texts []string) {
+	for _, entry := range l.entries(`"level":"error"`) {
+		if strings.HasPrefix(entry.Logger, "http.log.access") {
+			continue
+		}
+		text := entry.Logger + ": " + entry.Msg
+		for _, more := range []string{entry.Error, entry.Cause} {
+			if more != "" {
+				text += ": " + more
+			}
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+// entry is a line of the log, as far as anybody here reads it.
+type entry struct{ API, Reason, Logger, Msg, Error, Cause string }
+
+// entries gives the lines that contain a text.
+func (l *lines) entries(text string) (found []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.last {
-		if !bytes.Contains(line, []byte("http.log.access")) {
+		if !bytes.Contains(line, []byte(text)) {
 			continue
 		}
-		var entry struct{ API, Reason string }
-		_ = json.Unmarshal(line, &entry) // none is empty
-		return entry.API, entry.Reason
+		var e entry
+		_ = json.Unmarshal(line, &e) // none is empty
+		found = append(found, e)
 	}
-	return "", ""
+	return found
 }
 
 // logWriter leads Caddy to the lines of an edge.
@@ -87,9 +121,3 @@ func (w *logWriter) OpenWriter() (io.WriteCloser, error) {
 	}
 	return found.(*lines), nil
 }
-
-// registerOnce makes the modules of this package known to Caddy, in a process that needs
-// them: no edge that serves anybody can be configured with one.
-var registerOnce = sync.OnceFunc(func() {
-	caddy.RegisterModule(new(logWriter))
-})

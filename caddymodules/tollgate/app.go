@@ -77,6 +77,7 @@ type App struct {
 	apis     map[string]string // definition by name
 
 	generation uint64
+	world      World                      // nil: the real one
 	checkers   map[string]*access.Checker // by API; complete before Start
 
 	resources  resources
@@ -117,7 +118,7 @@ func (a *App) HasRedis() bool { return a.RedisURL != "" && a.RedisURL != rediscl
 
 // Provision parses. It does not dial.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.logger = ctx.Logger()
+	a.logger, a.world = ctx.Logger(), worldOf(ctx)
 	a.generation = generations.Add(1)
 	a.apis, a.checkers = make(map[string]string), make(map[string]*access.Checker)
 	a.resources.directory = sync.OnceValues(a.newDirectory)
@@ -153,7 +154,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 }
 
 func (a *App) provisionRedis() error {
-	if !a.HasRedis() {
+	if !a.HasRedis() || a.world != nil { // in another world, memory is what nodes share
 		return nil
 	}
 	client, err := loadRedis(a.RedisURL)
@@ -172,6 +173,9 @@ func (a *App) Start() error {
 		return err
 	}
 	if err := a.startAudit(); err != nil {
+		return err
+	}
+	if err := a.startLimits(); err != nil {
 		return err
 	}
 	a.takeOver()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -126,7 +127,11 @@ func (a *App) provisionAssertion() error {
 	if err := a.checkAssertion(); err != nil {
 		return err
 	}
-	keys, err := loadKeys(a.Assertion.KeyFiles)
+	files := a.Assertion.KeyFiles
+	if a.world != nil {
+		files = nil
+	}
+	keys, err := loadKeys(files)
 	if err != nil {
 		return fmt.Errorf("assertion: key_file %w", err)
 	}
@@ -134,16 +139,17 @@ func (a *App) provisionAssertion() error {
 	for _, key := range keys {
 		id.keys += key.ID() + " "
 	}
-	pooled, _, err := signers.LoadOrNew(id, func() (caddy.Destructor, error) { return newSigner(id.issuer, keys) })
+	key := a.own(id)
+	pooled, _, err := signers.LoadOrNew(key, func() (caddy.Destructor, error) { return newSigner(id.issuer, keys, a.clock()) })
 	if err != nil {
 		return fmt.Errorf("assertion: %w", err)
 	}
-	a.releases = append(a.releases, func() { a.release(signers, id) })
+	a.releases = append(a.releases, func() { a.release(signers, key) })
 	a.assertions = pooled.(signer).Signer
 	return nil
 }
 
-func newSigner(issuer string, keys []*assertion.Key) (caddy.Destructor, error) {
+func newSigner(issuer string, keys []*assertion.Key, now func() time.Time) (caddy.Destructor, error) {
 	if len(keys) == 0 {
 		key, err := assertion.Generate()
 		if err != nil {
@@ -151,7 +157,7 @@ func newSigner(issuer string, keys []*assertion.Key) (caddy.Destructor, error) {
 		}
 		keys = []*assertion.Key{key}
 	}
-	s, err := assertion.New(assertion.Config{Issuer: issuer, Keys: keys})
+	s, err := assertion.New(assertion.Config{Issuer: issuer, Keys: keys, Now: now})
 	return signer{s}, err
 }
 

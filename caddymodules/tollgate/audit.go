@@ -234,7 +234,7 @@ func (a *audit) open() (*auditlog.Log, error) {
 
 // provisionAudit takes the log from the pool.
 func (a *App) provisionAudit(ctx caddy.Context) error {
-	if a.Audit == nil {
+	if a.Audit == nil || a.world != nil {
 		return nil
 	}
 	if err := a.Audit.check(); err != nil {

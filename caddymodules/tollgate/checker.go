@@ -161,7 +161,7 @@ func (a *App) provisionProofs() error {
 	if err != nil {
 		return err
 	}
-	a.proofs, err = dpop.New(dpop.Config{Origins: a.Origins, Replay: replay, Nonces: nonces})
+	a.proofs, err = dpop.New(dpop.Config{Origins: a.Origins, Replay: replay, Nonces: nonces, Now: a.clock()})
 	return err
 }
 
@@ -169,12 +169,13 @@ func (a *App) loadReplay() (dpop.ReplayStore, error) {
 	if a.redis != nil {
 		return dpop.NewRedis(a.redis), nil
 	}
-	pooled, _, err := replayMemories.LoadOrNew(replayMemory{}, func() (caddy.Destructor, error) {
-		return pooledMemory{dpop.NewMemory(0, nil)}, nil
+	key := a.own(replayMemory{})
+	pooled, _, err := replayMemories.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return pooledMemory{dpop.NewMemory(0, a.clock())}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.releases = append(a.releases, func() { a.release(replayMemories, replayMemory{}) })
+	a.releases = append(a.releases, func() { a.release(replayMemories, key) })
 	return pooled.(pooledMemory).Memory, nil
 }

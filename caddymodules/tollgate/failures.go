@@ -114,16 +114,17 @@ func (a *App) provisionFailures(ctx caddy.Context) error {
 	if err := settings.check(); err != nil || settings.Off {
 		return err
 	}
-	pooled, _, err := failureMemories.LoadOrNew(settings, func() (caddy.Destructor, error) {
+	key := a.own(settings)
+	pooled, _, err := failureMemories.LoadOrNew(key, func() (caddy.Destructor, error) {
 		f, err := access.NewFailures(access.FailuresConfig{
-			Burst: settings.Burst, Interval: time.Duration(settings.Interval), Address: clientAddress,
+			Burst: settings.Burst, Interval: time.Duration(settings.Interval), Address: clientAddress, Now: a.clock(),
 		})
 		return failureMemory{f}, err
 	})
 	if err != nil {
 		return err
 	}
-	a.releases = append(a.releases, func() { a.release(failureMemories, settings) })
+	a.releases = append(a.releases, func() { a.release(failureMemories, key) })
 	a.failures = pooled.(failureMemory).Failures
 	return Register(ctx, failureCollector{a.failures})
 }

@@ -203,12 +203,12 @@ func (a *App) loadIntrospector(i *Issuer) (*introspect.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	credentials, digest, err := i.Introspection.readCredentials(i.URL)
+	credentials, digest, err := a.credentials(i)
 	if err != nil {
 		return nil, fmt.Errorf("issuer %s: %w", i.URL, err)
 	}
 	revoked, source := a.revoked()
-	key := introspection{string(rules) + i.digest, source, digest}
+	key := a.own(introspection{string(rules) + i.digest, source, digest})
 	pooled, _, err := introspectors.LoadOrNew(key, func() (caddy.Destructor, error) {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = idleConnections
@@ -218,6 +218,9 @@ func (a *App) loadIntrospector(i *Issuer) (*introspect.Client, error) {
 		}
 		config := i.Introspection.config(settings, credentials)
 		config.Client, config.Revocations, config.Report = &http.Client{Transport: transport}, revoked, i.reportQuestion
+		if a.world != nil {
+			config.Client, config.Now = &http.Client{Transport: a.world}, a.clock()
+		}
 		client, err := introspect.New(config)
 		return introspector{client, transport}, err
 	})
@@ -228,6 +231,14 @@ func (a *App) loadIntrospector(i *Issuer) (*introspect.Client, error) {
 	client := pooled.(introspector).Client
 	a.introspectors = append(a.introspectors, asked{i.URL, client})
 	return client, nil
+}
+
+func (a *App) credentials(i *Issuer) (c introspect.Credentials, digest [sha256.Size]byte, err error) {
+	if a.world == nil {
+		return i.Introspection.readCredentials(i.URL)
+	}
+	c, err = i.Introspection.standIn()
+	return c, digest, err
 }
 
 // asked is a client, and whom it asks.

@@ -161,6 +161,10 @@ func (a *App) provisionIssuers() error {
 }
 
 func (a *App) loadKeys(i *Issuer) error {
+	if a.world != nil && i.signs() {
+		i.keys = a.world.Keys(i.URL)
+		return nil
+	}
 	if i.JWKSFile != "" {
 		return i.readKeys()
 	}
@@ -221,12 +225,13 @@ func (a *App) loadVerifier(issuers []*Issuer) (*token.Verifier, error) {
 		return nil, err
 	}
 	revoked, source := a.revoked()
-	key := string(rules) + source
+	sum := string(rules) + source
 	for _, issuer := range issuers {
-		key += " " + issuer.digest
+		sum += " " + issuer.digest
 	}
+	key := a.own(sum)
 	pooled, _, err := verifiers.LoadOrNew(key, func() (caddy.Destructor, error) {
-		config := token.Config{Revocations: revoked}
+		config := token.Config{Revocations: revoked, Now: a.clock()}
 		for _, issuer := range issuers {
 			config.Issuers = append(config.Issuers, issuer.settings(issuer.keys))
 		}

@@ -59,8 +59,13 @@ func (a *App) parseRateLimits(d *caddyfile.Dispenser) error {
 		return d.Errf("rate_limits takes a block, not %q", d.Val())
 	}
 	a.RateLimits = new(RateLimits)
+	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		option := d.Val()
+		if seen[option] {
+			return d.Errf("rate_limits: %s is there twice", option)
+		}
+		seen[option] = true
 		var value string
 		if !d.AllArgs(&value) {
 			return d.Errf("rate_limits: %s takes one value", option)
@@ -99,13 +104,12 @@ func (l *RateLimits) set(option, value string) error {
 // engine before the old one lets it go.
 var engines = caddy.NewUsagePool()
 
-// engineKey says whose counts an engine has. Nodes and deadline are no part of whose
-// they are, but an engine keeps those it was made with; what is counted in Redis goes
-// on with another. In memory there is one, whatever they are.
+// engineKey says whose counts an engine has. The deadline is no part of whose they are,
+// but an engine keeps the one it was made with; what is counted in Redis goes on with
+// another. In memory there is one, whatever it is.
 type engineKey struct {
 	redis     string // URL; empty: memory
 	namespace string
-	nodes     int
 	deadline  caddy.Duration
 }
 
@@ -125,9 +129,9 @@ func (a *App) Limiter() (*limit.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := engineKey{}
+	key := a.own(engineKey{})
 	if a.redis != nil {
-		key = engineKey{a.RedisURL, settings.Namespace, settings.Nodes, settings.Deadline}
+		key = engineKey{a.RedisURL, settings.Namespace, settings.Deadline}
 	}
 	pooled, _, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) {
 		return engine{limit.NewEngine(a.engineConfig(settings))}, nil
@@ -140,13 +144,27 @@ func (a *App) Limiter() (*limit.Engine, error) {
 	return a.limiter, nil
 }
 
+// startLimits has the engine follow this configuration, now that it runs: one that fails
+// to load changes nothing.
+func (a *App) startLimits() error {
+	if a.limiter == nil {
+		return nil
+	}
+	settings, err := a.RateLimits.settings()
+	if err == nil {
+		a.limiter.SetNodes(settings.Nodes)
+	}
+	return err
+}
+
 func (a *App) engineConfig(settings RateLimits) limit.EngineConfig {
 	c := limit.EngineConfig{Nodes: settings.Nodes, Deadline: time.Duration(settings.Deadline), OnChange: logChange}
 	if a.redis == nil {
-		c.Store = limit.NewMemory(limit.MemoryConfig{})
+		c.Store = limit.NewMemory(limit.MemoryConfig{Now: a.clock()})
 		return c
 	}
-	c.Store = limit.NewRedis(limit.RedisConfig{Client: a.redis, Prefix: settings.Namespace})
+	// Longer than anybody waits: what comes late is given back.
+	c.Store = limit.NewRedis(limit.RedisConfig{Client: a.redis, Prefix: settings.Namespace, Timeout: max(limit.DefaultTimeout, 2*c.Deadline)})
 	return c
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/open-tollgate/tollgate/internal/limit"
 )
 
 func TestRateLimitsBlock(t *testing.T) {
@@ -31,6 +33,7 @@ func TestRateLimitsBlock(t *testing.T) {
 		"rate_limits {\ndeadline soon\n}":                      `deadline "soon" is not a duration`,
 		"rate_limits {\ndeadline 1m\n}":                        "deadline 1m0s: want 1ms to 10s",
 		"rate_limits {\nnodez 1\n}":                            `unknown option "nodez"`,
+		"rate_limits {\nnodes 3\nnodes 1\n}":                   "nodes is there twice",
 		"rate_limits on":                                       `not "on"`,
 		"rate_limits {\nnodes 1\n}\nrate_limits {\nnodes 1\n}": "there twice",
 	} {
@@ -74,6 +77,14 @@ func TestEngineOfATarget(t *testing.T) {
 	}
 	if limiter(begin("off", "a")) != limiter(begin("", "b")) {
 		t.Error("there are two memories")
+	}
+	more := begin(url, "a")
+	more.RateLimits.Nodes = 3
+	if limiter(more) != first {
+		t.Error("another number of nodes: what was spent while Redis is away is forgotten")
+	}
+	if err := more.startLimits(); err != nil || first.(*limit.Engine).Info().Nodes != 3 {
+		t.Errorf("%d nodes, %v", first.(*limit.Engine).Info().Nodes, err)
 	}
 	for _, a := range []*App{begin(url, "c")} {
 		once := limiter(a)

@@ -121,7 +121,7 @@ func (a *App) nonces() (*dpop.Nonces, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dpop: nonce_key %w", err)
 	}
-	nonces, err := dpop.NewNonces(key, time.Duration(a.DPoP.NoncePeriod), nil)
+	nonces, err := dpop.NewNonces(key, time.Duration(a.DPoP.NoncePeriod), a.clock())
 	if err != nil {
 		return nil, fmt.Errorf("%w: nonce_key %s", err, a.DPoP.NonceKey)
 	}
@@ -129,7 +129,7 @@ func (a *App) nonces() (*dpop.Nonces, error) {
 }
 
 func (a *App) nonceKey() ([]byte, error) {
-	if a.DPoP.NonceKey != generated {
+	if a.DPoP.NonceKey != generated && a.world == nil {
 		key, err := resolve(a.DPoP.NonceKey)
 		return []byte(key), err
 	}

@@ -14,7 +14,7 @@ func (e *Engine) Settle(debits []Debit, states []State, costs []int64) {
 		if i >= len(states) || i >= len(costs) || costs[i] < 0 || d.Limit.rule().kind == Concurrency {
 			continue
 		}
-		n, r := d.cost()-costs[i], states[i].receipt
+		n, r := d.cost()-min(costs[i], d.Limit.rule().most()), states[i].receipt
 		switch {
 		case n == 0 || r.how == debitedNot || r.how == debitedOpen:
 		case e.memory != nil:
@@ -28,6 +28,15 @@ func (e *Engine) Settle(debits []Debit, states []State, costs []int64) {
 }
 
 func (l *Limit) rule() *rule { return &l.shared }
+
+// most is the highest cost that is ever counted: of gcra, what takes MaxWindow to come back.
+// Whatever an answer says, no sum overflows, and nobody is kept out for longer.
+func (r *rule) most() int64 {
+	if r.kind == GCRA {
+		return MaxWindow.Microseconds() / r.interval
+	}
+	return MaxEvents
+}
 
 // credit takes back units that a request turned out not to need: into the lease that
 // they are from, or to the store.
@@ -65,7 +74,7 @@ func (e *Engine) charge(d Debit, n int64) {
 	now, g := e.micros(), d.Limit.shared.grid
 	it := s.items[who]
 	if it == nil {
-		if it = s.insert(who, now); it == nil {
+		if it = s.insert(newItem[entry](who), now); it == nil {
 			who.series.overflows(g, now)
 			s.Unlock()
 			return
@@ -195,6 +204,9 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	s.Lock()
 	if it := s.items[who]; it != nil {
 		slots := it.value.slots
+		if it.value.lease != nil {
+			it.value.lease.landed()
+		}
 		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}

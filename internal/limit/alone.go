@@ -11,6 +11,9 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 	var short [MaxDebits]bool
 	from, refused := len(into), false
 	for i, d := range debits {
+		if know[i] == knownNothing {
+			e.found(c, t, i, d, know, spent)
+		}
 		s := e.state(t, i, d)
 		if know[i] == knownNothing {
 			s.Degraded = true
@@ -49,6 +52,19 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 	return Decision{Allowed: true, States: into, Degraded: true}, nil
 }
 
+// found spends what has come to this node while the store was waited for.
+func (e *Engine) found(c *channel, t *touch, i int, d Debit, know *[MaxDebits]known, spent *[MaxDebits]receipt) {
+	it := t.items[i]
+	if it == nil || it.value.lease == nil {
+		return
+	}
+	e.expire(c, t.subjects[i], d.Limit, &it.value, t.now)
+	if r, ok := it.value.lease.spend(d.cost()); ok {
+		it.value.remaining = max(it.value.remaining-d.cost(), 0)
+		know[i], spent[i] = knownHeld, r
+	}
+}
+
 // share finds out whether a debit fits into this node's share of a limit: an nth of
 // it, less what this node has in the window already, by whatever way it came to it.
 func (e *Engine) share(t *touch, i int, d Debit, s *State) error {
@@ -84,6 +100,9 @@ func (e *Engine) share(t *touch, i int, d Debit, s *State) error {
 // used gives what a node has in the window.
 func (v *entry) used(l *Limit, now int64) int64 {
 	if l.shared.kind == Concurrency {
+		if v.lease != nil {
+			return v.slots + v.lease.tokens()
+		}
 		return v.slots
 	}
 	v.own.advance(l.shared.grid, now)

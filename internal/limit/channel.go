@@ -25,6 +25,7 @@ const (
 
 var (
 	errAway    = errors.New("the store does not answer")
+	errLate    = errors.New("nobody waits for the answer any more")
 	errTelling = errors.New("the store is being told what it does not know")
 )
 
@@ -36,30 +37,33 @@ type channel struct {
 	away   atomic.Bool  // the circuit breaker is open
 	trip   atomic.Int64 // moving average of a round trip, in microseconds
 
-	mu       sync.Mutex
-	epoch    int64 // of the store
-	flights  int
-	queue    []*pending
-	gives    []give
-	giveBy   int64 // when they go, if no batch takes them along before
-	giving   bool  // a batch with gives is under way
-	given    int64
-	flushing bool
-	telling  bool
-	failures int
-	empty    func()             // is told when nothing is under way, while the engine is closed
-	unsent   map[subject]*Limit // debits that the store does not know of
-	slots    map[subject]*Limit // concurrency: what this node holds
+	mu        sync.Mutex
+	epoch     int64 // of the store
+	flights   int
+	queue     []*pending
+	gives     []give
+	giveBy    int64 // when they go, if no batch takes them along before
+	giving    bool  // a batch with gives is under way
+	given     int64
+	flushing  bool
+	tellTimer bool // what is not known is told in a moment
+	telling   bool // a flight that only tells is under way
+	failures  int
+	empty     func()             // is told when nothing is under way, while the engine is closed
+	unsent    map[subject]*Limit // debits that the store does not know of
+	slots     map[subject]*Limit // concurrency: what this node holds
 }
 
 // flight is a batch under way.
 type flight struct {
 	groups  []*pending
+	dropped []*pending // nobody waits for them any more, and they were not sent
 	batch   batch
 	charged []charged
 	sent    int64
 	redone  bool
 	probe   bool
+	tells   bool // and nothing else: more is told when it has landed
 }
 
 func newChannel(e *Engine, scope string) *channel {
@@ -91,7 +95,9 @@ func (c *channel) next() *flight {
 	c.flights++
 	f := new(flight)
 	for len(f.groups) < maxGroups && len(c.queue) > 0 {
-		if p := c.queue[0]; !p.concluded.Load() { // nobody waits for it, and it is not debited
+		if p := c.queue[0]; p.concluded.Load() {
+			f.dropped = append(f.dropped, p)
+		} else {
 			f.groups = append(f.groups, p)
 		}
 		c.queue[0] = nil
@@ -106,6 +112,9 @@ func (c *channel) next() *flight {
 // fly fills the batch of a flight and sends it.
 func (c *channel) fly(f *flight) {
 	e := c.engine
+	for _, p := range f.dropped {
+		p.land(landing{err: errLate})
+	}
 	f.sent = e.micros()
 	c.mu.Lock()
 	f.batch = batch{scope: c.scope, node: e.node, nodes: e.nodes(), epoch: c.epoch}
@@ -115,21 +124,55 @@ func (c *channel) fly(f *flight) {
 	}
 	c.loadGives(f)
 	c.mu.Unlock()
+	var stays []*pending
 	f.groups = slices.DeleteFunc(f.groups, func(p *pending) bool {
-		for _, a := range p.asks {
-			if !c.loadCharges(f, a.who, a.ask.limit) {
-				p.land(landing{err: errTelling})
-				return true
-			}
+		if p.board(f) {
+			return false
 		}
-		return false
+		stays = append(stays, p)
+		return true
 	})
 	for _, p := range f.groups {
 		p.flown.Store(f.sent)
 		f.batch.ops = append(f.batch.ops, p.op())
 	}
+	if len(stays) > 0 && !c.wait(f, stays) {
+		return
+	}
 	e.roundTrips.Add(1)
 	e.remote.send(&f.batch, func(res *result, err error) { c.landed(f, res, err) })
+}
+
+// wait has those that cannot fly yet wait for the next flight. Where nothing is left to
+// send it gives false: what they wait for is under way, and its landing sends them.
+func (c *channel) wait(f *flight, stays []*pending) (sends bool) {
+	sends = len(f.batch.ops) > 0 || f.batch.gives != 0
+	var following *flight
+	c.mu.Lock()
+	away := c.away.Load()
+	if !away && !f.tells { // those of one that tells are told again by who tells now
+		c.queue = append(stays, c.queue...)
+		stays = nil
+	}
+	if !sends {
+		if c.flights--; c.flights == 0 && len(c.queue) > 0 { // it has landed meanwhile
+			following = c.next()
+		}
+	}
+	c.mu.Unlock()
+	for _, p := range stays {
+		p.land(landing{err: errTelling})
+	}
+	if following != nil {
+		c.fly(following)
+	}
+	if !sends {
+		if f.tells {
+			c.tellsNoMore()
+		}
+		c.drained()
+	}
+	return sends
 }
 
 // landed hears what became of a flight.
@@ -157,10 +200,16 @@ func (c *channel) landed(f *flight, res *result, err error) {
 	if unknown && f.batch.epoch != 0 { // the store has lost its memory, and did nothing
 		c.restore(f)
 		if !f.redone {
-			c.fly(&flight{groups: f.groups, redone: true, probe: f.probe})
+			for _, p := range f.groups {
+				p.disembark()
+			}
+			c.fly(&flight{groups: f.groups, redone: true, probe: f.probe, tells: f.tells})
 			return
 		}
 		err = errAway
+	}
+	if f.tells {
+		c.tellsNoMore()
 	}
 	c.judge(f, err)
 	sent, answers := f.sent, 0

@@ -1,7 +1,11 @@
 package limit
 
-// finish makes a decision out of the store's word, or does without it.
-func (e *Engine) finish(p *pending, into []State) (Decision, error) {
+// finish makes a decision out of the store's word, or does without it. Where what was
+// under way has not been enough, it gives what has to be waited for next.
+func (e *Engine) finish(p *pending, into []State) (Decision, *pending, error) {
+	if p.joins() {
+		return e.decide(p.debits, into, p)
+	}
 	decision, late, err := e.conclude(p, into)
 	if late {
 		since := p.flown.Load()
@@ -10,7 +14,7 @@ func (e *Engine) finish(p *pending, into []State) (Decision, error) {
 		}
 		p.channel.late(since)
 	}
-	return decision, err
+	return decision, nil, err
 }
 
 // conclude also says whether no answer has come in time.
@@ -21,9 +25,13 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	t := &p.touch
 	e.lock(t)
 	defer e.unlock(t)
-	for _, a := range p.asks {
+	for i := range p.asks {
+		a := &p.asks[i]
 		if it := t.items[a.debit]; it != nil && a.noted {
 			it.value.flying = max(it.value.flying-a.ask.need, 0)
+			if p.landed {
+				p.channel.arrives(a, &it.value)
+			}
 		}
 	}
 	var know [MaxDebits]known

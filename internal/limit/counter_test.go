@@ -94,9 +94,9 @@ func (r rules) violation(tr trace) error {
 // latest is how long a unit may be held back: the window, a bucket, the lease in whole
 // buckets, and the microseconds by which rounding makes the buckets longer.
 func latest(tr trace) int64 {
-	window := time.Duration(tr.Window) * time.Microsecond
-	width := newGrid(window, 0).width
-	late := tr.Window + width + buckets(window) + tr.Lease
+	window, lease := time.Duration(tr.Window)*time.Microsecond, time.Duration(tr.Lease)*time.Microsecond
+	width := newGrid(window, lease).width
+	late := tr.Window + width + buckets(window, lease) + tr.Lease
 	if tr.Lease > 0 {
 		late += width
 	}
@@ -148,13 +148,17 @@ func TestMutants(t *testing.T) {
 			}, advance: realRules.advance}, traces(false, false),
 		},
 		"forgets the lease": {
-			rules{grid: func(window, _ time.Duration) grid { return newGrid(window, 0) }, advance: realRules.advance},
+			rules{grid: func(window, lease time.Duration) grid {
+				g := newGrid(window, lease)
+				g.span -= leaseBuckets(lease, g.width)
+				return g
+			}, advance: realRules.advance},
 			traces(true, false),
 		},
 		"rounds the bucket down": {
 			rules{grid: func(window, lease time.Duration) grid {
 				g := newGrid(window, lease)
-				g.width = window.Microseconds() / buckets(window)
+				g.width = window.Microseconds() / buckets(window, lease)
 				return g
 			}, advance: realRules.advance}, traces(false, false),
 		},
@@ -197,8 +201,9 @@ func TestGrid(t *testing.T) {
 	}{
 		{10 * time.Millisecond, 0, grid{width: 1000, span: 11}},
 		{time.Second, 0, grid{width: 10_000, span: 101}},
-		{time.Second, 20 * time.Millisecond, grid{width: 10_000, span: 103}},
-		{time.Second, 21 * time.Millisecond, grid{width: 10_000, span: 104}},
+		{time.Second, 20 * time.Millisecond, grid{width: 5_000, span: 205}},
+		{time.Second, 21 * time.Millisecond, grid{width: 5_000, span: 206}},
+		{3 * time.Second, 60 * time.Millisecond, grid{width: 30_000, span: 103}},
 		{time.Minute, 0, grid{width: 600_000, span: 101}},
 		{time.Hour, 0, grid{width: 36_000_000, span: 101}},
 	} {

@@ -13,6 +13,7 @@ type touch struct {
 	subjects [MaxDebits]subject
 	shards   [MaxDebits]*shard[entry]
 	items    [MaxDebits]*item[entry] // nil where nothing is known
+	spares   [MaxDebits]*item[entry] // for those
 	set      shardSet
 }
 
@@ -51,31 +52,47 @@ const (
 	knownShort         // the store has said no, a moment ago
 )
 
-// begin decides out of this node's memory, or gives what the store has to be asked.
+// begin decides out of this node's memory, or gives what has to be waited for.
 func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error) {
 	if err := check(debits, (*Limit).sharedRule); err != nil {
 		return Decision{}, nil, err
 	}
-	c := e.channel(debits[0].Limit.scope)
 	if !e.beating.Load() {
 		e.startBeating()
 	}
+	return e.decide(debits, into, nil)
+}
+
+// decide is begin, the first time or after the decision has waited for what was under way.
+func (e *Engine) decide(debits []Debit, into []State, waited *pending) (Decision, *pending, error) {
+	c := e.channel(debits[0].Limit.scope)
 	var t touch
 	e.find(&t, debits)
 	e.lock(&t)
+	if slices.Contains(t.items[:t.n], nil) {
+		e.unlock(&t)
+		t.prepare()
+		e.lock(&t)
+	}
 	var know [MaxDebits]known
 	missing, short, away := 0, false, c.away.Load()
 	for i, d := range debits {
+		if waited == nil {
+			t.note(i, d)
+		}
 		know[i] = e.look(c, &t, i, d)
 		if know[i] == knownNothing {
 			missing++
-			away = away || t.items[i] != nil && t.items[i].value.telling > 0
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}
 	if short {
 		defer e.unlock(&t)
 		return e.deny(&t, debits, &know, into), nil, nil
+	}
+	if missing > 0 && !away && waited == nil && t.flies(debits, &know) {
+		e.unlock(&t)
+		return Decision{}, &pending{engine: e, channel: c, born: t.now, debits: debits, touch: t}, nil
 	}
 	var spent [MaxDebits]receipt
 	for i, d := range debits {
@@ -101,9 +118,28 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 	}
 	p := e.ask(c, &t, debits, &know)
 	p.spent = spent
+	if waited != nil {
+		p.born = waited.born
+	}
 	e.unlock(&t)
 	p.touch = t
 	return Decision{}, p, nil
+}
+
+// prepare makes what is not there yet.
+func (t *touch) prepare() {
+	for i := range t.n {
+		if t.items[i] == nil {
+			t.spares[i] = newItem[entry](t.subjects[i])
+		}
+	}
+}
+
+// note counts a debit as demand.
+func (t *touch) note(i int, d Debit) {
+	if it := t.items[i]; it != nil && it.value.lease != nil {
+		it.value.lease.note(t.now, d.cost(), d.Limit.lease)
+	}
 }
 
 // look finds out what this node knows of a debit.
@@ -114,7 +150,6 @@ func (e *Engine) look(c *channel, t *touch, i int, d Debit) known {
 	}
 	v := &it.value
 	if l := v.lease; l != nil {
-		l.note(t.now, d.cost(), d.Limit.lease)
 		e.expire(c, t.subjects[i], d.Limit, v, t.now)
 		if l.has(d.cost()) {
 			return knownHeld
@@ -149,7 +184,11 @@ func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]know
 // ensure gives the item of a debit, or nil when there is no room for it.
 func (e *Engine) ensure(t *touch, i int) *item[entry] {
 	if t.items[i] == nil {
-		t.items[i] = t.shards[i].insert(t.subjects[i], t.now)
+		if t.spares[i] == nil { // it was there a moment ago
+			t.spares[i] = newItem[entry](t.subjects[i])
+		}
+		t.items[i] = t.shards[i].insert(t.spares[i], t.now)
+		t.spares[i] = nil
 	}
 	return t.items[i]
 }

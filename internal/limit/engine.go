@@ -66,7 +66,7 @@ type Engine struct {
 	clock    Clock
 	start    time.Time
 	node     string
-	floor    int64
+	floor    atomic.Int64
 	alive    atomic.Int64 // how many nodes the store knows
 	deadline time.Duration
 	onChange func(Change)
@@ -87,7 +87,8 @@ type Engine struct {
 
 // NewEngine makes an engine. It does not dial.
 func NewEngine(c EngineConfig) *Engine {
-	e := &Engine{clock: c.Clock, floor: int64(max(c.Nodes, 1)), deadline: c.Deadline, onChange: c.OnChange, node: newNode()}
+	e := &Engine{clock: c.Clock, deadline: c.Deadline, onChange: c.OnChange, node: newNode()}
+	e.SetNodes(c.Nodes)
 	if e.clock == nil {
 		e.clock = systemClock{}
 	}
@@ -99,7 +100,8 @@ func NewEngine(c EngineConfig) *Engine {
 		e.memory, e.registry = m, m.registry
 		return e
 	}
-	e.remote, e.registry, e.table = c.Store.(remote), newRegistry(), newTable[entry](c.MaxKeys)
+	e.remote, e.registry = c.Store.(remote), newRegistry()
+	e.table = newTable(c.MaxKeys, e.letGo)
 	return e
 }
 
@@ -118,7 +120,11 @@ func (e *Engine) micros() int64 {
 
 func (e *Engine) after(d time.Duration, f func()) { e.clock.AfterFunc(d, f) }
 
-func (e *Engine) nodes() int64 { return max(e.floor, e.alive.Load()) }
+func (e *Engine) nodes() int64 { return max(e.floor.Load(), e.alive.Load()) }
+
+// SetNodes changes the least number of nodes that are taken to share the limits. What this
+// node has spent stays counted.
+func (e *Engine) SetNodes(n int) { e.floor.Store(int64(max(n, 1))) }
 
 func (e *Engine) shard(who subject) *shard[entry] {
 	return &e.table.shards[e.table.shardOf(who.key)]
@@ -147,18 +153,30 @@ func (e *Engine) Take(ctx context.Context, debits []Debit, into []State) (Decisi
 	if p == nil {
 		return decision, err
 	}
-	woken := make(chan struct{})
-	p.notify = func() { close(woken) }
-	stop := e.await(p)
-	<-woken
-	stop()
-	return e.finish(p, into)
+	return e.follow(p, into)
 }
 
-// await sends a decision to the store. Its notify is called when an answer is there or
-// time is up.
+// follow waits for the end of a decision.
+func (e *Engine) follow(p *pending, into []State) (decision Decision, err error) {
+	for p != nil {
+		woken := make(chan struct{})
+		p.notify = func() { close(woken) }
+		stop := e.await(p)
+		<-woken
+		stop()
+		decision, p, err = e.finish(p, into)
+	}
+	return decision, err
+}
+
+// await sends a decision to the store, or has it wait for what is under way from there.
+// Its notify is called when an answer is there or time is up.
 func (e *Engine) await(p *pending) (stop func() bool) {
 	stop = e.clock.AfterFunc(p.patience(), p.wake)
-	p.channel.submit(p)
+	if p.joins() {
+		e.join(p)
+	} else {
+		p.channel.submit(p)
+	}
 	return stop
 }

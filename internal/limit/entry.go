@@ -23,9 +23,6 @@ type denial struct{ cost, events, until, wait int64 }
 // until gives the time from which an entry may be forgotten.
 func (e *entry) until(l *Limit, now int64) int64 {
 	if l.shared.kind == Concurrency {
-		if e.slots > 0 {
-			return now + MaxWindow.Microseconds()
-		}
 		return now + l.lease.Microseconds()
 	}
 	until := max(e.own.until(l.shared.grid), e.denied.until)
@@ -37,4 +34,15 @@ func (e *entry) until(l *Limit, now int64) int64 {
 		}
 	}
 	return until
+}
+
+// letGo says whether a subject may be forgotten when its time is over: not while it has
+// slots or units that are to be given back, or a batch under way speaks of it. What the store was not told of a subject no
+// longer counts then, but for slots that have become free. The shard is locked.
+func (e *Engine) letGo(it *item[entry]) bool {
+	v := &it.value
+	if v.slots > 0 || v.telling > 0 || v.lease != nil && (v.lease.aloft > 0 || v.lease.tokens() > 0) {
+		return false
+	}
+	return v.unsent.used == 0 || e.channel(it.series.zone.scope).forget(it.subject, it.until)
 }

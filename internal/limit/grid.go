@@ -14,7 +14,7 @@ type grid struct {
 // between a debit and the spending of what was debited: a decision has to look
 // back that much further.
 func newGrid(window, lease time.Duration) grid {
-	m := buckets(window)
+	m := buckets(window, lease)
 	width := ceilDiv(window.Microseconds(), m)
 	return grid{width: width, span: m + 1 + leaseBuckets(lease, width)}
 }
@@ -27,10 +27,15 @@ func leaseBuckets(lease time.Duration, width int64) int64 {
 // buckets gives m, the number of buckets that make a window. It depends on the
 // window alone, so that a changed number of events keeps the counts. More buckets
 // give units back sooner and cost memory: with 100 a unit is at most 1 % late, and in
-// Redis a full key still fits the compact encoding of a small hash (128 fields). A
-// bucket is never shorter than a millisecond.
-func buckets(window time.Duration) int64 {
-	return min(100, int64(window/time.Millisecond))
+// Redis a full key fits the compact encoding of a small hash (512 fields). Of a window of
+// a second or less a lease takes 6 % already: there a bucket is half a percent. It is
+// never shorter than a millisecond.
+func buckets(window, lease time.Duration) int64 {
+	most := int64(100)
+	if lease > 0 && window <= time.Second {
+		most = 200
+	}
+	return min(most, int64(window/time.Millisecond))
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

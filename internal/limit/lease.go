@@ -1,19 +1,27 @@
 package limit
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // leastLease is the fewest units that are worth holding.
 const leastLease = 3
 
 // lease is what a node holds of a limit, and how fast it uses it.
 type lease struct {
-	grants  [2]grant // the one in use, and the next
-	wanted  int64    // has been asked for, and may be granted yet
-	granted int64    // by the last fetch
-	pause   int64    // until when not to ask for more: there was none
-	demand  int64    // since
+	grants  [2]grant   // the one in use, and the next
+	wanted  int64      // has been asked for, and may be granted yet
+	waiting []*pending // until what is wanted is there
+	granted int64      // by the last fetch
+	pause   int64      // until when not to ask for more: there was none
+	demand  int64      // since
 	since   int64
 	rate    float64 // of demand, in units a microsecond
+
+	// Of a concurrency limit:
+	aloft int64 // slots that are asked for, and whose answer is under way or not taken yet
+	twice bool  // some of them may be counted twice
 }
 
 // grant is units that are debited and not spent.
@@ -26,20 +34,32 @@ type grant struct {
 // cover it no longer than that.
 func (r receipt) expired(now int64) bool { return now > r.expires }
 
-// spend finds a grant with as many tokens, and spends them.
+// spend finds a grant with as many tokens, and spends them: of two, those that expire first.
 func (l *lease) spend(n int64) (receipt, bool) {
-	for i := range l.grants {
-		if g := &l.grants[i]; g.tokens >= n {
-			g.tokens -= n
-			return g.receipt, true
-		}
+	g, other := &l.grants[0], &l.grants[1]
+	if g.tokens < n || other.tokens >= n && other.receipt.expires < g.receipt.expires {
+		g = other
 	}
-	return receipt{}, false
+	if g.tokens < n {
+		return receipt{}, false
+	}
+	g.tokens -= n
+	return g.receipt, true
 }
 
 func (l *lease) has(n int64) bool { return l.grants[0].tokens >= n || l.grants[1].tokens >= n }
 
-func (l *lease) tokens() int64 { return l.grants[0].tokens + l.grants[1].tokens }
+func (l *lease) tokens() int64 { return l.lasting(math.MinInt64) }
+
+// lasting gives how many tokens may still be spent at a time.
+func (l *lease) lasting(at int64) (n int64) {
+	for _, g := range l.grants {
+		if !g.receipt.expired(at) {
+			n += g.tokens
+		}
+	}
+	return n
+}
 
 // put takes tokens back in, if the grant that they are from is still there.
 func (l *lease) put(r receipt, n int64) bool {
@@ -95,14 +115,16 @@ func (l *Limit) leasable(nodes int64) bool {
 	return l.shared.events >= leastEvents && max(l.shared.events/(2*nodes), l.shared.slice/nodes) >= 2
 }
 
-// want says how many units to ask for on lease: those that will be used while it
-// lives, less what there is already. It marks that they are asked for.
+// want says how many units to ask for on lease: those that will be used while it lives
+// and what may come above the average, less what there is already. What is not used of
+// them is given back with the next call; what is missing would be a call more. It marks
+// that they are asked for.
 func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 	if v.lease == nil || v.lease.wanted > 0 || v.lease.pause > now || l.shared.kind == Concurrency {
 		return 0
 	}
-	life := l.lease - time.Duration(e.channel(l.scope).trip.Load())*time.Microsecond
-	want := v.lease.expected(now, life, l.lease) - need - v.lease.tokens()
+	trip := e.channel(l.scope).trip.Load()
+	want := generous(v.lease.expected(now, l.lease-time.Duration(trip)*time.Microsecond, l.lease)) - need - v.lease.lasting(now+trip)
 	if want < leastLease {
 		return 0
 	}
@@ -110,16 +132,20 @@ func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
 	return want
 }
 
-// prefetch asks for more before the units run out: as late as a round trip allows,
-// because what is fetched early expires early.
+// generous gives what is needed at most where n is expected: a caller comes in bursts.
+func generous(n int64) int64 { return n + n/4 + 2*int64(math.Sqrt(float64(n))) }
+
+// prefetch asks for more before the units run out or expire: as late as a round trip
+// allows, because what is fetched early expires early. Who comes too late for it waits
+// with the others for what is under way.
 func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pending) {
 	for i, d := range debits {
 		l := t.items[i].value.lease
-		if l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
+		if l == nil || l.wanted > 0 || t.items[i].value.telling > 0 || c.away.Load() || d.Limit.shared.kind == Concurrency {
 			continue
 		}
-		trips := 2 * time.Duration(c.trip.Load()) * time.Microsecond
-		if l.tokens() > min(l.granted/2, l.expected(t.now, trips, d.Limit.lease)+1) {
+		ahead := min(3*time.Duration(c.trip.Load())*time.Microsecond/2, d.Limit.lease/10)
+		if l.lasting(t.now+ahead.Microseconds()) > min(l.granted/2, l.expected(t.now, ahead, d.Limit.lease)+1) {
 			continue
 		}
 		if want := e.want(&t.items[i].value, d.Limit, t.now, 0); want > 0 {
@@ -145,9 +171,11 @@ func (e *Engine) expire(c *channel, who subject, l *Limit, v *entry, now int64) 
 
 // returns gives units back that were not spent. The shard is locked.
 func (e *Engine) returns(c *channel, who subject, l *Limit, v *entry, r receipt, n int64) {
-	if l.shared.kind != Concurrency {
-		v.own.credit(l.shared.grid.index(r.sent), n)
+	if l.shared.kind == Concurrency {
+		c.holdsOther(who, l, v)
+		return
 	}
+	v.own.credit(l.shared.grid.index(r.sent), n)
 	c.giveBack(who, l, r, n)
 }
 

@@ -224,10 +224,11 @@ func (l *Limit) setPace(c Config) error {
 
 // leaseLife is L, the longest that a unit may be spent after its debit was sent for. A
 // longer one saves round trips, and gives units back later: a fiftieth of the window,
-// at most a second. Windows of a few seconds get up to 50 ms, because a reply has to
-// arrive within it. It depends on the window alone, so that all nodes agree.
+// at most a second. Windows of a few seconds get up to 60 ms, or a thousand requests a
+// second would need more than 20 calls for themselves. It depends on the window alone, so
+// that all nodes agree.
 func leaseLife(window time.Duration) time.Duration {
-	return min(time.Second, max(window/50, min(window/20, 50*time.Millisecond)))
+	return min(time.Second, max(window/50, min(window*3/50, 60*time.Millisecond)))
 }
 
 // slice is how many units come back during the life of a lease.

@@ -28,8 +28,11 @@ func NewMemory(c MemoryConfig) *Memory {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Memory{now: c.Now, start: c.Now(), registry: newRegistry(), table: newTable[cell](c.MaxKeys)}
+	return &Memory{now: c.Now, start: c.Now(), registry: newRegistry(), table: newTable(c.MaxKeys, unused)}
 }
+
+// unused says that nobody has a slot, which is taken until it is given back.
+func unused(it *item[cell]) bool { return len(it.value.slots) == 0 }
 
 // Take implements Store.
 func (m *Memory) Take(_ context.Context, debits []Debit, into []State) (Decision, error) {
@@ -44,6 +47,11 @@ func (m *Memory) Take(_ context.Context, debits []Debit, into []State) (Decision
 		set |= 1 << t.shards[i]
 	}
 	m.table.lock(set)
+	if t.misses(m.table, len(debits)) {
+		m.table.unlock(set)
+		t.prepare(len(debits))
+		m.table.lock(set)
+	}
 	defer m.table.unlock(set)
 	// Under the locks: a time read before them could be old by now, and what is
 	// counted in a bucket too old stops counting too soon.
@@ -63,7 +71,26 @@ type take struct {
 	subjects [MaxDebits]subject
 	shards   [MaxDebits]int
 	items    [MaxDebits]*item[cell] // nil where nothing is counted yet
+	spares   [MaxDebits]*item[cell] // for those
 	views    [MaxDebits]view
+}
+
+// misses says whether something is not there yet of what is to be counted.
+func (t *take) misses(table *table[cell], n int) (some bool) {
+	for i := range n {
+		t.items[i] = table.shards[t.shards[i]].items[t.subjects[i]]
+		some = some || t.items[i] == nil
+	}
+	return some
+}
+
+// prepare makes it.
+func (t *take) prepare(n int) {
+	for i := range n {
+		if t.items[i] == nil {
+			t.spares[i] = newItem[cell](t.subjects[i])
+		}
+	}
 }
 
 func (t *take) decide(table *table[cell], debits []Debit, into []State) (Decision, error) {
@@ -105,7 +132,15 @@ func (t *take) debit(table *table[cell], debits []Debit, short *[MaxDebits]bool)
 		if t.items[i] != nil || short[i] {
 			continue
 		}
-		e := table.shards[t.shards[i]].insert(t.subjects[i], t.now)
+		if t.spares[i] == nil { // it was there a moment ago
+			t.spares[i] = newItem[cell](t.subjects[i])
+		}
+		e := table.shards[t.shards[i]].insert(t.spares[i], t.now)
+		t.spares[i] = nil
+		if e == nil && d.Limit.shadow {
+			short[i] = true
+			continue
+		}
 		if e == nil {
 			t.undo(debits, short)
 			return fmt.Errorf("%w: %s", ErrFull, d.Limit.id)
@@ -165,7 +200,7 @@ func (m *Memory) adjust(d Debit, r receipt, n int64) {
 		if n > 0 {
 			return
 		}
-		if e = s.insert(who, now); e == nil {
+		if e = s.insert(newItem[cell](who), now); e == nil {
 			return // a full store has no room for what is spent already
 		}
 	}

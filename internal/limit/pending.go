@@ -33,6 +33,7 @@ type asked struct {
 	who   subject
 	debit int  // its number in the decision
 	noted bool // in the entry, as flying
+	aloft bool // in the entry, as a slot that is under way
 	ask   ask
 }
 
@@ -53,21 +54,23 @@ func (p *pending) op() op {
 	return o
 }
 
-// patience is how long its answer is of use.
+// patience is how long its answer is of use. The time that it has waited already for what
+// others had asked is a part of it.
 func (p *pending) patience() time.Duration {
 	d := p.engine.deadline
-	for _, a := range p.asks {
-		if l := a.ask.limit; l.shared.kind != Concurrency {
-			d = min(d, l.lease)
+	for _, debit := range p.debits {
+		if debit.Limit.shared.kind != Concurrency {
+			d = min(d, debit.Limit.lease)
 		}
 	}
-	return d
+	return max(d-time.Duration(p.engine.micros()-p.born)*time.Microsecond, 0)
 }
 
 // land takes the store's word in.
 func (p *pending) land(l landing) {
 	p.mu.Lock()
-	for i, a := range p.asks {
+	for i := range p.asks {
+		a := &p.asks[i]
 		var word answer
 		if l.err == nil {
 			word = l.answers[i]

@@ -7,20 +7,25 @@ import "time"
 const longestDenial = time.Second
 
 // record keeps what the store says of a subject.
-func (e *Engine) record(p *pending, a asked, word answer, l landing) {
+func (e *Engine) record(p *pending, a *asked, word answer, l landing) {
 	s := e.shard(a.who)
 	s.Lock()
 	defer s.Unlock()
 	it := s.items[a.who]
+	if it != nil && a.aloft && (l.err != nil || p.concluded.Load()) {
+		if p.channel.arrives(a, &it.value); l.err != nil { // the store may have given them, or not
+			p.channel.holdsOther(a.who, a.ask.limit, &it.value)
+		}
+	}
 	if l.err != nil {
 		if it != nil && it.value.lease != nil && a.ask.want > 0 {
-			it.value.lease.wanted = 0
+			it.value.lease.landed()
 		}
 		return
 	}
 	now, limit := e.micros(), a.ask.limit
 	if it == nil {
-		if it = s.insert(a.who, now); it == nil {
+		if it = s.insert(newItem[entry](a.who), now); it == nil {
 			a.who.series.overflows(limit.shared.grid, now)
 			if l.allowed && !word.short {
 				p.channel.giveBack(a.who, limit, newReceipt(limit, word, l), word.extra)
@@ -32,14 +37,14 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	if v.epoch == 0 {
 		v.epoch = l.epoch
 	}
-	if v.lease == nil && limit.leasable(e.nodes()) {
+	if v.lease == nil && (word.extra > 0 || limit.leasable(e.nodes())) {
 		v.lease = &lease{since: now}
 	}
 	if l.allowed && !word.short && a.ask.need+word.extra > 0 {
-		e.recordDebit(p.channel, a, word, l, v, now)
+		e.recordDebit(p.channel, *a, word, l, v, now)
 	}
 	if word.short || word.used >= limit.shared.events && limit.shared.kind != Concurrency {
-		e.recordDenial(a, word, l, v, now)
+		e.recordDenial(*a, word, l, v, now)
 	} else if a.ask.need > 0 {
 		v.denied = denial{}
 	}
@@ -47,7 +52,7 @@ func (e *Engine) record(p *pending, a asked, word answer, l landing) {
 	if v.lease != nil {
 		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
-			v.lease.wanted = 0
+			v.lease.landed()
 			if word.extra == 0 {
 				v.lease.pause = now + limit.lease.Microseconds()/4
 			}

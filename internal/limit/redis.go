@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// defaultTimeout is how long a node listens for an answer. Callers do not wait as
+	// DefaultTimeout is how long a node listens for an answer. Callers do not wait as
 	// long: what comes late is given back.
-	defaultTimeout = 250 * time.Millisecond
+	DefaultTimeout = 250 * time.Millisecond
 	// nodeLife is how long a node counts that is not heard of.
 	nodeLife = 5 * time.Second
 )
@@ -62,7 +62,7 @@ func NewRedis(c RedisConfig) *Redis {
 		c.Prefix = "tollgate"
 	}
 	if c.Timeout <= 0 {
-		c.Timeout = defaultTimeout
+		c.Timeout = DefaultTimeout
 	}
 	r := &Redis{client: c.Client, prefix: c.Prefix, timeout: c.Timeout}
 	r.setClock(redisClock)

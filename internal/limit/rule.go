@@ -163,17 +163,13 @@ func (r *rule) left(v view) int64 {
 	return r.grid.leaves(v.current) - v.now
 }
 
-// until gives the time from which nothing in a cell counts.
+// until gives the time from which nothing in a cell counts, but for the slots in it.
 func (r *rule) until(c *cell) int64 {
 	switch r.kind {
 	case GCRA:
 		return c.tat
 	case Concurrency:
-		var last int64
-		for _, s := range c.slots {
-			last = max(last, s.until)
-		}
-		return last
+		return 0
 	default:
 		return c.counter.until(r.grid)
 	}

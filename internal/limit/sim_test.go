@@ -41,7 +41,12 @@ type scenario struct {
 	Reloads  bool          // to another number of events and back
 	Costs    bool          // requests of more than one unit, some settled for less
 	Two      bool          // each request has a second limit of its own, strict
+	Flushes  int           // of a hundred batches find that Redis has lost its scripts, and are sent again
+	Doubled  int           // of a hundred batches come twice
 }
+
+// midnight is the end of a period, in the middle of which a scenario of a calendar limit is played.
+const midnight = 1_735_689_600_000_000
 
 func scenarios(change func(*rapid.T, *scenario)) *rapid.Generator[scenario] {
 	return rapid.Custom(func(t *rapid.T) scenario {
@@ -59,6 +64,8 @@ func scenarios(change func(*rapid.T, *scenario)) *rapid.Generator[scenario] {
 			Lost:    rapid.SampledFrom([]int{0, 0, 5}).Draw(t, "lost"),
 			Costs:   rapid.Bool().Draw(t, "costs"),
 			Two:     rapid.Bool().Draw(t, "two"),
+			Flushes: rapid.SampledFrom([]int{0, 0, 10}).Draw(t, "flushes"),
+			Doubled: rapid.SampledFrom([]int{0, 0, 10}).Draw(t, "doubled"),
 		}
 		if change != nil {
 			change(t, &s)
@@ -164,6 +171,9 @@ func (n *simNode) delay() (int64, bool) {
 	if s.rand.IntN(100) < s.Late {
 		d += s.rand.Int64N(120_000)
 	}
+	if s.Flushes > 0 && s.rand.IntN(100) < s.Flushes {
+		d += 2 * s.Trip.Microseconds() // NOSCRIPT comes back, and the whole script goes out: nothing was done before
+	}
 	return d, n.cut || s.rand.IntN(100) < s.Lost
 }
 
@@ -177,7 +187,7 @@ func (n *simNode) message(call func() func(), failed func(error)) {
 			f()
 		}
 	}
-	s.after(defaultTimeout.Microseconds(), func() { finish(func() { failed(errors.New("timeout")) }) })
+	s.after(DefaultTimeout.Microseconds(), func() { finish(func() { failed(errors.New("timeout")) }) })
 	there, lost := n.delay()
 	if lost {
 		return
@@ -196,10 +206,23 @@ func (n *simNode) message(call func() func(), failed func(error)) {
 }
 
 func (n *simNode) send(b *batch, done func(*result, error)) {
+	s := n.sim
 	n.message(func() func() {
-		res := n.sim.twin.run(b, n.sim.redisNow())
+		res := s.twin.run(b, s.redisNow())
+		if s.Doubled > 0 && s.rand.IntN(100) < s.Doubled {
+			s.after(s.rand.Int64N(50_000), func() { s.again(b) })
+		}
 		return func() { done(res, nil) }
 	}, func(err error) { done(nil, err) })
+}
+
+// again has Redis do a batch for a second time.
+func (s *sim) again(b *batch) {
+	if !s.away {
+		s.twin.fetched = nil
+		s.twin.run(b, s.redisNow())
+		s.twin.fetched = s.fetched
+	}
 }
 
 func (n *simNode) beat(node string, leave bool, done func(int, error)) {
@@ -212,6 +235,9 @@ func (n *simNode) beat(node string, leave bool, done func(int, error)) {
 func newSim(sc scenario) *sim {
 	s := &sim{scenario: sc, now: 1_700_000_000_123_456, rand: rand.New(rand.NewPCG(sc.Seed, 7)),
 		spends: map[*simKey][]spend{}, vain: map[string]int{}}
+	if s.Kind == Calendar {
+		s.now = midnight - int64(s.Windows)*s.Window.Microseconds()/2
+	}
 	s.twin = s.newTwin()
 	return s
 }
@@ -367,20 +393,22 @@ func (s *sim) request(n *simNode, key int, cost int64) {
 		return
 	}
 	life := n.life
-	d, p, err := n.engine.begin(debits, nil)
-	if p == nil {
-		s.decided(n, key, debits, d, err)
-		return
+	var follow func(d Decision, p *pending, err error)
+	follow = func(d Decision, p *pending, err error) {
+		if p == nil {
+			s.decided(n, key, debits, d, err)
+			return
+		}
+		p.notify = func() {
+			s.after(s.rand.Int64N(300), func() { // until the goroutine gets to run
+				if n.life == life {
+					follow(n.engine.finish(p, nil))
+				}
+			})
+		}
+		n.engine.await(p)
 	}
-	p.notify = func() {
-		s.after(s.rand.Int64N(300), func() { // until the goroutine gets to run
-			if n.life == life {
-				d, err := n.engine.finish(p, nil)
-				s.decided(n, key, debits, d, err)
-			}
-		})
-	}
-	n.engine.await(p)
+	follow(n.engine.begin(debits, nil))
 }
 
 func (s *sim) decided(n *simNode, key int, debits []Debit, d Decision, err error) {
@@ -540,7 +568,7 @@ func (s *sim) books() error {
 			spent += x.cost
 		}
 		net := s.twin.net[l.id+":"+who.name]
-		lossless := s.Lost == 0 && s.Late == 0 && !s.Crashes && !s.Cuts
+		lossless := s.Lost == 0 && s.Late == 0 && !s.Crashes && !s.Cuts && s.Doubled == 0 && s.Kind != Calendar
 		if net < spent || lossless && net != spent {
 			return fmt.Errorf("key %s (second %v): %d spent, %d debited for good", who.name, who.second, spent, net)
 		}

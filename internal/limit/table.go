@@ -13,6 +13,8 @@ const (
 	maxShards      = 64
 	// Below this many keys a shard of its own is not worth it.
 	minShardKeys = 1024
+	// lookAgain is after how many microseconds to look again at what could not go.
+	lookAgain = 1_000_000
 	// maxLooks is how many old subjects are looked at to make room for a new one.
 	maxLooks = 64
 )
@@ -38,7 +40,8 @@ type shard[T any] struct {
 	items    map[subject]*item[T]
 	held     map[*series]int // how many of them a limit has
 	queue    queue[T]
-	_        [64]byte // keeps two locks off the same cache line
+	letGo    func(*item[T]) bool // hears what is about to be forgotten, and may keep it
+	_        [64]byte            // keeps two locks off the same cache line
 }
 
 // item is what a subject has.
@@ -46,10 +49,10 @@ type item[T any] struct {
 	subject
 	value T
 	until int64 // the time from which it may be forgotten
-	due   int64 // when evict looks at it: never later than until
+	due   int64 // when evict looks at it: never later than until, unless it is in use
 }
 
-func newTable[T any](maxKeys int) *table[T] {
+func newTable[T any](maxKeys int, letGo func(*item[T]) bool) *table[T] {
 	if maxKeys <= 0 {
 		maxKeys = defaultMaxKeys
 	}
@@ -59,6 +62,7 @@ func newTable[T any](maxKeys int) *table[T] {
 		t.shards[i].capacity = (maxKeys + shards - 1) / shards
 		t.shards[i].items = make(map[subject]*item[T])
 		t.shards[i].held = make(map[*series]int)
+		t.shards[i].letGo = letGo
 	}
 	return t
 }
@@ -97,37 +101,50 @@ func (t *table[T]) keys() map[*series]int {
 	return total
 }
 
+// newItem makes what insert adds. On the path of requests it is called without a lock: the
+// collector has who allocates work for it, for milliseconds at times, and nobody else should
+// wait for that.
+func newItem[T any](who subject) *item[T] {
+	who.key = strings.Clone(who.key) // it may be a small part of a large request
+	return &item[T]{subject: who}
+}
+
 // insert adds an item, or gives nil when the limit has all that it may have here and
 // no room is found among those that are due: a few looks, so that nobody waits for a
 // shard to be gone through. Each new one pays for a look at two old ones, which gives
 // memory back before it is short.
-func (s *shard[T]) insert(who subject, now int64) *item[T] {
+func (s *shard[T]) insert(e *item[T], now int64) *item[T] {
 	for range 2 {
 		s.evict(now)
 	}
-	for looks := 0; s.held[who.series] >= s.capacity; looks++ {
+	for looks := 0; s.held[e.series] >= s.capacity; looks++ {
 		if looks == maxLooks || !s.evict(now) {
 			return nil
 		}
 	}
-	who.key = strings.Clone(who.key) // it may be a small part of a large request
-	e := &item[T]{subject: who}
-	s.items[who] = e
-	s.held[who.series]++
+	s.items[e.subject] = e
+	s.held[e.series]++
 	heap.Push(&s.queue, e)
 	return e
 }
 
 // evict looks at the item that is due first: it goes when it no longer counts, and is
-// due again later when it was used meanwhile. It gives false when none is due, which
-// means that all of them count.
+// due again later when it was used meanwhile, or is in use. It gives false when none is
+// due, which means that all of them count.
 func (s *shard[T]) evict(now int64) bool {
 	if len(s.queue) == 0 || s.queue[0].due > now {
 		return false
 	}
 	first := s.queue[0]
-	if first.until > now {
+	switch {
+	case first.until > now:
 		first.due = first.until
+	case !s.letGo(first):
+		first.due = now + lookAgain
+	default:
+		first.due = 0
+	}
+	if first.due > now {
 		heap.Fix(&s.queue, 0)
 		return true
 	}

@@ -20,86 +20,91 @@ func (c *channel) missed(who subject, l *Limit) {
 func (c *channel) tellSoon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.telling {
-		c.telling = true
+	if !c.tellTimer {
+		c.tellTimer = true
 		c.engine.after(sweepEvery, c.tellNow)
 	}
 }
 
 func (c *channel) tellNow() {
 	c.mu.Lock()
-	c.telling = false
+	c.tellTimer = false
 	c.mu.Unlock()
 	if !c.away.Load() {
 		c.tellMissed()
 	}
 }
 
-// tellMissed tells the store all that it does not know.
+// tellMissed tells the store what it does not know, one flight after the other: there may
+// be as many callers as a node remembers, and those that ask meanwhile go first.
 func (c *channel) tellMissed() {
+	f := &flight{tells: true}
 	c.mu.Lock()
-	missed := c.unsent
-	if len(missed) > 0 {
-		c.unsent = make(map[subject]*Limit)
+	if c.telling || len(c.unsent) == 0 {
+		c.mu.Unlock()
+		return
 	}
-	c.mu.Unlock()
-	if len(missed) > 0 {
-		c.tell(missed)
-	}
-}
-
-// tell sends debits that the store does not know, and takes slots anew.
-func (c *channel) tell(missed map[subject]*Limit) {
-	f := new(flight)
-	for who, l := range missed {
-		if f.groups = append(f.groups, &pending{engine: c.engine, channel: c, asks: []asked{{who: who, ask: ask{limit: l, key: who.key}}}}); len(f.groups) == maxGroups {
-			c.start(f)
-			f = new(flight)
+	for who, l := range c.unsent {
+		if len(f.groups) == maxGroups {
+			break
 		}
+		delete(c.unsent, who)
+		f.groups = append(f.groups, &pending{engine: c.engine, channel: c, asks: []asked{{who: who, ask: ask{limit: l, key: who.key}}}})
 	}
-	if len(f.groups) > 0 {
-		c.start(f)
-	}
-}
-
-func (c *channel) start(f *flight) {
-	c.mu.Lock()
+	c.telling = true
 	c.flights++
 	c.mu.Unlock()
 	c.fly(f)
 }
 
-// refreshSlots keeps the slots of requests that take long.
-func (c *channel) refreshSlots() {
+// tellsNoMore ends a flight of tellMissed. There may be more to tell.
+func (c *channel) tellsNoMore() {
 	c.mu.Lock()
-	held := make(map[subject]*Limit, len(c.slots))
-	for who, l := range c.slots {
-		held[who] = l
-	}
+	c.telling = false
+	more := len(c.unsent) > 0
 	c.mu.Unlock()
-	if !c.away.Load() && len(held) > 0 {
-		c.tell(held)
+	if more {
+		c.tellSoon()
 	}
+}
+
+// forget drops what is to be told of a subject that has not been used since a while, unless
+// the store still takes its slots for taken. Its shard is locked.
+func (c *channel) forget(who subject, since int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.unsent[who]; l != nil && l.shared.kind == Concurrency && c.engine.micros() < since+l.shared.life {
+		return false
+	}
+	delete(c.unsent, who)
+	return true
 }
 
 // loadCharges takes along debits that the store does not know: those made without it,
 // and after it has lost its memory all that still count.
 // It gives false while another batch that says so is under way: this one could overtake it.
-func (c *channel) loadCharges(f *flight, who subject, l *Limit) bool {
-	e := c.engine
+func (c *channel) loadCharges(f *flight, a *asked) bool {
+	e, who, l := c.engine, a.who, a.ask.limit
 	s := e.shard(who)
 	s.Lock()
 	defer s.Unlock()
 	it := s.items[who]
-	if it == nil || slices.ContainsFunc(f.charged, func(t charged) bool { return t.who == who }) {
+	if it == nil {
 		return true
 	}
 	v, now := &it.value, e.micros()
-	if v.telling > 0 {
+	loaded := slices.ContainsFunc(f.charged, func(t charged) bool { return t.who == who })
+	if v.telling > 0 && !loaded {
 		return false
 	}
 	if l.shared.kind == Concurrency {
-		c.loadSlots(f, who, l, v)
+		if !loaded {
+			c.loadSlots(f, who, l, v)
+		}
+		a.boards(v, now)
+		return true
+	}
+	if loaded {
 		return true
 	}
 	v.own.advance(l.shared.grid, now)
@@ -128,20 +133,6 @@ func (c *channel) loadCharges(f *flight, who subject, l *Limit) bool {
 		v.telling++
 	}
 	return true
-}
-
-// loadSlots says how many slots the node holds, to a store that may not know.
-func (c *channel) loadSlots(f *flight, who subject, l *Limit, v *entry) {
-	held := v.slots
-	if v.lease != nil {
-		held += v.lease.tokens()
-	}
-	if held > 0 && (v.unsent.used > 0 || v.epoch != 0 && v.epoch != f.batch.epoch) {
-		v.epoch, v.unsent = f.batch.epoch, counter{}
-		f.batch.ops = append(f.batch.ops, op{code: opHold, asks: []ask{{limit: l, key: who.key, need: held}}})
-		f.charged = append(f.charged, charged{who: who, limit: l})
-		v.telling++
-	}
 }
 
 // told notes that the store knows what a flight has said.
@@ -173,6 +164,9 @@ func (c *channel) restore(f *flight) {
 			if t.unsent == nil {
 				it.value.epoch = -1 // of no store: all of it is told again
 			}
+			if t.limit.shared.kind == Concurrency {
+				it.value.unsent.used = 1
+			}
 			for _, b := range t.unsent {
 				it.value.unsent.debit(b.index, b.count)
 			}
@@ -181,6 +175,7 @@ func (c *channel) restore(f *flight) {
 		c.mu.Lock()
 		c.unsent[t.who] = t.limit
 		c.mu.Unlock()
+		c.tellSoon()
 	}
 	f.charged = nil
 }

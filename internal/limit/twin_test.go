@@ -22,18 +22,61 @@ type twin struct {
 	log    map[string][]spend // of gcra: what was debited and not given back
 	net    map[string]int64   // what was debited and not given back
 
+	touched map[*cell]*forgotten // by the batch
+
 	fetched func(node string, a ask, room, granted int64) // looks on
 
 	naiveCredit bool // mistakes that tests make on purpose
 	stingy      bool
+	endless     bool
+	gullible    bool
 }
 
 func newTwin() *twin {
 	return &twin{cells: map[string]*cell{}, epochs: map[string]int64{}, given: map[string]int64{}, nodes: map[string]int64{}, log: map[string][]spend{}, net: map[string]int64{}}
 }
 
+// forgotten is what no longer counts of a cell that a batch has looked at. The script drops it
+// when it writes, not when it reads: a clock that goes back finds it again.
+type forgotten struct {
+	buckets []bucket
+	slots   map[string]slot
+	wrote   bool
+}
+
+// look is what the script sees of a cell.
+func (w *twin) look(r *rule, c *cell, now int64) view {
+	buckets, slots := slices.Clone(c.buckets), maps.Clone(c.slots)
+	v := r.at(c, now)
+	if w.touched[c] == nil {
+		maps.DeleteFunc(slots, func(node string, _ slot) bool { _, there := c.slots[node]; return there })
+		w.touched[c] = &forgotten{buckets: buckets[:len(buckets)-len(c.buckets)], slots: slots}
+	}
+	return v
+}
+
+// restore puts back what was only read.
+func (w *twin) restore() {
+	for c, f := range w.touched {
+		if f.wrote {
+			continue
+		}
+		for _, b := range f.buckets {
+			c.counter.debit(b.index, b.count)
+		}
+		for node, s := range f.slots {
+			if c.slots == nil {
+				c.slots = make(map[string]slot)
+			}
+			c.slots[node] = s
+		}
+	}
+}
+
 // run does a batch as the script does.
 func (w *twin) run(b *batch, now int64) *result {
+	w.touched = make(map[*cell]*forgotten)
+	defer w.restore()
 	if w.epochs[b.scope] == 0 {
 		w.epochs[b.scope] = now
 	}
@@ -42,7 +85,7 @@ func (w *twin) run(b *batch, now int64) *result {
 		return res
 	}
 	who := b.scope + " " + b.node
-	following := b.gives > w.given[who]
+	following := b.gives > w.given[who] || w.gullible && b.gives > 0
 	if following {
 		w.given[who] = b.gives
 	}
@@ -53,7 +96,7 @@ func (w *twin) run(b *batch, now int64) *result {
 		}
 		a := o.asks[0]
 		r, c := &a.limit.shared, w.cell(a)
-		v := r.at(c, now)
+		v := w.look(r, c, now)
 		before := c.counter.used
 		switch o.code {
 		case opGive:
@@ -75,6 +118,8 @@ func (w *twin) run(b *batch, now int64) *result {
 			res.answers = append(res.answers, w.answer(r, c, v, v.used+1 > r.events, 0, 1))
 		}
 		w.net[a.limit.id+":"+a.key] += c.counter.used - before
+		w.touched[c].wrote = w.touched[c].wrote || c.counter.used > before || o.code == opDrop ||
+			r.kind == Concurrency && o.code != opRead && (o.code != opGive || following)
 	}
 	return res
 }
@@ -103,14 +148,14 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 	allowed := true
 	short, room := make([]bool, len(o.asks)), make([]int64, len(o.asks))
 	for i, a := range o.asks {
-		room[i] = a.limit.shared.room(a.limit.shared.at(w.cell(a), now))
+		room[i] = a.limit.shared.room(w.look(&a.limit.shared, w.cell(a), now))
 		short[i] = a.need > room[i] || w.stingy && a.need > 0 && room[i] < 2*b.nodes
 		allowed = allowed && (a.limit.shadow || !short[i])
 	}
 	res.allowed = append(res.allowed, allowed)
 	for i, a := range o.asks {
 		r, c, extra, wait := &a.limit.shared, w.cell(a), int64(0), int64(1)
-		v := r.at(c, now)
+		v := w.look(r, c, now)
 		if short[i] {
 			wait = a.need
 		} else if allowed {
@@ -119,6 +164,7 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 			}
 			if a.need+extra > 0 || c.slots[b.node].taken > 0 {
 				r.debit(c, &v, b.node, a.need+extra)
+				w.touched[c].wrote = true
 				w.net[a.limit.id+":"+a.key] += a.need + extra
 				if r.kind == GCRA {
 					id := a.limit.id + ":" + a.key
@@ -137,7 +183,11 @@ func (w *twin) take(b *batch, o op, now int64, res *result) {
 }
 
 func (w *twin) answer(r *rule, c *cell, v view, short bool, extra, n int64) answer {
-	return answer{short: short, extra: extra, used: v.used, wait: r.wait(c, v, n), bucket: v.current, left: r.left(v)}
+	a := answer{short: short, extra: extra, used: v.used, wait: r.wait(c, v, n), bucket: v.current, left: r.left(v)}
+	if w.endless && r.kind == Calendar {
+		a.left = MaxWindow.Microseconds()
+	}
+	return a
 }
 
 // beat does what nodes.lua does.
@@ -235,6 +285,32 @@ func TestScriptIsItsTwin(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAReadForgetsNothing: a clock that goes back over the end of a period finds what was
+// counted in it, where nothing was written in the next one.
+func TestAReadForgetsNothing(t *testing.T) {
+	t.Parallel()
+	const midnight = 1_735_689_600_000_000
+	clock := newClock()
+	script, other := newAtTime(t, testenv.Redis(t), clock), newTwin()
+	l, err := New(Config{Scope: "twin", Name: "day", Kind: Calendar, Period: Day, Events: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ at, code, used int64 }{{midnight - 50_000, 1, 2}, {midnight + 50_000, 4, 0}, {midnight - 40_000, 4, 2}} {
+		if err := script.client.Set(t.Context(), "now", step.at, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		b := &batch{scope: "twin", node: "n", nodes: 1, ops: []op{{code: opCode(step.code), asks: []ask{{limit: l, key: "k", need: 2}}}}}
+		got, err := script.run(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := other.run(b, step.at); got.answers[0] != want.answers[0] || got.answers[0].used != step.used {
+			t.Errorf("%+v\nthe script says %+v\nits twin       %+v", step, got, want)
+		}
+	}
 }
 
 // TestEpochs: a store that has lost its memory does nothing of a batch for the old one.

@@ -9,17 +9,20 @@ import (
 
 // unknown decides what cannot be analysed, and says so.
 func (w *walk) unknown(what string) bool {
-	if !slices.Contains(w.out.Open, what) {
-		w.out.Open = append(w.out.Open, what)
-	}
+	w.open(what)
 	return w.oracle.unknown(what)
 }
 
 func (w *walk) lose(why string) {
-	if !slices.Contains(w.out.Open, why) {
-		w.out.Open = append(w.out.Open, why)
-	}
+	w.open(why)
 	w.lost = why
+}
+
+// open says what is not analysed and does not change the way.
+func (w *walk) open(what string) {
+	if !slices.Contains(w.out.Open, what) {
+		w.out.Open = append(w.out.Open, what)
+	}
 }
 
 func (w *walk) setPath(p, raw string) {

@@ -58,21 +58,36 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 	return a
 }
 
-// gatherKeys has the fields that limits count by: a request without them is refused.
+// gatherKeys has what limits count by, and what says the cost: a request without it is
+// refused, and one that costs nothing is not counted.
 func (a *atoms) gatherKeys(h Handler) {
 	limit, ok := h.(*RateLimit)
 	if !ok {
 		return
 	}
 	for _, z := range limit.Zones {
-		for _, text := range placeholder.FindAllString(z.Key, -1) {
-			if field, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.header."); ok {
-				field = canonicalField(field)
-				a.wanted[field] = append(a.wanted[field], "")
-			}
-			if key, ok := strings.CutPrefix(strings.Trim(text, "{}"), "http.request.uri.query."); ok {
-				a.queries = append(a.queries, key+"="+stranger)
-			}
+		for _, name := range z.key.placeholders() {
+			a.gatherValues(name, "")
+		}
+		if z.Cost == nil {
+			continue
+		}
+		for _, name := range z.Cost.text.placeholders() {
+			a.gatherValues(name, "0", "1")
+		}
+	}
+}
+
+// gatherValues has these values, and one that nothing has, for what a placeholder takes
+// from the request.
+func (a *atoms) gatherValues(placeholder string, values ...string) {
+	if field, ok := strings.CutPrefix(placeholder, "http.request.header."); ok {
+		field = canonicalField(field)
+		a.wanted[field] = append(a.wanted[field], values...)
+	}
+	if key, ok := strings.CutPrefix(placeholder, "http.request.uri.query."); ok {
+		for _, value := range append(values, stranger) {
+			a.queries = append(a.queries, key+"="+value)
 		}
 	}
 }

@@ -28,6 +28,8 @@ func Checks() []Check {
 			"Match header Idempotency-Key * in the operation, or suppress this where the service refuses requests without it.", moneyWithoutKey},
 		{"limit-by-choice", Error, "A limit counts by what the caller chooses", "Who sends another value each time is never limited.",
 			"Count by {http.auth.client.id}, {http.auth.user.id} or {client_ip}.", limitByChoice},
+		{"cost-by-choice", Warning, "The caller says what a request costs", "Who says 0 is not counted, unless the service holds the caller to the number.",
+			"Tell the cost as a number, or by a field of the answer (cost response); or suppress this where the service compares.", costByChoice},
 		{"open-limit-on-money", Error, "A limit on money lets everything pass while Redis is away", "Who can disturb Redis has no limit.",
 			"Say on_failure share or closed.", openLimit},
 		{"certificate-header-untrusted", Error, "Certificates come in a header, from proxies that are too many", "Whoever is in the range can claim any certificate.",
@@ -132,6 +134,21 @@ func limitByChoice(l *linter) {
 			}
 		}
 	}
+}
+
+func costByChoice(l *linter) {
+	for _, r := range l.rules {
+		for _, c := range r.zones {
+			if c.what.zone.costChosen() {
+				l.found(r.API, c.what.limit.At, "zone %s costs %s", c.what.zone.Name, c.what.zone.Cost.Value)
+			}
+		}
+	}
+}
+
+// costChosen says whether a caller can say that a request costs nothing.
+func (z *Zone) costChosen() bool {
+	return z.Cost != nil && slices.ContainsFunc(chosen, func(p string) bool { return strings.HasPrefix(z.Cost.Value, p) })
 }
 
 func openLimit(l *linter) {

@@ -26,15 +26,17 @@ type Change struct {
 	Direction Direction   `json:"direction"`
 	API       string      `json:"api,omitempty"` // of the configuration that lets it in
 	What      string      `json:"what"`
-	Rule      Step        `json:"rule"` // that lets it in
-	Method    string      `json:"method"`
-	URL       string      `json:"url"`
+	Rule      Step        `json:"rule"`             // that lets it in
+	Method    string      `json:"method,omitempty"` // none: a setting, which no single request shows
+	URL       string      `json:"url,omitempty"`
 	Header    http.Header `json:"header,omitempty"`
 	Address   string      `json:"address,omitempty"`
 	Token     string      `json:"token,omitempty"`
 	Old       string      `json:"old"`
 	New       string      `json:"new"`
 	More      int         `json:"more,omitempty"` // further requests of the same kind
+	// Series says how often the request has to be sent, where a limit has changed.
+	Series *Series `json:"series,omitempty"`
 
 	// Witness is the request itself: refused by one configuration and admitted by the other.
 	Witness Request `json:"-"`
@@ -61,7 +63,7 @@ func (d *DiffResult) Has(direction Direction) bool {
 
 // Diff compares what two configurations let through: for each atom, who gets where.
 func Diff(before, after *Config, now time.Time) *DiffResult {
-	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change)}
+	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit)}
 	d.pairs()
 	var wait sync.WaitGroup
 	work := make(chan job)
@@ -113,6 +115,7 @@ type differ struct {
 
 	mu      sync.Mutex
 	changes map[string]*Change
+	limited map[limitedKey]*shownLimit
 	count   int
 	looked  int // routes that were looked at for a host and a path
 	open    []string
@@ -155,7 +158,7 @@ func (d *differ) compare(j job) {
 		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
 		r.complete(j.atoms)
-		d.judge(&r, was, is)
+		d.judge(j, &r, was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
 			d.cut = append(d.cut, r.URL())
@@ -185,7 +188,7 @@ func (d *differ) walk(c *Config, s *Server, r *Request, o *oracle) *Outcome {
 }
 
 // judge compares two outcomes of one request.
-func (d *differ) judge(r *Request, was, is *Outcome) {
+func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if len(was.Open)+len(is.Open) > 0 {
 		d.mu.Lock()
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
@@ -204,7 +207,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
 		d.moved(r, was, is)
-		d.limits(r, was, is)
+		d.limits(j, r, was, is)
 		return
 	}
 	if t, found := after.beyond(before, d.now); found {
@@ -214,7 +217,7 @@ func (d *differ) judge(r *Request, was, is *Outcome) {
 		d.add(Narrowed, r, t, was, is, was, "needs more than before")
 	}
 	d.moved(r, was, is)
-	d.limits(r, was, is)
+	d.limits(j, r, was, is)
 }
 
 // admit is for what only one of the two lets in, if any token is good enough there.
@@ -246,59 +249,35 @@ func (d *differ) token(o *Outcome) (*Token, bool) {
 	return nil, false
 }
 
-// limits compares the zones: one that is gone, or holds more, is wider.
-func (d *differ) limits(r *Request, was, is *Outcome) {
-	if zone := looser(was.zones, is.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Widened, r, t, was, is, is, "limit "+zone)
-	}
-	if zone := looser(is.zones, was.zones); zone != "" {
-		t, _ := d.token(is)
-		d.add(Narrowed, r, t, was, is, is, "limit "+zone)
-	}
-}
-
-// looser names a zone of the first that nothing in the second is as strict as.
-func looser(strict, other []*Zone) string {
-	for _, z := range strict {
-		if z.Shadow {
-			continue
-		}
-		if !slices.ContainsFunc(other, func(o *Zone) bool { return !o.Shadow && o.asStrict(z) }) {
-			return z.String()
-		}
-	}
-	return ""
-}
-
-func (z *Zone) asStrict(other *Zone) bool {
-	return z.Key == other.Key && z.Kind == other.Kind && z.Period == other.Period && z.Window >= other.Window && z.MaxEvents <= other.MaxEvents &&
-		z.Burst <= other.Burst && z.EmptyKey == other.EmptyKey && (z.OnFailure == other.OnFailure || z.OnFailure != "open") && z.Costs == other.Costs
-}
-
-// add keeps the first request of a kind, and counts the rest.
+// add keeps the simplest request of a kind, and counts the rest.
 func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string) {
+	d.addSeries(direction, r, t, was, is, by, what, nil)
+}
+
+func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) *Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
 	if c := d.changes[key]; c != nil {
 		c.More++
-		if c.better(r) {
-			return
+		if !c.Witness.plainer(r) {
+			c.witness(r, t)
+			c.Series = s
 		}
-		c.witness(r, t)
-		return
+		return c
 	}
 	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
 	c.witness(r, t)
+	c.Series = s
 	d.changes[key] = c
+	return c
 }
 
-// better says whether the witness that is there is the simpler one; by its text where
-// both are as simple, so that the result does not depend on who was first.
-func (c *Change) better(r *Request) bool {
-	a, b := len(c.URL)+10*len(c.Header), len(r.URL())+10*len(r.Header)
-	return a < b || a == b && c.Method+c.URL <= r.Method+r.URL()
+// plainer says whether it is the simpler one of two requests; by its text where both are
+// as simple, so that the result does not depend on who was first.
+func (r *Request) plainer(other *Request) bool {
+	a, b := len(r.URL())+10*len(r.Header), len(other.URL())+10*len(other.Header)
+	return a < b || a == b && r.Method+r.URL() <= other.Method+other.URL()
 }
 
 func (c *Change) witness(r *Request, t *Token) {
@@ -334,6 +313,7 @@ func (d *differ) result() *DiffResult {
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
+	r.Changes = append(r.Changes, compareSettings(d.old, d.new)...)
 	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
 	slices.SortFunc(r.Changes, func(a, b *Change) int {
 		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)
@@ -353,8 +333,12 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
-		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n    old: %s\n    new: %s\n    rule: %s %s\n",
-			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.Old, c.New, c.Rule.What, c.Rule.At)
+		if c.Method == "" {
+			fmt.Fprintf(&b, "%s  setting: %s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.What, c.Old, c.New, c.Rule.At)
+			continue
+		}
+		fmt.Fprintf(&b, "%s  api %s: %s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
+			c.Direction, c.API, c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
 	d.writeLimits(&b, "")
 	_, err := io.WriteString(w, b.String())
@@ -367,6 +351,25 @@ func (c *Change) extra() string {
 		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
 	}
 	return text + " from " + c.Address
+}
+
+// often says how often the request has to be sent, and who lets the last one in.
+func (c *Change) often() string {
+	if c.Series == nil {
+		return ""
+	}
+	admits := "new"
+	if c.Direction == Narrowed {
+		admits = "old"
+	}
+	return fmt.Sprintf("    sent %s: the last one is let in by the %s configuration alone\n", c.Series, admits)
+}
+
+func (c *Change) series() string {
+	if c.Series == nil {
+		return ""
+	}
+	return ", sent " + c.Series.String()
 }
 
 func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
@@ -393,8 +396,12 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	}
 	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
 	for _, c := range d.Changes {
+		if c.Method == "" {
+			fmt.Fprintf(&b, "| **%s** | | %s | no single request | | %s | %s |\n", c.Direction, cell(c.What), cell(c.Old), cell(c.New))
+			continue
+		}
 		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
-			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token), cell(c.Old), cell(c.New))
+			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
 	}
 	b.WriteString("\n")
 	d.writeLimits(&b, "- ")

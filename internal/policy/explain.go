@@ -42,14 +42,24 @@ func (e *Explanation) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "  %-48s %s\n", step.What, step.At)
 		}
 		for _, c := range o.Counters {
-			fmt.Fprintf(&b, "  counts in %s for %q: %d in %s\n", c.Zone, c.Key, c.Events, c.Within)
+			fmt.Fprintf(&b, "  counts %d in %s for %q: %d in %s%s\n", c.Cost, c.Zone, c.Key, c.Events, c.Within, shadowed(c.Shadow))
 		}
 		fmt.Fprintf(&b, "=> %s\n", o.String())
 		fmt.Fprintf(&b, "   decided by %s %s\n", o.Rule.What, o.Rule.At)
 		if o.Challenge != "" {
 			fmt.Fprintf(&b, "   WWW-Authenticate: %s\n", o.Challenge)
 		}
+		for _, may := range o.May {
+			fmt.Fprintf(&b, "   may also answer %s\n", may)
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func shadowed(shadow bool) string {
+	if shadow {
+		return ", in shadow"
+	}
+	return ""
 }

@@ -9,7 +9,7 @@ import (
 func (w *walk) handleError(e end) {
 	rule := w.out.Rule
 	_ = w.begin() // it could be parsed before
-	w.errorStatus = e.status
+	w.errorStatus, w.toldStatus = e.status, e.status
 	kind := Refused
 	again := answered
 	if len(w.server.Errors) > 0 {
@@ -63,7 +63,8 @@ func (w *walk) hasErrorRoute(status int) bool {
 	if len(w.server.Errors) == 0 || w.errorStatus != 0 {
 		return false
 	}
-	probe := *w // what matchers see is what was sent
+	w.toldStatus = status // it stays told, whoever answers
+	probe := *w           // what matchers see is what was sent
 	probe.groups, probe.errorStatus = make(map[string]bool), status
 	probe.url = new(url.URL)
 	if probe.begin() != nil {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -228,80 +227,6 @@ func (h *Require) String() string {
 		add("authorization_details", h.AuthorizationDetails...)
 	}
 	return strings.Join(parts, " ")
-}
-
-// RateLimit is how much.
-type RateLimit struct {
-	At    string
-	API   *API
-	Zones []*Zone
-}
-
-// Zone is one limit.
-type Zone struct {
-	Name      string       `json:"-"`
-	Key       string       `json:"key"`
-	Kind      string       `json:"kind"`
-	Window    Duration     `json:"window"`
-	Period    string       `json:"period"`
-	MaxEvents int64        `json:"max_events"`
-	Burst     int64        `json:"burst"`
-	EmptyKey  string       `json:"empty_key"`
-	OnFailure string       `json:"on_failure"`
-	Shadow    bool         `json:"shadow"`
-	Match     []MatcherSet `json:"-"`
-	Costs     bool         `json:"-"` // a request counts for other than one
-}
-
-func (p *parser) rateLimit(at string, raw json.RawMessage) Handler {
-	var r struct {
-		RateLimits map[string]json.RawMessage `json:"rate_limits"`
-	}
-	p.fail(at, json.Unmarshal(raw, &r))
-	h := &RateLimit{At: at, API: p.api}
-	for _, name := range slices.Sorted(maps.Keys(r.RateLimits)) {
-		z := &Zone{Name: name}
-		var more struct {
-			Match []map[string]json.RawMessage `json:"match"`
-			Cost  json.RawMessage              `json:"cost"`
-		}
-		p.fail(at, json.Unmarshal(r.RateLimits[name], z))
-		p.fail(at, json.Unmarshal(r.RateLimits[name], &more))
-		z.Costs = len(more.Cost) > 0
-		for _, set := range more.Match {
-			z.Match = append(z.Match, p.matchers(at+"/"+name, set))
-		}
-		h.Zones = append(h.Zones, z)
-	}
-	return h
-}
-
-func (h *RateLimit) String() string {
-	names := make([]string, len(h.Zones))
-	for n, z := range h.Zones {
-		names[n] = z.Name
-	}
-	return "rate_limit " + strings.Join(names, " ")
-}
-
-// String is the limit in words.
-func (z *Zone) String() string {
-	text := fmt.Sprintf("%s: %d in %v by %s", z.Name, z.MaxEvents, z.within(), z.Key)
-	if z.Shadow {
-		text += " (shadow)"
-	}
-	return text
-}
-
-func (z *Zone) within() string {
-	switch {
-	case z.Period != "":
-		return z.Period
-	case z.Kind == "concurrency":
-		return "progress"
-	default:
-		return time.Duration(z.Window).String()
-	}
 }
 
 // Proxy forwards.

@@ -20,16 +20,6 @@ type Judge struct {
 	Take func([]Counter) (zone string, over bool)
 }
 
-// Counter is one count of a zone.
-type Counter struct {
-	API    string `json:"api,omitempty"`
-	Zone   string `json:"zone"`
-	Key    string `json:"key"`
-	Events int64  `json:"events"`
-	Within string `json:"within"`
-	Shadow bool   `json:"shadow,omitempty"`
-}
-
 // refusal is why a token is not good enough.
 type refusal struct {
 	status    int
@@ -205,53 +195,48 @@ func claimMatches(claim any, wanted []string) bool {
 	}
 }
 
-// counter gives whom the request counts for in a zone, and whether the key is full.
-func (w *walk) counter(h *RateLimit, z *Zone) (c Counter, full bool) {
-	full = true
-	key := placeholder.ReplaceAllStringFunc(z.Key, func(text string) string {
-		value := w.value(strings.Trim(text, "{}"))
-		full = full && value != ""
-		return value
-	})
-	c = Counter{Zone: z.Name, Key: key, Events: z.MaxEvents, Within: z.within(), Shadow: z.Shadow}
-	if h.API != nil {
-		c.API = h.API.Name
-	}
-	return c, full
-}
-
 // value gives what a placeholder stands for; itself where that is not known.
-func (w *walk) value(name string) string {
+func (w *walk) value(name string) (value string, known bool) {
 	if rest, ok := strings.CutPrefix(name, "http.auth."); ok {
-		return w.tokenValue(rest)
+		return w.tokenValue(rest), true
 	}
 	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
-		if values, known := w.field(field); known {
-			return strings.Join(values, ",")
-		}
+		values, known := w.field(field)
+		return strings.Join(values, ","), known
 	}
 	if key, ok := strings.CutPrefix(name, "http.request.uri.query."); ok {
-		return lenient(w.query()).Get(key)
+		return strings.Join(lenient(w.query())[key], ","), w.lost == ""
 	}
 	switch name {
 	case "http.vars.client_ip":
-		return network(w.address(true))
+		return addressText(w.address(true)), true
 	case "http.request.remote.host":
-		return network(w.address(false))
+		return addressText(w.address(false)), true
 	case "http.request.host":
-		return w.req.Host
+		return w.req.Host, true
 	case "http.request.method":
-		return w.currentMethod()
+		return w.currentMethod(), w.lost == ""
 	case "http.api.name":
 		if w.current != nil {
-			return w.current.Name
+			return w.current.Name, true
 		}
-		return ""
+		return "", true
 	case "http.request.uri.path":
-		return w.url.Path
-	default:
-		return "{" + name + "}"
+		return w.url.Path, w.lost == ""
 	}
+	for _, prefix := range []string{"env.", "file.", "system."} {
+		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load
+			return "{" + name + "}", true
+		}
+	}
+	return "{" + name + "}", false
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func (w *walk) tokenValue(name string) string {
@@ -279,19 +264,6 @@ func (w *walk) tokenValue(name string) string {
 	default:
 		return compact(value)
 	}
-}
-
-// network is what an address counts with: an IPv6 one with all of its /64.
-func network(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	if a.Is6() && !a.Is4In6() {
-		if prefix, err := a.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	return a.Unmap().String()
 }
 
 // resourcePaths are the places of the metadata that the edge publishes (RFC 9728 section 3.1).

@@ -68,6 +68,7 @@ func TestEachCheckHasATripAndANearMiss(t *testing.T) {
 		"no-limit":                     {site(post, token+scoped+services), site(post, fine)},
 		"money-without-idempotency":    {money(token + bound + limits + services), money(token + bound + limits + keyed)},
 		"limit-by-choice":              {zone(`"key":"{http.request.header.X-App}"`), zone(`"key":"{http.auth.client.id}"`)},
+		"cost-by-choice":               {zone(`"key":"all","cost":{"value":"{http.request.header.X-Cost}"}`), zone(`"key":"all","cost":{"value":"1","response_field":"X-Cost"}`)},
 		"open-limit-on-money":          {zone(`"key":"all","on_failure":"open"`), zone(`"key":"all","on_failure":"share"`)},
 		"certificate-header-untrusted": {clientCertificate("10.0.0.0/8", true), clientCertificate("10.0.0.7/32", true)},
 		"plain-upstream":               {proxy("10.1.1.1:80", ""), proxy("10.1.1.1:443", `,"tls":{}`)},

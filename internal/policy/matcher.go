@@ -362,10 +362,10 @@ func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
 func (m errorMatcher) String() string { return "expression " + m.raw }
 
 func (m errorMatcher) matches(w *walk) bool {
-	if w.errorStatus <= 0 && !m.list {
+	if w.toldStatus == 0 && !m.list {
 		return w.unknown(m.String() + " where no status is known")
 	}
-	return w.errorStatus > 0 && m.codes(w.errorStatus)
+	return w.toldStatus > 0 && m.codes(w.toldStatus)
 }
 
 // canonicalField is how Go spells the field.

@@ -40,7 +40,10 @@ type Outcome struct {
 	Steps     []Step    `json:"steps,omitempty"`
 	// Open names what could not be analysed on the way.
 	Open []string `json:"open,omitempty"`
+	// May says how else the edge may answer, for what no configuration tells; see MayAlso.
+	May []string `json:"may_also,omitempty"`
 
+	api      *API
 	tokens   *AccessToken // that was passed
 	requires []*Require
 	zones    []*Zone

@@ -42,6 +42,8 @@ type Server struct {
 	AccessLog      bool
 	StrictSNI      bool
 
+	proxies string // that are trusted, as they are written
+
 	hosts    []string // that any route names
 	setsHost bool     // a handler can change the Host
 }
@@ -114,6 +116,7 @@ func Parse(config []byte) (*Config, error) {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
@@ -137,7 +140,7 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 	}
 	s := &Server{
 		Name: name, Listen: raw.Listen, Policies: raw.Policies, StrictSNI: raw.StrictSNI,
-		TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
+		TrustedProxies: len(raw.TrustedProxies) > 0, proxies: canonicalJSON(raw.TrustedProxies), AccessLog: len(raw.Logs) > 0,
 	}
 	p := parser{config: c, server: s}
 	at := "/apps/http/servers/" + name

@@ -33,6 +33,8 @@ type APIReport struct {
 	Audit    string   `json:"audit"`
 	Logged   bool     `json:"logged"` // in the access log
 	Rules    []*Rule  `json:"rules"`
+	// May says how else the edge may answer, for what no configuration tells.
+	May []string `json:"may_also,omitempty"`
 }
 
 // EdgeReport is what holds for all.
@@ -82,11 +84,20 @@ func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
 			a.Audit = "on"
 		}
 	}
+	var tokens *AccessToken
+	var zones []*Zone
+	forwards := false
 	VisitRoutes(api.Routes, func(h Handler) {
-		if t, ok := h.(*AccessToken); ok {
-			a.Token = t.Trust
+		switch h := h.(type) {
+		case *AccessToken:
+			a.Token, tokens = h.Trust, h
+		case *RateLimit:
+			zones = append(zones, h.Zones...)
+		case *Proxy:
+			forwards = true
 		}
 	})
+	a.May = c.mayAlso(api, tokens, zones, forwards)
 	return a
 }
 
@@ -116,6 +127,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
 		fmt.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))
 		writeRules(t, a.Rules)
+		for _, may := range a.May {
+			fmt.Fprintf(t, "  may also answer %s\n", may)
+		}
 	}
 	fmt.Fprintf(t, "\nPublic: what anybody reaches (%d)\n", len(r.Public))
 	writeRules(t, r.Public)

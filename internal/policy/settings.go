@@ -20,6 +20,9 @@ type Settings struct {
 	Audit *struct {
 		Dir string `json:"dir"`
 	} `json:"audit"`
+	Failures *struct {
+		Off bool `json:"off"`
+	} `json:"failures"`
 }
 
 // Issuer is one whose tokens are accepted.
@@ -67,7 +70,7 @@ type Trust struct {
 func (s *Settings) selected(issuers, audiences []string, profile string) []Trust {
 	var all []Trust
 	for _, i := range s.Issuers {
-		if i == nil || len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
+		if len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
 			continue
 		}
 		t := Trust{Issuer: i.URL, Audiences: i.Audiences, Opaque: i.Introspection != nil, Bound: i.Profile == fapi2 || profile == fapi2}
@@ -95,4 +98,18 @@ func (d *Duration) UnmarshalJSON(text []byte) error {
 	value, err := parseDuration(text)
 	*d = Duration(value)
 	return err
+}
+
+// Preferred is the algorithm of the issuer's JWTs that is first choice here: ES256 where
+// it may be. Empty: it issues none.
+func (i *Issuer) Preferred() string {
+	algorithms := i.Algorithms
+	switch {
+	case i.JWKSURI == "off":
+		return ""
+	case len(algorithms) == 0 || slices.Contains(algorithms, defaultAlgorithms[0]):
+		return defaultAlgorithms[0]
+	default:
+		return algorithms[0]
+	}
 }

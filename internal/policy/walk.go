@@ -32,8 +32,10 @@ type walk struct {
 	groups  map[string]bool     // satisfied by a route
 	current *API
 	proven  bool // the DPoP proof is used up
+	invoked int  // named routes on the way
 
 	errorStatus int // of the error that is being handled; 0: none
+	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -125,6 +127,8 @@ func (h *Subroute) serve(w *walk, next next) end {
 	w.errorStatus = e.status
 	if e.bare {
 		w.errorStatus = noStatus
+	} else {
+		w.toldStatus = e.status
 	}
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
@@ -133,15 +137,18 @@ func (h *Subroute) serve(w *walk, next next) end {
 
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
-	if r == nil {
+	if w.invoked++; r == nil || w.invoked > maxInvoked {
 		return w.fail(http.StatusInternalServerError, "", Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
 
+// maxInvoked is how many named routes one request goes through; more are a circle.
+const maxInvoked = 100
+
 func (h *API) serve(w *walk, _ next) end {
 	w.meet(h.At, h)
-	w.out.API, w.out.public, w.current = h.Name, h.Public, h
+	w.out.API, w.out.public, w.out.api, w.current = h.Name, h.Public, h, h
 	e := h.admit(w)
 	if !e.failed {
 		w.enter(h)
@@ -207,34 +214,6 @@ func (h *Require) serve(w *walk, next next) end {
 	w.out.requires = append(w.out.requires, h)
 	if r := w.judge.require(w, h); r != nil {
 		return w.failWith(r, Step{h.At, h.String()})
-	}
-	return next()
-}
-
-func (h *RateLimit) serve(w *walk, next next) end {
-	w.meet(h.At, h)
-	var counters []Counter
-	for _, z := range h.Zones {
-		if !anySet(z.Match, w) {
-			continue
-		}
-		w.out.zones = append(w.out.zones, z)
-		counter, full := w.counter(h, z)
-		if !full {
-			switch {
-			case z.EmptyKey == "skip":
-				continue
-			case z.EmptyKey != "share" && !z.Shadow:
-				return w.deny(http.StatusForbidden, "rate_limit_key_missing", Step{h.At, "rate_limit " + z.Name})
-			case z.EmptyKey != "share":
-				continue
-			}
-		}
-		counters = append(counters, counter)
-	}
-	w.out.Counters = append(w.out.Counters, counters...)
-	if zone, over := w.judge.take(counters); over {
-		return w.deny(http.StatusTooManyRequests, "quota_exceeded", Step{h.At, "rate_limit " + zone})
 	}
 	return next()
 }

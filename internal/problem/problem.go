@@ -120,7 +120,7 @@ func (p *Problem) Body(requestID string) []byte {
 	maps.Copy(doc, p.Extra)
 	doc["type"] = p.Type
 	if p.Type == "" {
-		doc["type"] = typePrefix + strings.ReplaceAll(p.Code, "_", "-")
+		doc["type"] = TypeOf(p.Code)
 	}
 	doc["title"] = p.Title
 	doc["status"] = p.Status
@@ -175,3 +175,6 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(p.Body(w.Header().Get("X-Request-Id"))) // the caller is gone: nobody to tell
 }
+
+// TypeOf gives the type of a problem with this code.
+func TypeOf(code string) string { return typePrefix + strings.ReplaceAll(code, "_", "-") }

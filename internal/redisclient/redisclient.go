@@ -4,6 +4,7 @@ package redisclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/url"
@@ -34,22 +35,31 @@ func New(raw string) (redis.UniversalClient, error) {
 // not repeat the URL, which may hold a password.
 //
 // A URL with master_name asks Sentinel; one with addr lists the nodes of a
-// cluster, and cluster=true says so for a single seed node.
+// cluster, and cluster=true says so for a single seed node. Of rediss, ca_file names who
+// signs the server's certificate, cert_file and key_file this client's.
 func Parse(raw string) (func() redis.UniversalClient, error) {
 	target, err := url.Parse(raw)
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
 	query := target.Query()
+	secure, err := takeTLS(target.Scheme, query)
+	if err != nil {
+		return nil, err
+	}
+	cluster := query.Has("addr") || query.Get("cluster") == "true"
+	if !query.Has("master_name") && cluster {
+		query.Del("cluster")
+	}
+	target.RawQuery = query.Encode() // without what is ours: go-redis refuses what it does not know
+	raw = target.String()
 	switch {
 	case query.Has("master_name"):
-		return parseSentinel(raw)
-	case query.Has("addr") || query.Get("cluster") == "true":
-		query.Del("cluster") // ours: go-redis refuses what it does not know
-		target.RawQuery = query.Encode()
-		return parseCluster(target.String())
+		return parseSentinel(raw, secure)
+	case cluster:
+		return parseCluster(raw, secure)
 	default:
-		return parseSingle(raw)
+		return parseSingle(raw, secure)
 	}
 }
 
@@ -58,34 +68,46 @@ func Parse(raw string) (func() redis.UniversalClient, error) {
 // request would wait for the socket's timeout, not for its own deadline.
 const noRetries = -1
 
-func parseSingle(raw string) (func() redis.UniversalClient, error) {
+func parseSingle(raw string, secure func(*tls.Config)) (func() redis.UniversalClient, error) {
 	options, err := redis.ParseURL(raw)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0 // would dial at once, and validate must not
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
+	if options.TLSConfig != nil {
+		secure(options.TLSConfig)
+	}
 	options.MaintNotificationsConfig = noMaintNotifications()
 	return func() redis.UniversalClient { return redis.NewClient(options) }, nil
 }
 
-func parseSentinel(raw string) (func() redis.UniversalClient, error) {
+func parseSentinel(raw string, secure func(*tls.Config)) (func() redis.UniversalClient, error) {
 	options, err := redis.ParseFailoverURL(raw)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
+	if options.TLSConfig != nil {
+		secure(options.TLSConfig)
+	}
 	return func() redis.UniversalClient { return redis.NewFailoverClient(options) }, nil
 }
 
-func parseCluster(raw string) (func() redis.UniversalClient, error) {
+func parseCluster(raw string, secure func(*tls.Config)) (func() redis.UniversalClient, error) {
 	options, err := redis.ParseClusterURL(raw)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
 	options.MinIdleConns = 0
 	options.MaxRetries, options.ContextTimeoutEnabled = noRetries, true
+	options.DisableIdentity = true // CLIENT SETINFO, which a user would need a right for
+	if options.TLSConfig != nil {
+		secure(options.TLSConfig)
+	}
 	options.MaintNotificationsConfig = noMaintNotifications()
 	return func() redis.UniversalClient { return redis.NewClusterClient(options) }, nil
 }

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // example is a Caddyfile, or a piece of one, on the page for operators.
@@ -45,6 +47,13 @@ func TestExamplesAreCaddyfiles(t *testing.T) {
 	writeKey(t, filepath.Join(keys, "assertion-1.pem"))
 	if err := os.WriteFile(filepath.Join(keys, "dpop-nonce"), []byte(strings.Repeat("k", 64)), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	authority := testenv.NewAuthority(t)
+	cert, key := authority.Issue("edge")
+	for from, to := range map[string]string{authority.File: "redis-ca.pem", cert: "edge.pem", key: "edge.key"} {
+		if err := os.Rename(from, filepath.Join(keys, to)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, match := range examples {
 		config := strings.NewReplacer("/etc/tollgate", keys, "/run/secrets", keys).Replace(match[1]) + "\n" // where an operator has made the keys

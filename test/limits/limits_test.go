@@ -49,7 +49,8 @@ type result struct {
 	keys       []outcome
 	calls      float64 // to Redis, for each request of the whole load
 	busyCalls  float64 // for each request of a key with room in its minute
-	fastCalls  float64 // the same in its second: what is on lease lives a fiftieth as long
+	fastCalls  float64 // the same in its second, where a lease lives 60 ms
+	fastRate   float64 // of that key, a second and node: just above 1,000
 	fourCalls  float64 // for each request with four limits
 	beats      float64 // of those, what the nodes may have said in the meantime of themselves: once a second
 	leased     added   // of a key with much room
@@ -182,7 +183,8 @@ func (r *result) count(t *testing.T, s system, client *redis.Client) {
 		perSecond := saturate(t.Context(), t, s.addrs, l.name, part)
 		return float64(calls(t, client, s.scripts)-before) / (perSecond * part.Seconds())
 	}
-	r.busyCalls, r.fastCalls = busy(huge), busy(fast)
+	r.busyCalls = busy(huge)
+	r.pace(t, s, client, part)
 	if r.name != "tollgate" {
 		return
 	}
@@ -201,6 +203,18 @@ func (r *result) count(t *testing.T, s system, client *redis.Client) {
 	}
 	r.fourCalls = float64(calls(t, client, s.scripts)-before) / requests
 	r.beats = nodes * (1 + (clock() - started).Seconds()) / requests
+}
+
+// pace has a key with a window of a second at a rate where calls of Redis count for most:
+// just above 1,000 a second and node. The calls are a node's by the second, not by the request.
+func (r *result) pace(t *testing.T, s system, client *redis.Client, part time.Duration) {
+	const rate = 1060
+	even := [nodes]float64{1. / 3, 1. / 3, 1. / 3}
+	before := calls(t, client, s.scripts)
+	tally := run(t.Context(), t, s.addrs, []stream{{limit: fast, key: "paced", rate: nodes * rate, weights: even, workers: 4}}, part)[0]
+	requests := float64(len(tally.sent))
+	r.fastCalls = float64(calls(t, client, s.scripts)-before) / requests
+	r.fastRate = requests / part.Seconds() / nodes
 }
 
 // hold is what the edge promises.
@@ -235,6 +249,12 @@ func (r *result) hold(t *testing.T) {
 	}
 	if r.busyCalls > 0.02 {
 		t.Errorf("%.4f calls of Redis a request on a busy key, want 0.02 at most", r.busyCalls)
+	}
+	if full() && r.fastRate <= 1000 {
+		t.Errorf("only %.0f requests a second and node of a key: the machine is too slow to say what 1,000 cost", r.fastRate)
+	}
+	if full() && r.fastCalls > 0.02 {
+		t.Errorf("%.4f calls of Redis a request on a key with %.0f requests a second and node, want 0.02 at most", r.fastCalls, r.fastRate)
 	}
 	if limit := 2 * r.redis.at(.99); full() && r.strict.p99 > limit {
 		t.Errorf("a strict decision adds %v at p99, want %v at most, twice a round trip to Redis", r.strict.p99, limit)

@@ -23,13 +23,13 @@ func report(out io.Writer, results []result) {
 	_ = w.Flush() // standard output is gone: nobody to tell
 	fmt.Fprintln(out)
 	w = tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "limiter\tworst window\tRedis calls a request\tbusy minute\tbusy second\tadded p50\tp99\tstrict p50\tp99\tRedis p50\tp99\trequests a second\tof no limit\t")
+	fmt.Fprintln(w, "limiter\tworst window\tRedis calls a request\tbusy minute\tbusy second\tat a second and node\tadded p50\tp99\tstrict p50\tp99\tRedis p50\tp99\trequests a second\tof no limit\t")
 	for _, r := range results {
 		var most float64
 		for _, o := range r.keys {
 			most = max(most, float64(o.worst)/float64(o.limit.events))
 		}
-		fmt.Fprintf(w, "%s\t%.3f\t%.4f\t%.4f\t%.4f\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.2f\t\n", r.name, most, r.calls, r.busyCalls, r.fastCalls,
+		fmt.Fprintf(w, "%s\t%.3f\t%.4f\t%.4f\t%.4f\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%.2f\t\n", r.name, most, r.calls, r.busyCalls, r.fastCalls, r.fastRate,
 			micros(r.leased.p50), micros(r.leased.p99), micros(r.strict.p50), micros(r.strict.p99),
 			micros(r.redis.at(.5)), micros(r.redis.at(.99)), r.perSecond, r.throughput)
 	}

@@ -15,9 +15,9 @@ import (
 func TestDiffExitCodes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	tollgate := filepath.Join(dir, "tollgate")
-	if out, err := exec.Command("go", "build", "-o", tollgate, "../../cmd/tollgate").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	tollgate, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := func(name string, routes ...object) string {
 		content, err := json.Marshal(object{"apps": object{"http": object{"servers": object{"srv": object{"listen": []string{":443"}, "routes": routes}}}}})

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -26,7 +27,7 @@ func TestDiffIsExact(t *testing.T) {
 	t.Logf("SEED=%d", seed)
 	pairs, widened, equal := setting(t, "PAIRS", 2*len(sharps)), 0, 0
 	for n := range pairs {
-		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys, roomy: true}
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + 1<<19 + uint64(n), upstreams: w.upstreams, keys: w.keys, roomy: true}
 		first := g.config()
 		p := g.plant(first)
 		before, _ := json.Marshal(first) // of plain values
@@ -47,6 +48,9 @@ func TestDiffIsExact(t *testing.T) {
 		if sharply && (want == "" && len(d.Changes) > 0 || want != "" && !d.Has(want)) {
 			t.Fatalf("pair %d, %s: want %q, got %+v\n%s\n%s", n, change.name, want, d, before, after)
 		}
+		if shown := slices.ContainsFunc(d.Changes, func(c *policy.Change) bool { return c.Direction == want && c.Series != nil }); sharply && change.series && !shown {
+			t.Fatalf("pair %d, %s: no series of requests shows it", n, change.name)
+		}
 		if d.Has(policy.Widened) {
 			widened++
 		}
@@ -54,7 +58,7 @@ func TestDiffIsExact(t *testing.T) {
 			equal++
 		}
 	}
-	t.Logf("%d pairs: %d widened, %d equal", pairs, widened, equal)
+	t.Logf("%d pairs: %d widened, %d equal; %d series sent", pairs, widened, equal, w.replayed)
 	if widened < pairs/5 || equal < pairs/10 {
 		t.Errorf("of %d pairs %d widened and %d equal: the changes have no variety", pairs, widened, equal)
 	}
@@ -72,12 +76,19 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 	}
 	d := policy.Diff(oldModel, newModel, time.Now())
 	for _, c := range d.Changes {
-		if c.Direction == policy.Moved || strings.HasPrefix(c.What, "limit ") {
+		if c.Method == "" { // a setting
 			continue
 		}
 		refusing, admitting := before, after
 		if c.Direction == policy.Narrowed {
 			refusing, admitting = after, before
+		}
+		if strings.HasPrefix(c.What, "limit ") {
+			w.replay(c, refusing, admitting)
+			continue
+		}
+		if c.Direction == policy.Moved {
+			continue
 		}
 		if w.reaches(refusing, c.Witness) {
 			w.t.Fatalf("%s: the witness is let in before: %+v\n%s\n%s", c.Direction, c, before, after)
@@ -107,13 +118,63 @@ func (w *world) say(m policy.Request) string {
 	return fmt.Sprintf("%s %s host %s from %v %v token %+v as %s", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs)
 }
 
+// maxReplay bounds the series that are sent; those of the random limits have a million.
+const maxReplay = 100
+
+// replay sends a series through both chains: the last request of it is refused by one and
+// let in by the other, and none before it is refused.
+func (w *world) replay(c *policy.Change, refusing, admitting []byte) {
+	w.t.Helper()
+	s := c.Series
+	if s == nil || s.AtOnce || s.Count+s.Then > maxReplay {
+		return
+	}
+	pause := time.Duration(0)
+	if s.Pause != "" {
+		var err error
+		if pause, err = time.ParseDuration(s.Pause); err != nil {
+			w.t.Fatal(err)
+		}
+		if pause > time.Second {
+			return
+		}
+	}
+	for config, want := range map[*[]byte]bool{&refusing: false, &admitting: true} {
+		real := w.fresh(*config)
+		for n := range s.Count + s.Then {
+			if n == s.Count {
+				time.Sleep(pause)
+			}
+			expected := want || n < s.Count+s.Then-1
+			if got := w.send(real, s.Request(c.Witness, n)); got != expected {
+				w.t.Fatalf("%s: %s sent %s: request %d is let in: %v\n%s %s with %s\n%s", c.Direction, c.What, s, n+1, got, c.Method, c.URL, c.Token, *config)
+			}
+		}
+	}
+	w.replayed++
+}
+
 // reaches sends a witness through the real chain.
 func (w *world) reaches(config []byte, m policy.Request) bool {
 	w.t.Helper()
+	return w.send(w.fresh(config), m)
+}
+
+// fresh is an edge whose planted API has counted nothing: counts belong to an API's name,
+// and go on where the last configuration has left them.
+func (w *world) fresh(config []byte) *edge {
+	w.t.Helper()
+	w.edges++
+	config = bytes.ReplaceAll(config, []byte(`"name":"planted"`), fmt.Appendf(nil, `"name":"planted%d"`, w.edges))
 	real, err := newEdge(config)
 	if err != nil {
 		w.t.Fatalf("%v\n%s", err, config)
 	}
+	return real
+}
+
+func (w *world) send(real *edge, m policy.Request) bool {
+	w.t.Helper()
 	r := w.parsed(&m)
 	maps.Copy(r.Header, m.Header)
 	if m.Token != nil {

@@ -55,6 +55,8 @@ type world struct {
 	cert      *x509.Certificate
 	tokens    []credential
 	last      string // request, for messages
+	edges     int    // that were made fresh
+	replayed  int    // series sent
 }
 
 // credential is a token as the model knows it, and as it is sent.

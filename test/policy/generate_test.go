@@ -16,6 +16,7 @@ type generator struct {
 	keys      []string // files with the keys of issuers
 	apis      int
 	groups    int
+	zones     int
 	roomy     bool // limits that nothing reaches
 	inAPI     *object
 }
@@ -142,6 +143,9 @@ func (g *generator) handler(depth int) object {
 	case kind < 16:
 		return object{"handler": "invoke", "name": "named"}
 	case kind < 17:
+		if g.chance(30) {
+			return g.rateLimit()
+		}
 		return object{"handler": "vars", "a": "b"}
 	default:
 		return g.proxy()
@@ -234,21 +238,6 @@ func (g *generator) require() object {
 	return r
 }
 
-func (g *generator) limits() object {
-	zones := object{}
-	for n := range 1 + g.IntN(2) {
-		zone := object{"window": 3600_000_000_000, "max_events": g.events(),
-			"key": one(g, []string{"{http.vars.client_ip}", "{http.auth.client.id}", "{http.request.header.X-Flag}", "all", "{http.auth.user.id} {http.request.host}"})}
-		if g.chance(30) {
-			zone["match"] = []object{g.set(1)}
-		}
-		zones[fmt.Sprintf("z%d-%d-%d", g.number, g.apis, n)] = zone
-	}
-	r := object{"handle": []object{{"handler": "rate_limit", "rate_limits": zones}}}
-	g.match(r)
-	return r
-}
-
 // config makes a whole configuration.
 func (g *generator) config() object {
 	tls := g.chance(80)
@@ -276,13 +265,6 @@ func (g *generator) config() object {
 			"tollgate": object{"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two}},
 		},
 	}
-}
-
-func (g *generator) events() int {
-	if g.roomy {
-		return 1_000_000
-	}
-	return one(g, []int{2, 5, 1000})
 }
 
 // mutate changes one thing of a configuration, or how it is written and nothing of what it means.

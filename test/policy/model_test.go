@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,22 +27,6 @@ func setting(t *testing.T, name string, otherwise int) int {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
-}
-
-// counts is what the limiter should count, for limits whose windows outlast the test.
-type counts map[string]int64
-
-func (c counts) take(counters []policy.Counter) (zone string, over bool) {
-	key := func(k policy.Counter) string { return fmt.Sprintf("%s|%s|%s", k.API, k.Zone, k.Key) }
-	for _, k := range counters {
-		if c[key(k)]+1 > k.Events {
-			return k.Zone, true
-		}
-	}
-	for _, k := range counters {
-		c[key(k)]++
-	}
-	return "", false
 }
 
 // TestModelIsTheEdge makes random configurations and requests, and wants of the model
@@ -64,7 +50,7 @@ func TestModelIsTheEdge(t *testing.T) {
 		if err != nil {
 			t.Fatalf("config %d: %v\n%s", n, err, config)
 		}
-		seen := make(counts)
+		seen := make(policy.Counts)
 		for range setting(t, "REQUESTS", 100) {
 			got, want := w.compare(g, real, model, seen)
 			kinds[got]++
@@ -81,13 +67,13 @@ func TestModelIsTheEdge(t *testing.T) {
 }
 
 // compare sends one request both ways.
-func (w *world) compare(g *generator, real *edge, model *policy.Config, seen counts) (got, want string) {
+func (w *world) compare(g *generator, real *edge, model *policy.Config, seen policy.Counts) (got, want string) {
 	server := model.Servers[0]
 	r, m := w.request(g, server.TLS)
 	w.last = fmt.Sprintf("%s %s host %s from %v %v token %+v as %s certificate %v", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs, m.HasCert)
 	answer := real.serve(w.t, r)
-	want = fmt.Sprintf("api %q status %d reason %q upstream %q", answer.API, answer.Code, answer.Reason, answer.Header().Get("X-Upstream"))
-	outcomes := model.Evaluate(server, m, &policy.Judge{Now: time.Now(), Take: seen.take})
+	want = fmt.Sprintf("api %q status %d reason %q upstream %q remaining %v", answer.API, answer.Code, answer.Reason, answer.Header().Get("X-Upstream"), told(answer.Header()["Ratelimit"]))
+	outcomes := model.Evaluate(server, m, &policy.Judge{Now: time.Now(), Take: seen.Take})
 	if len(outcomes) != 1 {
 		return fmt.Sprintf("%d outcomes: %v", len(outcomes), outcomes[0].Open), want
 	}
@@ -97,7 +83,32 @@ func (w *world) compare(g *generator, real *edge, model *policy.Config, seen cou
 		status = 200
 		upstream = w.nameOf(o.Upstreams[0])
 	}
-	return fmt.Sprintf("api %q status %d reason %q upstream %q", o.API, status, o.Reason, upstream), want
+	return fmt.Sprintf("api %q status %d reason %q upstream %q remaining %v", o.API, status, o.Reason, upstream, remaining(o.Counters)), want
+}
+
+// told gives what RateLimit fields say is left, by zone.
+func told(fields []string) []string {
+	var all []string
+	for _, item := range strings.Split(strings.Join(fields, ", "), ", ") {
+		if name, rest, found := strings.Cut(item, ";r="); found {
+			left, _, _ := strings.Cut(rest, ";")
+			all = append(all, strings.Trim(name, `"`)+" "+left)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// remaining is what the model says is left in the zones that an answer tells of.
+func remaining(counters []policy.Counter) []string {
+	var all []string
+	for _, k := range counters {
+		if !k.Shadow {
+			all = append(all, fmt.Sprintf("%s %d", k.Zone, k.Remaining))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (w *world) nameOf(address string) string {
@@ -119,6 +130,15 @@ var faults = map[string][2]string{
 	"a binding is forgotten":         {`"sender_constrained":true`, `"sender_constrained":false,"scopes":["read"]`},
 	"strip takes nothing away":       {`"strip":["X-Flag"]`, `"strip":["X-Other"]`},
 	"an audience too many":           {`"audiences":["shared"],"handler":"access_token"`, `"handler":"access_token"`},
+	"a request always counts once":   {`"cost":{"value":"2"`, `"cost":{"value":"1"`},
+	"a default is not what it costs": {`"default":3`, `"default":1`},
+	"what says no cost passes":       {`"cost":{"value":"{http.request.uri.query.a}"}`, `"cost":{"default":1,"value":"{http.request.uri.query.a}"}`},
+	"a shadow refuses":               {`"shadow":true`, `"shadow":false`},
+	"slots are never given back":     {`"kind":"concurrency"`, `"kind":"sliding"`},
+	"a burst is the number":          {`"burst":`, `"bust":`},
+	"nobody's requests are skipped":  {`"empty_key":"share"`, `"empty_key":"skip"`},
+	"a network is an address":        {`"ipv4_prefix":8`, `"ipv4_prefix":32`},
+	"a zone is for all":              {`}","match":`, `}","mutch":`},
 	"errors are not caught":          {`"errors":{"routes"`, `"errors":{"rautes"`},
 }
 
@@ -146,7 +166,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			for range 40 {
-				if got, want := w.compare(g, real, model, make(counts)); got != want && !bytes.Equal(wrong, config) {
+				if got, want := w.compare(g, real, model, make(policy.Counts)); got != want && !bytes.Equal(wrong, config) {
 					delete(missing, name)
 					break
 				}

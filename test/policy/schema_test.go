@@ -9,8 +9,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
+	"github.com/open-tollgate/tollgate/internal/policy/cases"
 )
 
 // TestReportKeepsItsSchema holds the reports of the shipped file and of random configurations
@@ -66,4 +68,47 @@ func reportOf(t *testing.T, config []byte) any {
 		t.Fatal(err)
 	}
 	return report
+}
+
+// TestCasesKeepTheirSchema holds the shipped cases, and those of the tests, to the schema
+// that is published, and the schema to refusing what the parser refuses.
+func TestCasesKeepTheirSchema(t *testing.T) {
+	t.Parallel()
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/policy-cases.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const request = "request: {url: \"https://edge.test/\"}"
+	for text, good := range map[string]bool{
+		readFile(t, "../../cases.yaml"): true, sealedCases: true, lyingCases: true,
+		"cases: []": false, "tokens: {}": false,
+		"cases: [{name: a, " + request + ", expect: {status: 200}}]":                          true,
+		"cases: [{name: a, " + request + ", expect: {}}]":                                     false,
+		"cases: [{name: a, " + request + ", expect: {staus: 200}}]":                           false,
+		"cases: [{name: a, " + request + ", expect: {status: 200, connection: refused}}]":     false,
+		"cases: [{name: a, " + request + ", expect: {status: 200}, steps: [{wait: 1m}]}]":     false,
+		"cases: [{name: a, request: {method: GET}, expect: {status: 200}}]":                   false,
+		"cases: [{name: a, request: {url: /a, token: {scpoe: a}}, expect: {status: 200}}]":    false,
+		"cases: [{name: a, request: {url: /a, proof: {jti: a}}, expect: {status: 200}}]":      false,
+		"cases: [{name: a, steps: [{wait: soon}, {" + request + ", expect: {status: 200}}]}]": false,
+	} {
+		var document any
+		if err := yaml.Unmarshal([]byte(text), &document); err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := json.Marshal(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(encoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(value); (err == nil) != good {
+			t.Errorf("want good: %t, got %v\n%.200s", good, err, text)
+		}
+		if _, err := cases.Parse("f.yaml", []byte(text)); (err == nil) != good {
+			t.Errorf("the parser, want good: %t, got %v\n%.200s", good, err, text)
+		}
+	}
 }

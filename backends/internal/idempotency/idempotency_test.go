@@ -31,6 +31,8 @@ func TestKey(t *testing.T) {
 		{[]string{"8e03978e-40d5-43dd-bc93-6894a57f9324"}, "8e03978e-40d5-43dd-bc93-6894a57f9324"},
 		{[]string{"dGVzdA=="}, "dGVzdA=="},
 		{[]string{long}, long},
+		{[]string{"8e03978e-4111-1111-1111-111111111111"}, "8e03978e-4111-1111-1111-111111111111"},
+		{[]string{"order-4111111111111111"}, ""},
 		{nil, ""},
 		{[]string{""}, ""},
 		{[]string{`""`}, ""},

@@ -175,14 +175,20 @@ func ForgetOld(path string) error {
 	return writeMasters(path, masters[:1])
 }
 
+// writeMasters puts a file in the place of another, with its permissions: a group that
+// may read the one reads the other.
 func writeMasters(path string, masters [][]byte) error {
+	before, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("vault: %w", err)
+	}
 	draft, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
 	defer func() { _ = os.Remove(draft.Name()) }() // by then it has its real name, or is of no use
 	_, err = draft.Write(bytes.Join(masters, nil))
-	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+	if err := errors.Join(err, draft.Chmod(before.Mode().Perm()), draft.Sync(), draft.Close()); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
 	if err := os.Rename(draft.Name(), path); err != nil {

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/open-tollgate/tollgate/internal/keyfile"
 )
 
 const keySize = 32
@@ -37,18 +39,11 @@ func Load(path, purpose string) (*Vault, error) {
 	return open(masters[0], purpose)
 }
 
-// readMasters reads the master keys of a file that nobody else can read.
+// readMasters reads the master keys of a file.
 func readMasters(path string) ([][]byte, error) {
-	info, err := os.Stat(path)
+	content, err := keyfile.Read(path)
 	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("vault: others can read %s (mode %04o): chmod 600 it", path, info.Mode().Perm())
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
+		return nil, fmt.Errorf("vault: %s: %w", path, err)
 	}
 	if len(content) == 0 || len(content)%keySize != 0 || len(content) > maxKeys*keySize {
 		return nil, fmt.Errorf("vault: %s has %d bytes, a master key has %d", path, len(content), keySize)

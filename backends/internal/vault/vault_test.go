@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,30 @@ func TestProcessesThatStartTogetherAgreeOnOneKey(t *testing.T) {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+// What Kubernetes mounts for a process that is not root's is readable by its group
+// (package keyfile has the rule).
+func TestAGroupMayReadTheKey(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []os.FileMode{0o440, 0o640} {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := errors.Join(os.WriteFile(path, []byte(strings.Repeat("k", keySize)), 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(path, "p"); err != nil {
+			t.Errorf("%04o: %v", mode, err)
+		}
+		if err := AddKey(path); err != nil {
+			t.Errorf("%04o: %v", mode, err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%04o became %v, %v", mode, info.Mode(), err)
+		}
+		if _, err := LoadRing(path, "p"); err != nil {
+			t.Errorf("%04o: %v", mode, err)
+		}
 	}
 }
 

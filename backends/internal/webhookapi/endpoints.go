@@ -97,8 +97,7 @@ func (s *server) list(w http.ResponseWriter, r *http.Request, client string) err
 	for i, e := range found {
 		views[i] = viewOf(e)
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, rest.NewList(page, views, func(v endpointView) string { return v.ID }))
+	rest.WriteTagged(w, r, rest.NewList(page, views, func(v endpointView) string { return v.ID }))
 	return nil
 }
 

@@ -98,8 +98,7 @@ func (s *server) listEvents(w http.ResponseWriter, r *http.Request, client strin
 		id := uuid.MustParse(e.ID) // the ids are our own
 		v.NextCursor = base64.RawURLEncoding.EncodeToString(id[:])
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, v)
+	rest.WriteTagged(w, r, v)
 	return nil
 }
 
@@ -108,8 +107,7 @@ func (s *server) readEvent(w http.ResponseWriter, r *http.Request, client string
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Cache-Control", "private, no-cache")
-	service.WriteJSON(w, http.StatusOK, v)
+	rest.WriteTagged(w, r, v)
 	return nil
 }
 

@@ -353,3 +353,22 @@ func TestTheFeedIsTheFallback(t *testing.T) {
 		p.call("shop", "POST", "/api/events/"+e.ID+"/redeliver", `{"endpoint_id":"`+endpoint.ID+`"}`).expect(409, "endpoint_disabled")
 	})
 }
+
+// Whoever has what is there is told so, with nothing else, and what is new is sent.
+func TestReadsAreConditional(t *testing.T) {
+	t.Parallel()
+	forEach(t, true, func(p *platform) {
+		endpoint := p.add("shop", "http://127.0.0.1:1/hooks")
+		p.publish("shop", 1)
+		feed := func() feedView { return decode[feedView](p.call("shop", "GET", "/api/events", "").expect(200, "")) }
+		p.dispatch(func() bool { return len(feed().Data) == 1 })
+		for _, path := range []string{"/api/webhook-endpoints", "/api/webhook-endpoints/" + endpoint.ID, "/api/events", "/api/events/" + feed().Data[0].ID} {
+			a := p.call("shop", "GET", path, "").expect(200, "")
+			tag := a.Header().Get("ETag")
+			if a = p.call("shop", "GET", path, "", "If-None-Match", tag); a.Code != 304 || a.Body.Len() != 0 || tag == "" {
+				t.Errorf("%s: %d %s, tag %q", path, a.Code, a.Body, tag)
+			}
+			p.call("shop", "GET", path, "", "If-None-Match", `"0"`).expect(200, "")
+		}
+	})
+}

@@ -15,6 +15,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/open-tollgate/tollgate/internal/keyfile"
 )
 
 // KeySize is the size of the master key in bytes.
@@ -62,16 +64,9 @@ func Load(path string) (*Vault, error) {
 	if path == "" {
 		return nil, errors.New("no file for the master key given (--secret-file)")
 	}
-	info, err := os.Stat(path)
+	key, err := keyfile.Read(path)
 	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): chmod 600 it", path, info.Mode().Perm())
-	}
-	key, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	v, err := New(key)
 	if err != nil {

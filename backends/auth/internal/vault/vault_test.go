@@ -98,6 +98,13 @@ func TestLoadRefuses(t *testing.T) {
 	if err := os.WriteFile(open, make([]byte, KeySize), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	mounted := filepath.Join(dir, "mounted") // as Kubernetes does it, readable by the group
+	if err := os.WriteFile(mounted, make([]byte, KeySize), 0o440); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LoadOrMake(mounted); err != nil {
+		t.Error(err)
+	}
 	for _, path := range []string{"", short, open, filepath.Join(dir, "none", "file")} {
 		if _, err := LoadOrMake(path); err == nil {
 			t.Errorf("%q was taken", path)

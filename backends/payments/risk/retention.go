@@ -1,0 +1,43 @@
+package risk
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+)
+
+const (
+	// DefaultRetention is how long decisions are kept: the 13 months in which a payer may
+	// dispute a payment (PSD2, article 71), and some days.
+	DefaultRetention = 400 * 24 * time.Hour
+	// MinRetention is what the schema insists on.
+	MinRetention = 90 * 24 * time.Hour
+	// purgeBatch bounds one deletion, so that it holds no lock for long.
+	purgeBatch = 1000
+)
+
+// Purge deletes decisions from before a time. What officers did is kept for good.
+func Purge(ctx context.Context, db *database.DB, before time.Time) error {
+	for {
+		var deleted int64
+		err := db.InTx(ctx, func(tx *sql.Tx) error {
+			result, err := tx.ExecContext(ctx, `
+				DELETE FROM risk_decisions WHERE id IN (
+					SELECT id FROM risk_decisions WHERE created_at <= $1 ORDER BY created_at LIMIT $2)`, before.UnixMicro(), purgeBatch)
+			if err != nil {
+				return err
+			}
+			deleted, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("risk: purge: %w", err)
+		}
+		if deleted < purgeBatch {
+			return nil
+		}
+	}
+}
