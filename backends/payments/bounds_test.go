@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // Nobody opens more accounts than one can have by opening them at once.
@@ -46,4 +48,27 @@ func TestExpiringManyAtOnce(t *testing.T) {
 			t.Errorf("%d payments did not expire", n)
 		}
 	})
+}
+
+// Who would have to wait for too long in the database is told to come again, and not
+// that something is broken here.
+func TestWaitingTooLongForALock(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, testenv.Postgres(t)+"&lock_timeout=100ms")
+	v := p.create(100)
+	tx, err := p.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forUpdate(t.Context(), tx, p.db.Dialect, v.ID); err != nil {
+		t.Fatal(err)
+	}
+	q := p.confirmation(v)
+	if a := p.call(q).expect(503, "busy"); a.Header().Get("Retry-After") != "1" {
+		t.Errorf("header %v", a.Header())
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	p.call(q).expect(200, "")
 }

@@ -3,9 +3,14 @@ package database
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -88,7 +93,12 @@ const (
 	pgCheckViolation       = "23514"
 	pgSerializationFailure = "40001"
 	pgDeadlockDetected     = "40P01"
+	pgConnectionException  = "08" // a class
 )
+
+// pgBusy: too many connections, a lock or a statement took too long, the session idled
+// in a transaction, the server stops, has crashed, or starts.
+var pgBusy = []string{"53300", "55P03", "57014", "25P03", "57P01", "57P02", "57P03"}
 
 func retryable(err error) bool {
 	switch pgCode(err) {
@@ -108,6 +118,17 @@ func IsUnique(err error) bool {
 // IsCheck tells whether err is the violation of a CHECK constraint.
 func IsCheck(err error) bool {
 	return pgCode(err) == pgCheckViolation || sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT_CHECK
+}
+
+// IsBusy tells whether err is of a database that could not do it now and may later: it
+// does not answer, has ended the session, or would have let one wait for too long.
+func IsBusy(err error) bool {
+	code := pgCode(err)
+	var connecting *pgconn.ConnectError
+	var connection *net.OpError
+	return slices.Contains(pgBusy, code) || strings.HasPrefix(code, pgConnectionException) || retryable(err) ||
+		errors.As(err, &connecting) || errors.As(err, &connection) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func pgCode(err error) string {

@@ -22,6 +22,10 @@ var (
 	inAll = [standings]int{unknown: 32, proven: 64, failing: 32}
 )
 
+// maxStandings bounds the endpoints whose standing is known. Clients add and remove
+// endpoints as they like, and nobody tells of those that are gone.
+const maxStandings = 100_000
+
 // share counts the tries under way. It is safe for concurrent use.
 type share struct {
 	mu    sync.Mutex
@@ -53,6 +57,9 @@ func (s *share) take(endpoint string) (done func(delivered bool)) {
 		s.total[as]--
 		if s.busy[endpoint]--; s.busy[endpoint] == 0 {
 			delete(s.busy, endpoint)
+		}
+		if len(s.of) >= maxStandings {
+			clear(s.of) // each is asked anew with its next try
 		}
 		s.of[endpoint] = failing
 		if delivered {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync/atomic"
 	"testing"
 )
@@ -90,5 +91,20 @@ func TestShare(t *testing.T) {
 	}
 	if len(s.busy) != inAll[unknown] {
 		t.Errorf("%d endpoints are counted as busy", len(s.busy))
+	}
+}
+
+// Endpoints that come and go do not fill the memory.
+func TestStandingsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newShare()
+	for i := range 2 * maxStandings {
+		s.take(strconv.Itoa(i))(true)
+	}
+	if len(s.of) > maxStandings || len(s.busy) != 0 {
+		t.Errorf("%d standings, %d busy", len(s.of), len(s.busy))
+	}
+	if s.free(strconv.Itoa(2*maxStandings-1)) != perEndpoint[proven] {
+		t.Error("the latest is forgotten")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -78,7 +79,7 @@ func (rt *Router) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var refusal *problem.Problem
 	switch {
 	case errors.As(err, &refusal):
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), database.IsBusy(err):
 		refusal = Busy().WithCause(err)
 	default:
 		refusal = problem.New(http.StatusInternalServerError, "internal_error",
