@@ -22,7 +22,7 @@ type World interface {
 }
 
 // WorldID is the module that is looked for.
-const WorldID = "tollgate_sandbox"
+const WorldID = "sandbox"
 
 // worldOf gives the world of the configuration that is being provisioned; nil: the real one.
 func worldOf(ctx caddy.Context) World {

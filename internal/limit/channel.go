@@ -36,6 +36,7 @@ type channel struct {
 	scope  string
 	away   atomic.Bool  // the circuit breaker is open
 	trip   atomic.Int64 // moving average of a round trip, in microseconds
+	holds  atomic.Int64 // numbers what is told of slots, for the store to follow the newest
 
 	mu        sync.Mutex
 	epoch     int64 // of the store

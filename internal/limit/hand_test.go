@@ -493,13 +493,18 @@ func (s *sim) flying(who *simKey) (most int64) {
 	return most
 }
 
-// settled: when no request is in flight any more and the store answers, it counts none.
+// settled: when no request is in flight any more and the store answers, it counts none. What
+// a batch took that came twice, it counts until it takes the node for gone.
 func (s *sim) settled(t *rapid.T) {
+	wait := int64(10_000_000)
+	if s.Doubled > 0 {
+		wait += slotLife.Microseconds()
+	}
 	s.away, s.Lost, s.Late = false, 0, 0
 	for _, n := range s.nodes {
 		n.cut = false
 	}
-	s.until(s.now + 10_000_000)
+	s.until(s.now + wait)
 	for _, who := range s.keys[:2] {
 		c := s.twin.cells[s.nodes[0].limit.id+":"+who.name]
 		if c == nil {

@@ -38,7 +38,7 @@ type ask struct {
 	key   string // bounded
 	need  int64
 	want  int64 // take: so many more on lease, if there are
-	at    int64 // give: the bucket. Charge: the age in microseconds
+	at    int64 // give: the bucket. Charge: the age in microseconds. Hold: its number, which grows
 }
 
 // result is the store's word on a batch.

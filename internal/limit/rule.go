@@ -32,7 +32,8 @@ type cell struct {
 	slots   map[string]slot // concurrency: by node
 }
 
-type slot struct{ taken, until int64 }
+// slot is what a node has taken, until when that counts, and the number of what it told last.
+type slot struct{ taken, until, told int64 }
 
 // view is a cell at a time.
 type view struct {
@@ -104,14 +105,28 @@ func (c *cell) settle(now int64) {
 
 // hold sets how many slots a node has.
 func (r *rule) hold(c *cell, now int64, node string, n int64) {
-	if n <= 0 {
+	told := c.slots[node].told
+	if n <= 0 && told == 0 {
 		delete(c.slots, node)
 		return
 	}
 	if c.slots == nil {
 		c.slots = make(map[string]slot)
 	}
-	c.slots[node] = slot{n, now + r.life}
+	c.slots[node] = slot{max(n, 0), now + r.life, told}
+}
+
+// tell sets how many slots a node says that it has. Only what is newer counts: what is late,
+// or comes twice, knows nothing of what the node has taken since.
+func (r *rule) tell(c *cell, now int64, node string, n, number int64) {
+	if number <= c.slots[node].told {
+		return
+	}
+	if c.slots == nil {
+		c.slots = make(map[string]slot)
+	}
+	c.slots[node] = slot{told: number}
+	r.hold(c, now, node, n)
 }
 
 func gcraCredit(units, age int64) int64 { return max(0, units-max(age, 0)) }

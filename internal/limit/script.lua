@@ -111,14 +111,16 @@ local function slots(c)
 		taken[fields[f]] = tonumber(fields[f + 1])
 	end
 	for name, n in pairs(taken) do
-		if string.sub(name, 1, 1) ~= '@' then
+		local mark = string.sub(name, 1, 1)
+		if mark ~= '@' and mark ~= '#' then
 			if (taken['@' .. name] or 0) <= now then
 				gone[#gone + 1] = name
 				gone[#gone + 1] = '@' .. name
+				gone[#gone + 1] = '#' .. name
 			else
 				c.used = c.used + n
 				if name == node then
-					c.mine = n
+					c.mine, c.told = n, taken['#' .. name]
 				end
 			end
 		end
@@ -192,11 +194,21 @@ end
 local function hold(c, n)
 	c.used, c.mine = c.used - c.mine + n, n
 	discard(c)
-	if n > 0 then
+	if n > 0 or c.told then
 		redis.call('HSET', c.key, node, n, '@' .. node, now + SLOT_LIFE)
 		keep(c, SLOT_LIFE)
 	else
 		redis.call('HDEL', c.key, node, '@' .. node)
+	end
+end
+
+-- tell is what a node says that it has. Only what is newer counts: a batch that is late, or
+-- comes twice, knows nothing of what the node has taken since.
+local function tell(c, n, number)
+	if number > (c.told or 0) then
+		c.told = number
+		hold(c, n)
+		redis.call('HSET', c.key, '#' .. node, number)
 	end
 end
 
@@ -248,7 +260,7 @@ end
 
 local function drop(c)
 	redis.call('DEL', c.key)
-	c.used, c.counts, c.stale, c.tat, c.mine = 0, {}, nil, 0, 0
+	c.used, c.counts, c.stale, c.tat, c.mine, c.told = 0, {}, nil, 0, 0, nil
 	if c.kind <= MONTH then
 		c.current = bucket(c)
 	end
@@ -351,7 +363,7 @@ while a < #ARGV do
 		elseif step == CHARGE then
 			charge(c, n, at)
 		elseif step == HOLD then
-			hold(c, n)
+			tell(c, n, at)
 		elseif step == DROP then
 			drop(c)
 		elseif step == READ then

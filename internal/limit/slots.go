@@ -24,7 +24,7 @@ func (c *channel) loadSlots(f *flight, who subject, l *Limit, v *entry) {
 		v.lease.twice = v.lease.aloft > 0
 	}
 	v.epoch, v.unsent = f.batch.epoch, counter{}
-	f.batch.ops = append(f.batch.ops, op{code: opHold, asks: []ask{{limit: l, key: who.key, need: held}}})
+	f.batch.ops = append(f.batch.ops, op{code: opHold, asks: []ask{{limit: l, key: who.key, need: held, at: c.holds.Add(1)}}})
 	f.charged = append(f.charged, charged{who: who, limit: l})
 	v.telling++
 }

@@ -97,7 +97,7 @@ func (w *twin) run(b *batch, now int64) *result {
 		a := o.asks[0]
 		r, c := &a.limit.shared, w.cell(a)
 		v := w.look(r, c, now)
-		before := c.counter.used
+		before, silent := c.counter.used, o.code == opRead || o.code == opGive && !following
 		switch o.code {
 		case opGive:
 			if following && r.kind == GCRA {
@@ -111,7 +111,8 @@ func (w *twin) run(b *batch, now int64) *result {
 		case opCharge:
 			r.charge(c, now, b.node, a.need, a.at)
 		case opHold:
-			r.hold(c, now, b.node, a.need)
+			silent = a.at <= c.slots[b.node].told
+			r.tell(c, now, b.node, a.need, a.at)
 		case opDrop:
 			*c = cell{}
 		case opRead:
@@ -119,7 +120,7 @@ func (w *twin) run(b *batch, now int64) *result {
 		}
 		w.net[a.limit.id+":"+a.key] += c.counter.used - before
 		w.touched[c].wrote = w.touched[c].wrote || c.counter.used > before || o.code == opDrop ||
-			r.kind == Concurrency && o.code != opRead && (o.code != opGive || following)
+			r.kind == Concurrency && !silent
 	}
 	return res
 }
@@ -246,6 +247,9 @@ func drawBatch(t *rapid.T, limits []*Limit, gives int64, now int64) *batch {
 				a.at = l.shared.at(new(cell), now-ago).current
 			case opCharge:
 				a.at = rapid.Int64Range(0, 15_000_000).Draw(t, "age")
+			case opHold:
+				a.need -= rapid.Int64Range(0, 1).Draw(t, "less")
+				a.at = rapid.Int64Range(1, 5).Draw(t, "number")
 			}
 			o.asks = append(o.asks, a)
 		}
