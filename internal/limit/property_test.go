@@ -271,21 +271,24 @@ func TestUse(t *testing.T) {
 		least  float64
 		trips  float64
 		trip   time.Duration // one way, at least
+		skewed bool
 	}{
-		{10, 3, time.Second, 3, 0.9, 1, quick},
-		{30, 3, time.Second, 3, 0.9, 1, quick},
-		{500, 3, time.Second, 2, 0.94, 0.1, quick},
-		{2000, 3, time.Second, 2, 0.94, 0.02, quick}, // 1,333 a second and node
-		{5000, 3, time.Second, 1.5, 0.94, 0.02, quick},
-		{5000, 3, time.Second, 0.8, 0.99, 0.02, quick},
-		{4000, 3, time.Second, 0.78, 0.99, 0.02, quick}, // 1,040 a second and node
-		{4000, 3, time.Second, 0.78, 0.99, 0.02, 2 * time.Millisecond},
-		{3000, 1, time.Second, 0.34, 0.99, 0.02, quick}, // 1,020 on the only node
-		{100000, 3, time.Minute, 1.5, 0.9, 0.01, quick},
+		{10, 3, time.Second, 3, 0.9, 1, quick, false},
+		{30, 3, time.Second, 3, 0.9, 1, quick, false},
+		{500, 3, time.Second, 2, 0.94, 0.1, quick, false},
+		{2000, 3, time.Second, 2, 0.94, 0.02, quick, false}, // 1,333 a second and node
+		{5000, 3, time.Second, 1.5, 0.94, 0.02, quick, false},
+		{5000, 3, time.Second, 0.8, 0.99, 0.02, quick, false},
+		{4000, 3, time.Second, 0.78, 0.99, 0.02, quick, false}, // 1,040 a second and node
+		{4000, 3, time.Second, 0.78, 0.99, 0.02, 2 * time.Millisecond, false},
+		{3000, 1, time.Second, 0.34, 0.99, 0.02, quick, false}, // 1,020 on the only node
+		{100000, 3, time.Minute, 1.5, 0.9, 0.01, quick, false},
+		{500, 3, time.Second, 1.3, 0.94, 0.17, quick, true},
+		{2000, 3, time.Second, 1.3, 0.94, 0.045, quick, true}, // over all nodes, two of which have less than 1,000 a second
 	} {
-		t.Run(fmt.Sprint(tt.events, " in ", tt.window, " at ", tt.load, " over ", tt.trip), func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.events, " in ", tt.window, " at ", tt.load, " over ", tt.trip, " skewed ", tt.skewed), func(t *testing.T) {
 			t.Parallel()
-			s := newSim(scenario{Seed: 1, Kind: Sliding, Events: tt.events, Window: tt.window, Fails: Share, Nodes: tt.nodes, Trip: tt.trip})
+			s := newSim(scenario{Seed: 1, Kind: Sliding, Events: tt.events, Window: tt.window, Fails: Share, Nodes: tt.nodes, Trip: tt.trip, Skewed: tt.skewed})
 			s.steady(tt.load, time.Duration(min(10*tt.window.Seconds(), 20)*float64(time.Second)))
 			exact := s.exact()
 			got := float64(len(s.spends[s.keys[0]]))

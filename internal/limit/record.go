@@ -88,14 +88,14 @@ func (e *Engine) recordDebit(c *channel, a asked, word answer, l landing, v *ent
 }
 
 // recordDenial remembers that the limit is used up until units are back. Of a limit that gives many
-// back in a while it is remembered for two thirds of a lease's life at least: then
-// there is something to fetch.
+// back in a while it is remembered for a quarter of a lease's life at least: then there is
+// something to fetch. For longer, a node that has most of the load would leave lying what came back.
 func (e *Engine) recordDenial(a asked, word answer, l landing, v *entry, now int64) {
 	limit := a.ask.limit
 	wait := l.sent + word.wait
 	until := min(wait, now+longestDenial.Microseconds())
 	if limit.shared.slice/e.nodes() >= 2 {
-		until = max(until, l.sent+limit.lease.Microseconds()*2/3)
+		until = max(until, l.sent+limit.lease.Microseconds()/4)
 	}
 	if limit.shared.kind == Concurrency {
 		until = now + slotIdle.Microseconds()

@@ -43,6 +43,7 @@ type scenario struct {
 	Two      bool          // each request has a second limit of its own, strict
 	Flushes  int           // of a hundred batches find that Redis has lost its scripts, and are sent again
 	Doubled  int           // of a hundred batches come twice
+	Skewed   bool          // steady load comes to the first of three nodes mostly
 }
 
 // midnight is the end of a period, in the middle of which a scenario of a calendar limit is played.
@@ -330,8 +331,12 @@ func (s *sim) until(end int64) {
 // limit, so many a window.
 func (s *sim) steady(load float64, length time.Duration) {
 	s.startNodes()
-	gap := int64(float64(s.Window.Microseconds()) / (float64(s.Events) * load) * float64(s.Nodes))
-	for _, n := range s.nodes {
+	apart := float64(s.Window.Microseconds()) / (float64(s.Events) * load)
+	for i, n := range s.nodes {
+		gap := int64(apart * float64(s.Nodes))
+		if s.Skewed {
+			gap = int64(apart / []float64{0.80, 0.15, 0.05}[i])
+		}
 		var again func()
 		again = func() {
 			s.request(n, 0, 1)
