@@ -175,6 +175,13 @@ func accountClose(ctx context.Context, flags *command.Flags, args []string, stre
 		return err
 	}
 	return stored.with(ctx, streams.Out, func(db *database.DB) (any, error) {
+		wallets, err := ledger.ByOwner(ctx, db, ledger.Wallet, *owner, "", 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(wallets) == 0 {
+			return nil, fmt.Errorf("--owner %q: there is no account of that user", *owner)
+		}
 		open, err := CloseAccounts(ctx, db, *owner, time.Now())
 		switch {
 		case err != nil:

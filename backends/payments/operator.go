@@ -34,6 +34,10 @@ func OpenAccount(ctx context.Context, db *database.DB, owner, name, currency str
 	}
 	var wallet ledger.Account
 	err := db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		// A closing at the same time would not see the deposit.
+		if err := db.Dialect.Hold(ctx, tx, accountsOf(owner)); err != nil {
+			return err
+		}
 		wallet, err = ledger.WalletByName(ctx, tx, owner, name)
 		if err == nil && wallet.Closed {
 			return ledger.ErrClosed

@@ -73,7 +73,7 @@ func (s store) byID(ctx context.Context, q querier, id string) (User, error) {
 
 // byUsername takes a normalised name.
 func (s store) byUsername(ctx context.Context, q querier, username string) (User, error) {
-	if checkUsername(username) != "" {
+	if !canBeUsername(username) {
 		return User{}, errNotFound
 	}
 	return s.scanUser(q.QueryRowContext(ctx, selectUser+"username_index = $1", s.keys.hashOf(username)))

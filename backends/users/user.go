@@ -58,10 +58,16 @@ func normaliseEmail(typed string) string {
 // Each check gives what is wrong with a normalised value, or "".
 
 func checkUsername(username string) string {
-	if len(username) > maxUsername || !usernamePattern.MatchString(username) {
+	if !canBeUsername(username) {
 		return "must be 1 to 254 of a-z, 0-9 and . _ @ + -, and begin with a letter or digit"
 	}
 	return noCard(username)
+}
+
+// canBeUsername is what holds for every name that was ever given, also before a rule for
+// new ones came.
+func canBeUsername(username string) bool {
+	return len(username) <= maxUsername && usernamePattern.MatchString(username)
 }
 
 func checkEmail(email string) string {

@@ -2,6 +2,7 @@ package tollgate
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,12 @@ func policyOf(ctx caddy.Context) *loaded {
 const compareTime = 30 * time.Second
 
 // compare gives what the new one opens and closes.
-func compare(ctx context.Context, before, after *loaded, cores int) (*policy.DiffResult, error) {
+func compare(ctx context.Context, before, after *loaded, cores int) (d *policy.DiffResult, err error) {
+	defer func() { // it reads what nothing has validated yet, in an edge that serves
+		if fault := recover(); fault != nil {
+			d, err = nil, fmt.Errorf("the comparison failed: %v", fault)
+		}
+	}()
 	if err := before.err; err != nil {
 		return nil, err
 	}

@@ -153,6 +153,9 @@ func firstCommon(requires []*Require) string {
 func pickEach(sets [][]string, avoid []string) any {
 	var values []any
 	for _, set := range sets {
+		if len(set) == 0 {
+			continue // no claim is enough for it, and the edge does not load it
+		}
 		n := slices.IndexFunc(set, func(v string) bool { return !slices.Contains(avoid, v) })
 		values = append(values, any(set[max(n, 0)]))
 	}

@@ -85,7 +85,7 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 		wait.Go(func() {
 			for j := range work {
 				if ctx.Err() == nil {
-					d.compare(j)
+					d.survive(j)
 				}
 			}
 		})
@@ -97,6 +97,19 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 		d.cut = append(d.cut, "all, in the time there was")
 	}
 	return d.result()
+}
+
+// survive compares, whatever a configuration that nothing has validated yet does to the
+// model: this runs in an edge that serves, and a panic here would end it.
+func (d *differ) survive(j job) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			d.mu.Lock()
+			d.cut = append(d.cut, fmt.Sprintf("%s%s, which the comparison failed at: %v", j.host, j.path, fault))
+			d.mu.Unlock()
+		}
+	}()
+	d.compare(j)
 }
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {

@@ -75,10 +75,37 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		h := &FilesHandler{At: at}
 		read(h)
 		return h
-	case "identity_assertion", "encode", "request_body", "tracing", "vars", "map", "push", "log_append", "templates", "intercept":
+	case "vars", "map", "intercept":
+		if steers(kind.Handler, raw) {
+			return &Unknown{At: at, What: kind.Handler}
+		}
+		return &Pass{At: at, What: kind.Handler}
+	case "identity_assertion", "encode", "request_body", "tracing", "push", "log_append", "templates":
 		return &Pass{At: at, What: kind.Handler}
 	default:
 		return &Unknown{At: at, What: kind.Handler}
+	}
+}
+
+// steers says whether a handler that else passes on changes what decides: the address or
+// the identity that handlers after it read, or what becomes of a refusal.
+func steers(name string, raw json.RawMessage) bool {
+	decides := func(key string) bool {
+		key = strings.Trim(key, "{}")
+		return key == "client_ip" || key == "trusted_proxy" || strings.HasPrefix(key, "http.") || strings.ContainsAny(key, "{}")
+	}
+	var h struct {
+		Destinations []string          `json:"destinations"`
+		Responses    []json.RawMessage `json:"handle_response"`
+	}
+	switch name {
+	case "vars":
+		var vars map[string]any
+		return json.Unmarshal(raw, &vars) != nil || slices.ContainsFunc(slices.Collect(maps.Keys(vars)), decides)
+	case "map":
+		return json.Unmarshal(raw, &h) != nil || slices.ContainsFunc(h.Destinations, decides)
+	default: // intercept
+		return json.Unmarshal(raw, &h) != nil || len(h.Responses) > 0
 	}
 }
 

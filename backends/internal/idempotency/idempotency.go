@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/open-tollgate/tollgate/backends/internal/cardnumber"
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/fault"
 	"github.com/open-tollgate/tollgate/internal/problem"
@@ -107,6 +108,9 @@ func (k *Keeper) Do(ctx context.Context, req Request, fn func(tx *sql.Tx) (Respo
 			resp = stored
 			return err
 		}
+		if cardnumber.In(req.Key) { // a new one: what is known is answered, or a retry would need another key
+			return errCardNumber
+		}
 		if resp, err = fn(tx); err != nil {
 			return err
 		}
@@ -130,6 +134,10 @@ func (req Request) id() [sha256.Size]byte {
 
 var errRunning = problem.New(http.StatusConflict, "idempotency_key_in_use",
 	"The first request with this Idempotency-Key is still running.").WithRetryAfter(time.Second)
+
+// errCardNumber: a key is kept for a day, like what the body says.
+var errCardNumber = problem.New(http.StatusBadRequest, "idempotency_key_malformed",
+	"Idempotency-Key must not hold a card number, or digits that read as one: use a UUID.")
 
 var errOtherRequest = problem.New(http.StatusUnprocessableEntity, "idempotency_key_reused",
 	"This Idempotency-Key was used for another request.")

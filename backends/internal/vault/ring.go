@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 )
 
 const (
@@ -175,8 +176,8 @@ func ForgetOld(path string) error {
 	return writeMasters(path, masters[:1])
 }
 
-// writeMasters puts a file in the place of another, with its permissions: a group that
-// may read the one reads the other.
+// writeMasters puts a file in the place of another, with its owner, group and permissions:
+// a service that may read the one, by its group too, reads the other.
 func writeMasters(path string, masters [][]byte) error {
 	before, err := os.Stat(path)
 	if err != nil {
@@ -188,11 +189,21 @@ func writeMasters(path string, masters [][]byte) error {
 	}
 	defer func() { _ = os.Remove(draft.Name()) }() // by then it has its real name, or is of no use
 	_, err = draft.Write(bytes.Join(masters, nil))
-	if err := errors.Join(err, draft.Chmod(before.Mode().Perm()), draft.Sync(), draft.Close()); err != nil {
+	if err := errors.Join(err, ownAs(draft, before), draft.Chmod(before.Mode().Perm()), draft.Sync(), draft.Close()); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
 	if err := os.Rename(draft.Name(), path); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
 	return nil
+}
+
+// ownAs gives a file the owner and group of another. Who may not do that could lock the
+// service out, or let others in.
+func ownAs(file *os.File, other os.FileInfo) error {
+	stat, ok := other.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil // a system without owners
+	}
+	return file.Chown(int(stat.Uid), int(stat.Gid))
 }

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// DefaultRetention is how long decisions are kept: the 13 months in which a payer may
-	// dispute a payment (PSD2, article 71), and some days.
-	DefaultRetention = 400 * 24 * time.Hour
+	// DefaultRetention is how long decisions are kept: the five years for which records of
+	// transactions are usually to be kept, and a year.
+	DefaultRetention = 2192 * 24 * time.Hour
 	// MinRetention is what the schema insists on.
 	MinRetention = 90 * 24 * time.Hour
 	// purgeBatch bounds one deletion, so that it holds no lock for long.
