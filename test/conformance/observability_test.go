@@ -26,14 +26,15 @@ func TestMetricLabelsAreBounded(t *testing.T) {
 		}
 	}
 	allowed := map[string]*regexp.Regexp{
-		"api":      regexp.MustCompile(`^(oauth_metadata|resource_metadata|oauth_pages|oauth_endpoints|users|accounts|payments|risk|webhooks|currencies|documents|unknown_path|unknown_host)$`),
-		"method":   regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other)$`),
-		"code":     regexp.MustCompile(`^[1-5][0-9][0-9]$`),
-		"result":   regexp.MustCompile(`^(accepted|refused|denied|fetched|failed)$`),
-		"decision": regexp.MustCompile(`^[a-z_]+$`),
-		"zone":     regexp.MustCompile(`^[a-z_]+_(address|client|user)$`),
-		"issuer":   regexp.MustCompile(`^` + regexp.QuoteMeta(p.origin) + `$`),
-		"le":       regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
+		"api":       regexp.MustCompile(`^(oauth_metadata|resource_metadata|oauth_pages|oauth_endpoints|users|accounts|payments|risk|webhooks|currencies|documents|unknown_path|unknown_host)$`),
+		"method":    regexp.MustCompile(`^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|other)$`),
+		"code":      regexp.MustCompile(`^[1-5][0-9][0-9]$`),
+		"result":    regexp.MustCompile(`^(accepted|refused|denied|fetched|failed)$`),
+		"decision":  regexp.MustCompile(`^[a-z_]+$`),
+		"direction": regexp.MustCompile(`^(widened|narrowed|moved|not_analysed)$`),
+		"zone":      regexp.MustCompile(`^[a-z_]+_(address|client|user)$`),
+		"issuer":    regexp.MustCompile(`^` + regexp.QuoteMeta(p.origin) + `$`),
+		"le":        regexp.MustCompile(`^([0-9.e+-]+|\+Inf)$`),
 	}
 	label := regexp.MustCompile(`([a-z_]+)="([^"]*)"`)
 	names := make(map[string]bool)
