@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/policy"
 	"github.com/open-tollgate/tollgate/internal/policy/mint"
 	"github.com/open-tollgate/tollgate/internal/token"
 )
@@ -105,23 +106,7 @@ func seal(config []byte, world string, options Options) (*sealed, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	return &sealed{config: caddyconfig.JSON(withoutMeta(object{"apps": inside}), nil), notes: slices.Compact(slices.Sorted(slices.Values(s.notes)))}, nil
-}
-
-// withoutMeta takes the ids away that only the admin API knows.
-func withoutMeta(value any) any {
-	switch value := value.(type) {
-	case object:
-		delete(value, "@id")
-		for _, member := range value {
-			withoutMeta(member)
-		}
-	case []any:
-		for _, element := range value {
-			withoutMeta(element)
-		}
-	}
-	return value
+	return &sealed{config: caddyconfig.JSON(policy.WithoutIDs(object{"apps": inside}), nil), notes: slices.Compact(slices.Sorted(slices.Values(s.notes)))}, nil
 }
 
 // server closes what a server listens with. Its connections are made up: no timeout, no

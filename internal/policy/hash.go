@@ -31,7 +31,7 @@ func Hash(config []byte) (string, error) {
 	if url, ok := raw.Apps.Tollgate["redis"].(string); ok {
 		raw.Apps.Tollgate["redis"] = (&Settings{Redis: url}).HasRedis()
 	}
-	canonical, err := json.Marshal([]any{withoutIDs(raw.Apps.HTTP), withoutIDs(raw.Apps.Tollgate), raw.Admin.canonical()}) // sorts members
+	canonical, err := json.Marshal([]any{WithoutIDs(raw.Apps.HTTP), WithoutIDs(raw.Apps.Tollgate), raw.Admin.canonical()}) // sorts members
 	if err != nil {
 		return "", err
 	}
@@ -39,18 +39,18 @@ func Hash(config []byte) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// withoutIDs takes "@id" away, by which Caddy's admin API finds a part; the edge itself
+// WithoutIDs takes "@id" away, by which Caddy's admin API finds a part; the edge itself
 // never sees it.
-func withoutIDs(value any) any {
+func WithoutIDs(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
 		delete(value, "@id")
 		for _, member := range value {
-			withoutIDs(member)
+			WithoutIDs(member)
 		}
 	case []any:
 		for _, element := range value {
-			withoutIDs(element)
+			WithoutIDs(element)
 		}
 	}
 	return value
