@@ -113,7 +113,7 @@ func (t *take) decide(table *table[cell], debits []Debit, into []State) (Decisio
 	}
 	for i, d := range debits {
 		into = append(into, t.state(i, d, short[i], allowed))
-		t.subjects[i].series.zone.count(d.Limit, into[len(into)-1], allowed)
+		t.subjects[i].series.zone.count(d.Limit, &into[len(into)-1], allowed)
 	}
 	return Decision{Allowed: allowed, States: into}, nil
 }
