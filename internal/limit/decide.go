@@ -66,64 +66,84 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 }
 
 // decide is begin, the first time or after the decision has waited for what was under way.
+// What it needs memory for is made without the locks: the collector has who allocates work
+// for it or wait for it, for tens of milliseconds at times, and nobody else should wait for that.
 func (e *Engine) decide(debits []Debit, into []State, waited *pending) (Decision, *pending, error) {
+	into = slices.Grow(into, len(debits))
 	var t touch
 	e.find(&t, debits)
 	c := e.channelOf(t.subjects[0].series)
 	e.lock(&t)
-	if slices.Contains(t.items[:t.n], nil) {
-		e.unlock(&t)
-		t.prepare()
-		e.lock(&t)
+	if waited == nil {
+		t.note(debits)
 	}
 	var know [MaxDebits]known
-	missing, short, away := 0, false, c.away.Load()
-	for i, d := range debits {
-		if waited == nil {
-			t.note(i, d)
+	for p := (*pending)(nil); ; p = e.prepare(c, &t, debits) {
+		if p != nil {
+			e.lock(&t)
 		}
-		know[i] = e.look(c, &t, i, d)
+		missing, short := e.lookAll(c, &t, debits, &know)
+		switch {
+		case short:
+			decision := e.deny(&t, debits, &know, into)
+			e.unlock(&t)
+			return decision, nil, nil
+		case missing == 0:
+			return e.allowHeld(c, &t, debits, &know, into), nil, nil
+		case waited == nil && !c.away.Load() && t.flies(debits, &know):
+			e.unlock(&t)
+			return Decision{}, &pending{engine: e, channel: c, born: t.now, debits: debits, touch: t}, nil
+		case p != nil:
+			if waited != nil {
+				p.born = waited.born
+			}
+			return e.decideBeyond(p, &t, &know, into)
+		}
+		e.unlock(&t)
+	}
+}
+
+// prepare makes what a decision needs that asks the store.
+func (e *Engine) prepare(c *channel, t *touch, debits []Debit) *pending {
+	t.spares = make([]*item[entry], t.n)
+	for i := range t.n {
+		if t.items[i] == nil {
+			t.spares[i] = newEntry(t.subjects[i])
+		}
+	}
+	return &pending{engine: e, channel: c, born: t.now, debits: slices.Clone(debits), asks: make([]asked, 0, t.n)}
+}
+
+// newEntry makes an entry with room for the first debit.
+func newEntry(who subject) *item[entry] {
+	it := newItem[entry](who)
+	it.value.own.buckets = make([]bucket, 0, 1)
+	return it
+}
+
+// lookAll finds out how many debits this node knows nothing of, and whether one that counts is short.
+func (e *Engine) lookAll(c *channel, t *touch, debits []Debit, know *[MaxDebits]known) (missing int, short bool) {
+	for i, d := range debits {
+		know[i] = e.look(c, t, i, d)
 		if know[i] == knownNothing {
 			missing++
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}
-	if short {
-		defer e.unlock(&t)
-		return e.deny(&t, debits, &know, into), nil, nil
-	}
-	if missing > 0 && !away && waited == nil && t.flies(debits, &know) {
-		e.unlock(&t)
-		return Decision{}, &pending{engine: e, channel: c, born: t.now, debits: debits, touch: t}, nil
-	}
-	if missing == 0 {
-		decision := e.allowHeld(&t, debits, &know, into)
-		fetches := e.prefetch(c, &t, debits)
-		e.unlock(&t)
-		for _, p := range fetches {
-			c.submit(p)
-		}
-		return decision, nil, nil
-	}
-	return e.decideBeyond(c, &t, debits, &know, into, waited)
+	return missing, short
 }
 
 // decideBeyond decides by the store, or without it while it is away, and unlocks.
-func (e *Engine) decideBeyond(c *channel, t *touch, debits []Debit, know *[MaxDebits]known, into []State, waited *pending) (Decision, *pending, error) {
-	var spent [MaxDebits]receipt
-	for i, d := range debits {
-		spent[i] = t.spend(i, d, know[i])
+func (e *Engine) decideBeyond(p *pending, t *touch, know *[MaxDebits]known, into []State) (Decision, *pending, error) {
+	for i, d := range p.debits {
+		p.spent[i] = t.spend(i, d, know[i])
 	}
-	if c.away.Load() {
+	if p.channel.away.Load() {
 		defer e.unlock(t)
-		decision, err := e.alone(c, t, debits, know, &spent, into)
+		decision, err := e.alone(p.channel, t, p.debits, know, &p.spent, into)
 		return decision, nil, err
 	}
-	p := e.ask(c, t, debits, know)
-	p.spent = spent
-	if waited != nil {
-		p.born = waited.born
-	}
+	e.ask(p, t, know)
 	e.unlock(t)
 	p.touch = *t
 	return Decision{}, p, nil
@@ -140,20 +160,12 @@ func (t *touch) spend(i int, d Debit, know known) receipt {
 	return r
 }
 
-// prepare makes what is not there yet.
-func (t *touch) prepare() {
-	t.spares = make([]*item[entry], t.n)
-	for i := range t.n {
-		if t.items[i] == nil {
-			t.spares[i] = newItem[entry](t.subjects[i])
+// note counts debits as demand.
+func (t *touch) note(debits []Debit) {
+	for i, d := range debits {
+		if it := t.items[i]; it != nil && it.value.lease != nil {
+			it.value.lease.note(t.now, d.cost(), d.Limit.lease)
 		}
-	}
-}
-
-// note counts a debit as demand.
-func (t *touch) note(i int, d Debit) {
-	if it := t.items[i]; it != nil && it.value.lease != nil {
-		it.value.lease.note(t.now, d.cost(), d.Limit.lease)
 	}
 }
 
@@ -176,10 +188,9 @@ func (e *Engine) look(c *channel, t *touch, i int, d Debit) known {
 	return knownNothing
 }
 
-// ask makes the question to the store about all debits that this node knows nothing of.
-func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]known) *pending {
-	p := &pending{engine: e, channel: c, born: t.now, debits: slices.Clone(debits)}
-	for i, d := range debits {
+// ask puts the question to the store about all debits that this node knows nothing of.
+func (e *Engine) ask(p *pending, t *touch, know *[MaxDebits]known) {
+	for i, d := range p.debits {
 		if know[i] != knownNothing {
 			continue
 		}
@@ -193,7 +204,6 @@ func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]know
 		p.asks = append(p.asks, a)
 		t.subjects[i].series.zone.roundTrips.Add(1)
 	}
-	return p
 }
 
 // ensure gives the item of a debit, or nil when there is no room for it.
@@ -206,7 +216,7 @@ func (e *Engine) ensure(t *touch, i int) *item[entry] {
 		spare, t.spares[i] = t.spares[i], nil
 	}
 	if spare == nil { // it was there a moment ago
-		spare = newItem[entry](t.subjects[i])
+		spare = newEntry(t.subjects[i])
 	}
 	t.items[i] = e.table.shards[t.shards[i]].insert(spare, t.now)
 	return t.items[i]
@@ -230,14 +240,19 @@ func (e *Engine) deny(t *touch, debits []Debit, know *[MaxDebits]known, into []S
 	return Decision{States: into}
 }
 
-// allowHeld is the decision when all that count are on lease, and spends them.
-func (e *Engine) allowHeld(t *touch, debits []Debit, know *[MaxDebits]known, into []State) Decision {
+// allowHeld is the decision when all that count are on lease: it spends them, and unlocks.
+func (e *Engine) allowHeld(c *channel, t *touch, debits []Debit, know *[MaxDebits]known, into []State) Decision {
 	from := len(into)
 	for i, d := range debits {
 		into = append(into, State{receipt: t.spend(i, d, know[i])})
 		e.passed(t, i, d, know[i], &into[len(into)-1])
 	}
 	e.count(t, debits, into[from:], true)
+	fetches := e.prefetch(c, t, debits)
+	e.unlock(t)
+	for _, p := range fetches {
+		c.submit(p)
+	}
 	return Decision{Allowed: true, States: into}
 }
 
