@@ -76,8 +76,11 @@ func plain(v reflect.Value) any {
 		}
 		return members
 	case reflect.Slice:
+		if v.IsNil() {
+			return nil // which an empty list is not
+		}
 		if v.Type() == reflect.TypeFor[json.RawMessage]() {
-			return nil // of a module, of which no policy speaks
+			return json.RawMessage(slices.Clone(v.Bytes()))
 		}
 		elements := make([]any, v.Len())
 		for n := range elements {

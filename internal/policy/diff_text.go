@@ -114,7 +114,7 @@ func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
 
 // writeName tells how reload_guard is told that the change is meant.
 func (d *DiffResult) writeName(b *strings.Builder) {
-	if d.Opens() {
+	if d.Opens() || d.Has(Moved) {
 		fmt.Fprintf(b, "\nTo load the new one where reload_guard is on, write into its reload_guard: allow %s\n", d.After)
 	}
 }
