@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -105,4 +106,40 @@ func TestIDsAreNoMatchers(t *testing.T) {
 	if a, b := reports[0].String(), reports[1].String(); a != b || !strings.Contains(a, "1 < 2") {
 		t.Errorf("%s\n%s", a, b)
 	}
+}
+
+// FuzzMembers holds that what is let in reads the same by name and by encoding/json, which
+// Caddy reads it with.
+func FuzzMembers(f *testing.F) {
+	for _, seed := range []string{
+		edge(services), `{"Apps":{}}`, `{"apps":{"http":{"servers":1,"ſervers":2}}}`, `{"apps":{"http":{"servers":{"s":{}}}},"apps":{}}`, `{"@id":"a\"b"}`, `[`, `null`, `{"admin":{"@id":1}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, config []byte) {
+		if CheckMembers(config) != nil {
+			return
+		}
+		var read struct {
+			Admin any `json:"admin"`
+			Apps  struct {
+				HTTP struct {
+					Servers any `json:"servers"`
+				} `json:"http"`
+			} `json:"apps"`
+		}
+		if json.Unmarshal(config, &read) != nil {
+			return
+		}
+		var root any
+		if err := json.Unmarshal(config, &root); err != nil {
+			t.Fatal(err)
+		}
+		all, _ := root.(object)
+		apps, _ := all["apps"].(object)
+		web, _ := apps["http"].(object)
+		if compact(read.Admin) != compact(all["admin"]) || compact(read.Apps.HTTP.Servers) != compact(web["servers"]) {
+			t.Errorf("%q is read as %+v", config, read)
+		}
+	})
 }
