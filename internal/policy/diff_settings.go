@@ -64,23 +64,17 @@ func (d *differ) grown(was, is []string, api, at, what string) {
 	}
 }
 
-// replaced is for what has no order, and lets nothing happen while it is not there.
-func (d *differ) replaced(was, is, at, what string) {
-	none := func(text string) bool { return text == "" || text == "null" }
-	switch {
-	case was == is:
-	case none(is):
-		d.setting(Narrowed, "", at, what, was, is)
-	default:
-		d.setting(Widened, "", at, what, was, is)
-	}
-}
-
 func (d *differ) admin(was, is *Admin) {
 	const at = "/admin"
-	d.replaced(compact(was.loader()), compact(is.loader()), at+"/config/load", "another configuration is fetched, by a loader that is not analysed")
-	if was.Remote != nil && is.Remote != nil {
-		d.replaced(compact(was.Remote), compact(is.Remote), at+"/remote", "who may administer from elsewhere is another, in a way that is not analysed")
+	if before, after := was.loader(), is.loader(); compact(before) != compact(after) {
+		direction := Widened
+		if after == nil {
+			direction = Narrowed
+		}
+		d.setting(direction, "", at+"/config/load", "another configuration is fetched, by a loader that is not analysed", loaderName(before), loaderName(after))
+	}
+	if was.Remote != nil && is.Remote != nil && compact(was.Remote) != compact(is.Remote) {
+		d.setting(Widened, "", at+"/remote", "who may administer from elsewhere is another, in a way that is not analysed", "", "")
 	}
 	if was.Disabled || is.Disabled {
 		return

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -108,6 +109,13 @@ func (a *Admin) loader() any {
 		return nil
 	}
 	return a.Config.Load
+}
+
+// loaderName is the module that fetches: how it is set may be secret.
+func loaderName(load any) string {
+	o, _ := load.(object)
+	module, _ := o["module"].(string)
+	return cmp.Or(module, "none")
 }
 
 // withoutEmpty takes away members that say what leaving them out says.
