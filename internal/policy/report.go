@@ -107,7 +107,7 @@ func (a *Admin) where() string {
 	case a.Disabled:
 		return "off"
 	case a.Listen == "":
-		return "localhost:2019"
+		return defaultAdmin()
 	default:
 		return a.Listen
 	}
