@@ -3,37 +3,14 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
-
-// built is the command, built once for all tests of it.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "tollgate")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "tollgate")
-	if out, err := exec.Command("go", "build", "-o", file, "../../cmd/tollgate").CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return file, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if file, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file)) // nothing else is there
-	}
-	os.Exit(code)
-}
 
 const explained = `{
 	admin off
