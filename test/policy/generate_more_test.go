@@ -74,7 +74,7 @@ func (g *generator) opaque() object {
 	}
 	return one(g, []object{
 		asking, asking, asking,
-		{"handler": "file_server", "root": os.DevNull, "pass_thru": true}, {"handler": "metrics"},
+		{"handler": "file_server", "root": os.DevNull, "pass_thru": true},
 		{"handler": "authentication", "providers": object{"http_basic": object{"accounts": []object{{"username": "u", "password": knownHash}}}}},
 		{"handler": "vars", "client_ip": "192.0.2.1"},
 		{"handler": "headers", "request": object{"add": object{"X-Flag": []string{"x"}}}}, {"handler": "headers", "request": object{"delete": []string{"X-*"}}},

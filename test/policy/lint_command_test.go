@@ -53,8 +53,8 @@ func TestLintAsANewcomer(t *testing.T) {
 		"no such file":              {[]string{"--config", bare, "--rules", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
 		"a folder of rules":         {[]string{"--config", bare, "--rules", dir}, 2, "directory"},
 		"no such configuration":     {[]string{"--config", filepath.Join(dir, "None")}, 2, "None"},
-		"no such severity":          {[]string{"--config", bare, "--fail-on", "bad"}, 2, `--fail-on "bad" is not error, warning or note`},
-		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, `--format "xml" is not text or sarif`},
+		"no such severity":          {[]string{"--config", bare, "--fail-on", "bad"}, 2, "is not error, warning or note"},
+		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, "is not text or sarif"},
 		"no such flag":              {[]string{"--nonsense"}, 2, "nonsense"},
 		"milder than what is asked": {[]string{"--config", bare, "--fail-on", "error"}, 0, "1 findings"},
 	} {
