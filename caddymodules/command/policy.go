@@ -2,10 +2,7 @@ package command
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -22,39 +19,14 @@ Works on a Caddyfile, or on Caddy's JSON, and connects to nothing. Placeholders 
 environment are filled in as for "tollgate run". What cannot be analysed is named, and
 counts as open.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(reportCommand(), explainCommand(), lintCommand(), diffCommand(), testCommand())
+			family(cmd, reportCommand(), explainCommand(), lintCommand(), diffCommand(), testCommand())
 		},
 	})
 }
 
-// loadPolicy makes the model of a configuration file.
-func loadPolicy(file string) (*policy.Config, error) {
-	content, err := adapt(file)
-	if err != nil {
-		return nil, err
-	}
-	return policy.Parse(content)
-}
-
-// adapt gives a configuration file as Caddy's JSON.
-func adapt(file string) ([]byte, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	if filepath.Ext(file) != ".json" {
-		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(content, map[string]any{"filename": file})
-		if err != nil {
-			return nil, fmt.Errorf("policy: %s: %w", file, err)
-		}
-		content = adapted
-	}
-	return content, nil
-}
-
 // configFlag adds --config.
 func configFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or Caddy's JSON where the name ends in .json")
+	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or Caddy's JSON")
 }
 
 func reportCommand() *cobra.Command {

@@ -89,7 +89,6 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 	case "host":
 		var hosts hostMatcher
 		err := json.Unmarshal(raw, &hosts)
-		p.server.hosts = append(p.server.hosts, hosts...)
 		return hosts, err
 	case "path":
 		var patterns []string

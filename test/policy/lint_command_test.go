@@ -53,14 +53,31 @@ func TestLintAsANewcomer(t *testing.T) {
 		"no such file":              {[]string{"--config", bare, "--rules", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
 		"a folder of rules":         {[]string{"--config", bare, "--rules", dir}, 2, "directory"},
 		"no such configuration":     {[]string{"--config", filepath.Join(dir, "None")}, 2, "None"},
-		"no such severity":          {[]string{"--config", bare, "--fail-on", "bad"}, 2, "is not error, warning or note"},
-		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, "is not text or sarif"},
+		"no such severity":          {[]string{"--config", bare, "--fail-on", "bad"}, 2, `Error: policy lint: --fail-on "bad" is not error, warning or note`},
+		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, `Error: policy lint: --format "xml" is not text or sarif`},
 		"no such flag":              {[]string{"--nonsense"}, 2, "nonsense"},
 		"milder than what is asked": {[]string{"--config", bare, "--fail-on", "error"}, 0, "1 findings"},
 	} {
 		out, code := runCommand(t, tollgate, append([]string{"policy", "lint"}, test.args...)...)
 		if code != test.code || !strings.Contains(out, test.says) {
 			t.Errorf("%s: want %d and %q, got %d:\n%s", name, test.code, test.says, code, out)
+		}
+	}
+}
+
+// TestMistakenCommands: a word that is no command is a mistake, which a script has to notice.
+func TestMistakenCommands(t *testing.T) {
+	t.Parallel()
+	tollgate, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range []string{"policy", "audit"} {
+		if out, code := runCommand(t, tollgate, family, "nonsense"); code != 1 || !strings.HasPrefix(out, `Error: unknown command "nonsense" for "tollgate `+family+`"`) {
+			t.Errorf("%s: %d\n%s", family, code, out)
+		}
+		if out, code := runCommand(t, tollgate, family); code != 0 || !strings.Contains(out, "Available Commands") {
+			t.Errorf("%s: %d\n%s", family, code, out)
 		}
 	}
 }
