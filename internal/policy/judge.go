@@ -108,7 +108,7 @@ func possession(r *Request, t *Token) string {
 	case t.X5T && !r.HasCert:
 		return "certificate_missing"
 	case r.SentAs == DPoP && !t.JKT:
-		return "wrong_key"
+		return "proof_wrong_key"
 	}
 	return ""
 }

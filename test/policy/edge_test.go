@@ -220,7 +220,7 @@ func (w *world) authorize(g *generator, r *http.Request, m *policy.Request) {
 	}
 	c := one(g, w.tokens)
 	m.Token, m.SentAs = c.model, policy.Bearer
-	if c.model.JKT && g.chance(75) {
+	if c.model.JKT && g.chance(75) || g.chance(4) {
 		m.SentAs = policy.DPoP
 		path, _, _ := strings.Cut(m.Target, "?")
 		r.Header.Set("DPoP", w.proofKey.Proof(time.Now(), m.Method, "https://edge.test"+path, c.sent))
