@@ -24,6 +24,8 @@ type Config struct {
 	Admin    Admin
 	Logs     bool // there is a log of what the edge does
 
+	tree    tree                      // all of it
+	unread  map[Handler]*unread       // what requests do not show
 	indexes map[*Route]*index         // of long lists, by their first route
 	strips  map[string]*identity.List // by what is beside what all take away
 }
@@ -41,9 +43,8 @@ type Server struct {
 	Policies       []TLSPolicy
 	TrustedProxies bool
 	AccessLog      bool
-	StrictSNI      bool
 
-	proxies, policies string // that are trusted, and for TLS, as they are written
+	settings map[string]any // as they are written
 
 	hosts    []string // that any route names
 	setsHost bool     // a handler can change the Host
@@ -52,21 +53,6 @@ type Server struct {
 // TLSPolicy is what connections of a server have to be like.
 type TLSPolicy struct {
 	MinVersion string `json:"protocol_min"`
-	ClientAuth *struct {
-		Mode string `json:"mode"`
-	} `json:"client_authentication"`
-}
-
-// Admin is Caddy's own API, which can change everything.
-type Admin struct {
-	Disabled bool     `json:"disabled"`
-	Listen   string   `json:"listen"`
-	Origins  []string `json:"origins"`
-	Remote   *struct {
-		Listen string `json:"listen"`
-		Access any    `json:"access_control"`
-	} `json:"remote"`
-	EnforceOrigin bool `json:"enforce_origin"`
 }
 
 // Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
@@ -96,7 +82,6 @@ type rawServer struct {
 	Policies       json.RawMessage     `json:"tls_connection_policies"`
 	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
 	Logs           json.RawMessage     `json:"logs"`
-	StrictSNI      bool                `json:"strict_sni_host"`
 	AutomaticHTTPS struct {
 		Disable bool `json:"disable"`
 	} `json:"automatic_https"`
@@ -124,7 +109,10 @@ func Parse(config []byte) (*Config, error) {
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
-	if c.Hash, err = Hash(config); err != nil {
+	if c.tree, err = treeOf(config); err == nil {
+		c.Hash, err = c.tree.hash()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	httpPort := raw.Apps.HTTP.HTTPPort
@@ -146,9 +134,9 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI, TrustedProxies: len(raw.TrustedProxies) > 0,
-		proxies: canonicalJSON(raw.TrustedProxies), policies: canonicalJSON(raw.Policies), AccessLog: len(raw.Logs) > 0,
+		Name: name, Listen: raw.Listen, TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
 	}
+	s.settings, _ = c.tree.at("apps", "http", "servers", name).(map[string]any)
 	p := parser{config: c, server: s}
 	if len(raw.Policies) > 0 {
 		p.fail("tls_connection_policies", json.Unmarshal(raw.Policies, &s.Policies))
@@ -209,7 +197,8 @@ func (p *parser) route(at string, raw rawRoute) *Route {
 		r.Match = append(r.Match, p.matchers(at+"/match", set))
 	}
 	for n, handler := range raw.Handle {
-		r.Handlers = append(r.Handlers, p.handler(fmt.Sprintf("%s/handle/%d", at, n), handler))
+		place := fmt.Sprintf("%s/handle/%d", at, n)
+		r.Handlers = append(r.Handlers, p.note(place, handler, p.handler(place, handler)))
 	}
 	return r
 }
