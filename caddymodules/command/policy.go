@@ -20,7 +20,7 @@ func init() {
 		Usage: "report|explain|lint|diff|test",
 		Short: "Reads, questions, checks, compares and tests what a configuration lets through",
 		Long: `
-Works on a Caddyfile, or on Caddy's JSON, and connects to nothing. Placeholders of the
+Works on a Caddyfile, on what another --adapter reads, or on Caddy's JSON, and connects to nothing. Placeholders of the
 environment are filled in as for "tollgate run". What cannot be analysed is named, and
 counts as open.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -29,9 +29,19 @@ counts as open.`,
 	})
 }
 
-// loadPolicy makes the model of a configuration file.
-func loadPolicy(file string) (*policy.Config, error) {
-	content, err := adapt(file)
+// source is how configuration files are read.
+type source struct{ adapter string }
+
+// newSource adds --adapter.
+func newSource(cmd *cobra.Command) *source {
+	s := new(source)
+	cmd.Flags().StringVarP(&s.adapter, "adapter", "a", "caddyfile", "What makes JSON of a configuration whose name does not end in .json")
+	return s
+}
+
+// load makes the model of a configuration file.
+func (s *source) load(file string) (*policy.Config, error) {
+	content, err := s.adapt(file)
 	if err != nil {
 		return nil, err
 	}
@@ -39,24 +49,28 @@ func loadPolicy(file string) (*policy.Config, error) {
 }
 
 // adapt gives a configuration file as Caddy's JSON.
-func adapt(file string) ([]byte, error) {
+func (s *source) adapt(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	if filepath.Ext(file) != ".json" {
-		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(content, map[string]any{"filename": file})
-		if err != nil {
-			return nil, fmt.Errorf("policy: %s: %w", file, err)
-		}
-		content = adapted
+	if filepath.Ext(file) == ".json" {
+		return content, nil
 	}
-	return content, nil
+	adapter := caddyconfig.GetAdapter(s.adapter)
+	if adapter == nil {
+		return nil, fmt.Errorf("policy: there is no adapter %q", s.adapter)
+	}
+	adapted, _, err := adapter.Adapt(content, map[string]any{"filename": file})
+	if err != nil {
+		return nil, fmt.Errorf("policy: %s: %w", file, err)
+	}
+	return adapted, nil
 }
 
 // configFlag adds --config.
 func configFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or Caddy's JSON where the name ends in .json")
+	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or what --adapter reads; Caddy's JSON where the name ends in .json")
 }
 
 func reportCommand() *cobra.Command {
@@ -69,11 +83,11 @@ analysed. The HTML is one page
 that needs nothing else and prints well.`,
 		Args: cobra.NoArgs,
 	}
-	config := configFlag(cmd)
+	config, files := configFlag(cmd), newSource(cmd)
 	format := cmd.Flags().String("format", "text", "text, json or html")
 	title := cmd.Flags().String("title", "Policy of the edge", "Heading of the HTML page")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := loadPolicy(*config)
+		c, err := files.load(*config)
 		if err != nil {
 			return err
 		}
@@ -103,7 +117,7 @@ bad as --fail-on or worse, or a suppression that has ended.
 "tollgate policy lint --explain" tells what is looked for, and why.`,
 		Args: cobra.NoArgs,
 	}
-	config := configFlag(cmd)
+	config, files := configFlag(cmd), newSource(cmd)
 	rules := cmd.Flags().String("rules", "", "YAML file with the site's rules and suppressions")
 	format := cmd.Flags().String("format", "text", "text or sarif")
 	failOn := cmd.Flags().String("fail-on", "warning", "error, warning or note")
@@ -118,7 +132,7 @@ bad as --fail-on or worse, or a suppression that has ended.
 		if err != nil {
 			return err
 		}
-		c, err := loadPolicy(*config)
+		c, err := files.load(*config)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,13 @@ import (
 // errLayout is for a Caddy whose Context is another than the one this was written for.
 var errLayout = errors.New("this version of Caddy keeps its configuration elsewhere than v2.11 does")
 
+// errSetUp is for an app of which Caddy has let the text go, as it does before remote
+// administration is set up beside an admin API that is off.
+var errSetUp = errors.New("was set up before, and its text is gone")
+
+// errEarly is for one that something before the admin API has asked for.
+var errEarly = errors.New("was set up before the admin API, and its text is gone")
+
 // readConfig gives the configuration that is being loaded, as JSON: the admin API, and
 // all apps.
 //
@@ -42,8 +49,10 @@ func readConfig(ctx caddy.Context) ([]byte, error) {
 		switch name := name.String(); {
 		case off && name != "http" && name != "tollgate":
 			continue
+		case text.Len() == 0 && off:
+			return nil, fmt.Errorf("the app %s %w", name, errSetUp)
 		case text.Len() == 0:
-			return nil, fmt.Errorf("the app %s was set up before, and its text is gone", name)
+			return nil, fmt.Errorf("the app %s %w", name, errEarly)
 		default:
 			texts[name] = slices.Clone(text.Bytes())
 		}
@@ -83,7 +92,7 @@ func plain(v reflect.Value) any {
 		return members
 	case reflect.Slice:
 		if v.IsNil() {
-			return nil
+			return nil // which an empty list is not
 		}
 		if v.Type() == reflect.TypeFor[json.RawMessage]() {
 			return json.RawMessage(slices.Clone(v.Bytes()))

@@ -13,19 +13,19 @@ import (
 // It tells what it knows of the difference, and says whether that is all there is to tell.
 type rule func(d *differ, at string, was, is any) (all bool)
 
-// members are the rules of an object's members, by name.
-type members map[string]rule
+// byName are the rules of an object's members, by name.
+type byName map[string]rule
 
 // settings compares what holds for all requests and that no single one shows. Nothing is
 // passed over: what differs is told by a rule that knows it, or counts as wider.
 func (d *differ) settings() {
-	d.setting("", map[string]any(d.old.tree), map[string]any(d.new.tree), object(members{
+	d.setting("", map[string]any(d.old.tree), map[string]any(d.new.tree), inside(byName{
 		"admin": admin,
-		"apps": object(members{
-			"http":     object(members{"servers": shown}), // pair by pair
-			"tollgate": object(tollgateRules),
-			"tls":      object(nil), // nothing in them is as good as leaving them out
-			"pki":      object(nil),
+		"apps": inside(byName{
+			"http":     inside(byName{"servers": shown}), // pair by pair
+			"tollgate": inside(tollgateRules),
+			"tls":      inside(nil), // nothing in them is as good as leaving them out
+			"pki":      inside(nil),
 		}),
 	}))
 	for _, p := range d.servers {
@@ -130,8 +130,8 @@ func copied(value any) any {
 	}
 }
 
-// object compares member by member. An object without members is as good as none.
-func object(rules members) rule {
+// inside compares member by member. An object without members is as good as none.
+func inside(rules byName) rule {
 	return func(d *differ, at string, was, is any) bool {
 		old, wasObject := was.(map[string]any)
 		new, isObject := is.(map[string]any)

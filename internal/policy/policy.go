@@ -100,19 +100,22 @@ func Parse(config []byte) (*Config, error) {
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
 	}
-	err := json.Unmarshal(config, &raw)
+	t, err := treeOf(config)
 	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	if config, err = textWithoutIDs(config); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(config, &raw); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
+	}
+	c := &Config{tree: t, Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
 	}
-	if c.tree, err = treeOf(config); err == nil {
-		c.Hash, err = c.tree.hash()
-	}
-	if err != nil {
+	if c.Hash, err = t.hash(); err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	httpPort := raw.Apps.HTTP.HTTPPort

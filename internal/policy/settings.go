@@ -30,6 +30,9 @@ type Settings struct {
 type Guard struct {
 	Off   bool     `json:"off"`
 	Allow []string `json:"allow"` // hashes of policies that may be wider
+	// AllowMoved says that requests may go elsewhere unnamed.
+	AllowMoved bool   `json:"allow_moved"`
+	Baseline   string `json:"baseline"` // file with the hash that a process may start with
 }
 
 // On says whether it is there.

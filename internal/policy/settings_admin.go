@@ -10,10 +10,10 @@ func admin(d *differ, at string, was, is any) bool {
 	if !old.Disabled && !new.Disabled {
 		d.localAdmin(at, old, new)
 	}
-	return object(members{
+	return inside(byName{
 		"disabled": shown, "listen": shown, "origins": shown, "enforce_origin": shown,
 		"remote": remoteAdmin,
-		"config": object(members{"load": replaced("another configuration is fetched, by a loader that is not analysed")}),
+		"config": inside(byName{"load": replaced("another configuration is fetched, by a loader that is not analysed")}),
 	})(d, at, was, is)
 }
 

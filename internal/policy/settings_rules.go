@@ -12,26 +12,26 @@ const forEver = time.Duration(math.MaxInt64)
 
 // tollgateRules are those of the tollgate app. What has none here counts as wider when it
 // changes, a member that is new to the app included.
-var tollgateRules = members{
+var tollgateRules = byName{
 	"redis":              redis,
 	"origins":            grows("origins that DPoP proofs may name"),
 	"issuers":            issuers,
 	"client_certificate": handedCertificates,
-	"dpop": object(members{
+	"dpop": inside(byName{
 		"nonce_key":    nonceKey,
 		"nonce_period": longer("a nonce of DPoP proofs passes for longer", 5*time.Minute),
 	}),
-	"failures": object(members{
+	"failures": inside(byName{
 		"off":      opens("failures off: an address may try any number of bad tokens", false),
 		"burst":    higher("failures: more bad tokens of an address are looked into at once", 200),
 		"interval": shorter("failures: bad tokens of an address are looked into more often", 50*time.Millisecond),
 	}),
-	"revocations": object(members{
+	"revocations": inside(byName{
 		"stale":   staleOpen,
 		"max_age": longer("tokens pass for longer while nobody knows what is revoked", time.Minute),
 	}),
 	"audit": audit,
-	"rate_limits": object(members{
+	"rate_limits": inside(byName{
 		"nodes": lower("while Redis is away, a node admits a greater part of a limit", 1),
 	}),
 	"reload_guard": reloadGuard,
@@ -39,7 +39,7 @@ var tollgateRules = members{
 
 // issuerRules are those of an issuer. Who is one at all, and which tokens of it are taken,
 // requests show.
-var issuerRules = members{
+var issuerRules = byName{
 	"url": shown, "audiences": shown, "algorithms": shown, "profile": shown,
 	"jwks_uri":      changed("the keys of the issuer come from another place"),
 	"jwks_file":     changed("the keys of the issuer come from another place"),
@@ -47,7 +47,7 @@ var issuerRules = members{
 	"introspection": introspection,
 }
 
-var introspectionRules = members{
+var introspectionRules = byName{
 	"endpoint": changed("opaque tokens of the issuer are asked for elsewhere"),
 	"signed":   closes("only answers about opaque tokens that the issuer has signed are taken", false),
 	"ttl":      longer("opaque tokens pass for longer after they were asked for", 30*time.Second),
@@ -82,7 +82,7 @@ func handedCertificates(d *differ, at string, was, is any) bool {
 		d.flag(at, "certificates in a header are believed", was != nil, is != nil)
 		return true
 	}
-	return object(members{
+	return inside(byName{
 		"header":   changed("certificates in another header are believed"),
 		"encoding": changed("certificates in a header are read otherwise"),
 		"proxies":  grows("addresses from which certificates in a header are believed"),
@@ -98,7 +98,7 @@ func issuers(d *differ, at string, was, is any) bool {
 	}
 	for url, issuer := range new {
 		if before := old[url]; before != nil {
-			d.setting(below(at, url), before, issuer, object(issuerRules))
+			d.setting(below(at, url), before, issuer, inside(issuerRules))
 		}
 	}
 	return true
@@ -124,7 +124,7 @@ func introspection(d *differ, at string, was, is any) bool {
 		d.flag(at, "opaque tokens of the issuer are taken", was != nil, is != nil)
 		return true
 	}
-	return object(introspectionRules)(d, at, was, is)
+	return inside(introspectionRules)(d, at, was, is)
 }
 
 // audit is the log of decisions.
@@ -134,7 +134,7 @@ func audit(d *differ, at string, was, is any) bool {
 		d.rank(at, "the audit log", rankOf(!old), rankOf(!new), onOff(old), onOff(new))
 		return true
 	}
-	return object(members{
+	return inside(byName{
 		"dir":    changed("the audit log is in another folder"),
 		"keep":   shorter("records of the audit log are gone sooner", forEver),
 		"stdout": closes("records of the audit log are copied to standard output", false),
@@ -148,7 +148,7 @@ func reloadGuard(d *differ, at string, was, is any) bool {
 		d.rank(at, "reload_guard", rankOf(!old), rankOf(!new), onOff(old), onOff(new))
 		return true
 	}
-	return object(members{
+	return inside(byName{
 		"off": shown, "allow": shown,
 		"allow_moved": opens("reload_guard lets requests go elsewhere unnamed", false),
 		"baseline":    baseline,

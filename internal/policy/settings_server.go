@@ -7,9 +7,9 @@ import (
 )
 
 // serverRules are those of a server.
-var serverRules = members{
+var serverRules = byName{
 	"listen": shown, "strict_sni_host": shown, // by server
-	"routes": shown, "named_routes": shown, "errors": object(members{"routes": shown}),
+	"routes": shown, "named_routes": shown, "errors": inside(byName{"routes": shown}),
 	"tls_connection_policies": connectionPolicies,
 	"trusted_proxies":         changed("the addresses of clients are believed from other proxies"),
 	"logs":                    accessLogs,
@@ -41,7 +41,7 @@ func (d *differ) server(old, new *Server) {
 	d.listens(at+"/listen", old, new)
 	d.flag(at, "plain HTTP", !old.TLS, !new.TLS)
 	d.rank(at+"/strict_sni_host", "strict_sni_host", rankOf(!old.strictSNI()), rankOf(!new.strictSNI()), onOff(old.strictSNI()), onOff(new.strictSNI()))
-	d.setting(at, old.settings, new.settings, object(serverRules))
+	d.setting(at, old.settings, new.settings, inside(serverRules))
 }
 
 func (s *Server) addresses() string { return strings.Join(s.Listen, " ") }

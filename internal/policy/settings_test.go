@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -77,7 +78,7 @@ var equal = []string{
 	"/apps/http/servers/edge/errors", "/apps/http/servers/edge/named_routes", // empty lists of routes
 	// What is left out is what was there:
 	"/admin/disabled gone", "/admin/listen gone", "/admin/listen empty", "/admin/remote/listen gone", "/admin/remote/listen empty",
-	"/apps/tollgate/reload_guard/off gone", "/apps/tollgate/failures/off gone", "/apps/tollgate/revocations/stale gone", "/apps/tollgate/revocations/stale empty",
+	"/apps/tollgate/reload_guard/off gone", "/apps/tollgate/reload_guard/allow_moved gone", "/apps/tollgate/failures/off gone", "/apps/tollgate/revocations/stale gone", "/apps/tollgate/revocations/stale empty",
 	"/apps/http/servers/edge/strict_sni_host gone",
 	"/apps/http/servers/edge/tls_connection_policies/0/protocol_min gone", "/apps/http/servers/edge/tls_connection_policies/0/protocol_min empty",
 	"/apps/http/servers/edge/tls_connection_policies/0/client_authentication/mode gone", "/apps/http/servers/edge/tls_connection_policies/0/client_authentication/mode empty",
@@ -92,14 +93,18 @@ func isEqual(name string) bool {
 func passed(t *testing.T, text []byte, all []change) (unseen, unnamed []string) {
 	t.Helper()
 	base, now := parsed(t, string(text)), time.Unix(1e9, 0)
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // requests are asked only about what the settings do not show: there are many of them
 	for _, c := range all {
 		other, err := Parse([]byte(c.text))
 		if err != nil {
 			continue // does not load
 		}
-		forth, back := Diff(base, other, now), Diff(other, base, now)
-		wider := forth.Has(Widened) || forth.Has(Moved) || back.Has(Widened) || back.Has(Moved)
-		if len(forth.Changes) == 0 || len(back.Changes) == 0 || !wider {
+		seen := func(forth, back *DiffResult) bool {
+			wider := forth.Has(Widened) || forth.Has(Moved) || back.Has(Widened) || back.Has(Moved)
+			return len(forth.Changes) > 0 && len(back.Changes) > 0 && wider
+		}
+		if !seen(DiffWithin(over, base, other, now, 1), DiffWithin(over, other, base, now, 1)) && !seen(Diff(base, other, now), Diff(other, base, now)) {
 			unseen = append(unseen, c.name)
 		} else if base.Hash == other.Hash {
 			unnamed = append(unnamed, c.name)
@@ -129,7 +134,7 @@ func TestNoSettingIsPassedOver(t *testing.T) {
 // it. It does not run beside others: the rules are all tests'.
 func TestARuleThatSaysNothingIsFound(t *testing.T) {
 	text := everySetting(t)
-	for name, rules := range map[string]members{"/apps/tollgate/failures": tollgateRules, "/apps/tollgate/assertion": tollgateRules,
+	for name, rules := range map[string]byName{"/apps/tollgate/failures": tollgateRules, "/apps/tollgate/assertion": tollgateRules,
 		"/apps/tollgate/issuers/0/introspection": issuerRules, "/apps/tollgate/issuers/0/leeway": issuerRules,
 		"/apps/http/servers/edge/trusted_proxies_strict": serverRules, "/apps/http/servers/edge/tls_connection_policies": serverRules} {
 		member := name[strings.LastIndexByte(name, '/')+1:]
@@ -162,8 +167,9 @@ func TestSettingsHaveDirections(t *testing.T) {
 		"records gone sooner":   {`"keep": 864000000000000`, `"keep": "1d"`},
 		"records gone some day": {`"stdout": true`, `"stdout": false`},
 		"fewer nodes":           {`"nodes": 3`, `"nodes": 2`},
-		"moves unnamed":         {`"reload_guard": {"off": false,`, `"reload_guard": {"off": false, "allow_moved": true,`},
-		"a baseline less":       {`"reload_guard": {"off": false,`, `"reload_guard": {"off": true,`},
+		"moves unnamed":         {`"allow_moved": false`, `"allow_moved": true`},
+		"a baseline less":       {`, "baseline": "/etc/baseline"`, ``},
+		"no guard":              {`"reload_guard": {"off": false,`, `"reload_guard": {"off": true,`},
 		"one header more":       {`"proxies": ["10.0.0.1", "10.0.0.2"]`, `"proxies": ["10.0.0.1", "10.0.0.2", "10.0.0.3"]`},
 		"slower requests":       {`"read_timeout": 30000000000,`, ``},
 		"slower fields":         {`"read_header_timeout": 5000000000`, `"read_header_timeout": 0`},

@@ -22,7 +22,7 @@ func connectionPolicies(d *differ, at string, was, is any) bool {
 		return false
 	}
 	for n := range new {
-		d.setting(fmt.Sprintf("%s/%d", at, n), old[n], new[n], object(members{
+		d.setting(fmt.Sprintf("%s/%d", at, n), old[n], new[n], inside(byName{
 			"protocol_min":          leastTLS,
 			"client_authentication": clientAuthentication,
 		}))
@@ -65,7 +65,7 @@ func clientAuthentication(d *differ, at string, was, is any) bool {
 	if old == noClientAuth || new == noClientAuth {
 		return true
 	}
-	return object(members{"mode": shown})(d, at, was, is)
+	return inside(byName{"mode": shown})(d, at, was, is)
 }
 
 const noClientAuth = "none"

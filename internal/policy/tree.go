@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -15,6 +16,9 @@ type tree map[string]any
 func treeOf(config []byte) (tree, error) {
 	var t tree
 	var admin Admin
+	if err := CheckMembers(config); err != nil {
+		return nil, err
+	}
 	if err := json.Unmarshal(config, &t); err != nil {
 		return nil, err
 	}
@@ -77,14 +81,32 @@ func WithoutIDs(value any) any {
 	return value
 }
 
+// textWithoutIDs is WithoutIDs of a text, which stays as it is where there are none.
+func textWithoutIDs(config []byte) ([]byte, error) {
+	if !bytes.Contains(config, []byte(`"@id"`)) {
+		return config, nil
+	}
+	var root any
+	decoder := json.NewDecoder(bytes.NewReader(config))
+	decoder.UseNumber()
+	if err := decoder.Decode(&root); err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // matchers are told as they are written
+	err := encoder.Encode(WithoutIDs(root))
+	return text.Bytes(), err
+}
+
 // leftOut stands for a secret.
 const leftOut = "(a secret, left out)"
 
 var (
 	// secretName finds members that hold secrets, by their name.
 	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|api_?key|mac_?key|authorization|cookie`)
-	// named is a secret that is somewhere else: its name is none.
-	named = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
+	// elsewhere is a secret that is somewhere else: its name is none.
+	elsewhere = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 
 	userinfo      = regexp.MustCompile(`(://)[^/?#\s]*@`)
 	secretInQuery = regexp.MustCompile(`(?i)([?&][^=&#\s]*(?:passw|secret|token|key)[^=&#\s]*=)[^&#\s]*`)
@@ -125,7 +147,7 @@ func withoutTexts(value any) any {
 			value[n] = withoutTexts(element)
 		}
 	case string:
-		if value != "" && !named.MatchString(value) {
+		if value != "" && !elsewhere.MatchString(value) {
 			return leftOut
 		}
 	}

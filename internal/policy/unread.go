@@ -35,7 +35,7 @@ var zoneMembers = []string{
 
 // unreadRules are those of handlers whose changes have a direction.
 var unreadRules = map[string]rule{
-	"request_body": object(members{"max_size": mostBytes}),
+	"request_body": inside(byName{"max_size": mostBytes}),
 }
 
 // mostBytes is how much of a body is read; all of it where nothing is said.
