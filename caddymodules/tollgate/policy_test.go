@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/certmagic"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
 	"github.com/open-tollgate/tollgate/internal/policy"
@@ -17,12 +18,30 @@ import (
 	_ "github.com/open-tollgate/tollgate/plugins"
 )
 
-// hashOf sets a configuration up and gives the hash that the app tells.
+func init() { caddy.RegisterModule(early{}) }
+
+// early is set up when the admin API of an edge that serves is, before any app, and lets
+// it see the configuration.
+type early struct{}
+
+func (early) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "caddy.storage.early", New: func() caddy.Module { return new(early) }}
+}
+
+func (early) Provision(ctx caddy.Context) error { return new(tollgate.Admin).Provision(ctx) }
+
+func (early) CertMagicStorage() (certmagic.Storage, error) { return caddy.DefaultStorage, nil }
+
+// hashOf sets a configuration up and gives the hash that the app tells. Where the admin
+// API is on, it sees the configuration first, as in an edge that serves.
 func hashOf(t *testing.T, config []byte) string {
 	t.Helper()
 	var parsed *caddy.Config
 	if err := json.Unmarshal(caddy.RemoveMetaFields(config), &parsed); err != nil {
 		t.Fatal(err)
+	}
+	if parsed.Admin == nil || !parsed.Admin.Disabled {
+		parsed.StorageRaw = json.RawMessage(`{"module":"early"}`)
 	}
 	ctx, err := caddy.ProvisionContext(parsed)
 	if err != nil {

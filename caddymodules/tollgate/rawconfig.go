@@ -14,36 +14,48 @@ import (
 // errLayout is for a Caddy whose Context is another than the one this was written for.
 var errLayout = errors.New("this version of Caddy keeps its configuration elsewhere than v2.11 does")
 
-// errSetUp is for an app of which Caddy has let the text go.
+// errSetUp is for an app of which Caddy has let the text go, as it does before remote
+// administration is set up beside an admin API that is off.
 var errSetUp = errors.New("was set up before, and its text is gone")
 
-// readConfig gives the configuration that is being loaded, as JSON: who reaches the admin
-// API, and the apps http and tollgate.
+// errEarly is for one that something before the admin API has asked for.
+var errEarly = errors.New("was set up before the admin API, and its text is gone")
+
+// readConfig gives the configuration that is being loaded, as JSON: the admin API, and
+// all apps.
 //
 // A module sees its own part of a configuration alone; a policy is in all of it. Caddy
 // has no call for that, but its Context points to the Config, whose AppsRaw hold the text
 // of each app until that app is set up. Reflection reads it: unexported fields can be
 // looked at that way, and not changed. TestCaddyKeepsItsConfig fails with a Caddy in which
 // that is not so, and then the policy is not known, which reload_guard takes for wider.
+//
+// The admin API is set up before any app, and is when all of them are read. Where it is
+// off, Caddy takes the apps in any order, and what it took before Tollgate is gone: then
+// only http and tollgate are there for sure, and only those are read. The texts of storage
+// and logging are gone in any case.
 func readConfig(ctx caddy.Context) ([]byte, error) {
 	config, err := configOf(ctx)
 	if err != nil {
 		return nil, err
 	}
 	apps, admin := config.Elem().FieldByName("AppsRaw"), config.Elem().FieldByName("Admin")
-	if !apps.IsValid() || apps.Type() != reflect.TypeFor[caddy.ModuleMap]() || !admin.IsValid() {
+	if !apps.IsValid() || apps.Type() != reflect.TypeFor[caddy.ModuleMap]() || !admin.IsValid() || admin.Type() != reflect.TypeFor[*caddy.AdminConfig]() {
 		return nil, errLayout
 	}
+	off := !admin.IsNil() && admin.Elem().FieldByName("Disabled").Bool()
 	texts := make(map[string]json.RawMessage)
-	for _, name := range []string{"http", "tollgate"} {
-		text := apps.MapIndex(reflect.ValueOf(name))
-		switch {
-		case !text.IsValid():
-			continue // is not configured
-		case text.Len() == 0:
+	for name, text := range apps.Seq2() {
+		switch name := name.String(); {
+		case off && name != "http" && name != "tollgate":
+			continue
+		case text.Len() == 0 && off:
 			return nil, fmt.Errorf("the app %s %w", name, errSetUp)
+		case text.Len() == 0:
+			return nil, fmt.Errorf("the app %s %w", name, errEarly)
+		default:
+			texts[name] = slices.Clone(text.Bytes())
 		}
-		texts[name] = slices.Clone(text.Bytes())
 	}
 	return json.Marshal(map[string]any{"admin": plain(admin), "apps": texts})
 }

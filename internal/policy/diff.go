@@ -76,7 +76,8 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 // DiffWithin is Diff on so many cores and for as long as the context goes on. What was not
 // compared then makes the result incomplete.
 func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores int) *DiffResult {
-	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit)}
+	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit),
+		unreads: make(map[string]unreadPair), renamed: make(map[[2]string][2]*API)}
 	d.pairs()
 	d.settings()
 	var wait sync.WaitGroup
@@ -94,6 +95,7 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 	d.jobs(ctx, work)
 	close(work)
 	wait.Wait()
+	d.unread()
 	if ctx.Err() != nil {
 		d.cut = append(d.cut, "all, in the time there was")
 	}
@@ -156,38 +158,12 @@ type differ struct {
 	mu      sync.Mutex
 	changes map[string]*Change
 	limited map[limitedKey]*shownLimit
+	unreads map[string]unreadPair
+	renamed map[[2]string][2]*API // that requests went to before, and go to
 	count   int
 	looked  int // routes that were looked at for a host and a path
 	open    []string
 	cut     []string
-}
-
-// pairs matches servers by what they listen on.
-func (d *differ) pairs() {
-	taken := make(map[*Server]bool)
-	for _, s := range d.new.Servers {
-		p := pair{new: s}
-		for _, o := range d.old.Servers {
-			if !taken[o] && sameListeners(o, s) {
-				p.old = o
-				taken[o] = true
-				break
-			}
-		}
-		d.servers = append(d.servers, p)
-	}
-	for _, o := range d.old.Servers {
-		if !taken[o] {
-			d.servers = append(d.servers, pair{old: o})
-		}
-	}
-}
-
-func sameListeners(a, b *Server) bool {
-	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
-	return slices.ContainsFunc(a.Listen, func(x string) bool {
-		return slices.ContainsFunc(b.Listen, func(y string) bool { return port(x) == port(y) })
-	}) || len(a.Listen) == 0 && len(b.Listen) == 0
 }
 
 // compare goes all ways that requests for a host and a path can go in both.
@@ -199,6 +175,7 @@ func (d *differ) compare(j job) {
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
 		r.complete(j.atoms)
 		d.judge(j, &r, was, is)
+		d.beside(was, is)
 		if ways++; ways == maxWays*16 {
 			d.mu.Lock()
 			d.cut = append(d.cut, r.URL())
@@ -353,7 +330,6 @@ func (d *differ) result() *DiffResult {
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}
-	r.Changes = append(r.Changes, compareSettings(d.old, d.new)...)
 	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
 	slices.SortFunc(r.Changes, func(a, b *Change) int {
 		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)

@@ -1,167 +1,270 @@
 package policy
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// settings compares what compareSettings does not: what says whether something is there,
-// lists of what is let in, and what is not understood, which counts as wider.
+// A rule compares a setting as it was and as it is; nil stands for one that is left out.
+// It tells what it knows of the difference, and says whether that is all there is to tell.
+type rule func(d *differ, at string, was, is any) (all bool)
+
+// byName are the rules of an object's members, by name.
+type byName map[string]rule
+
+// settings compares what holds for all requests and that no single one shows. Nothing is
+// passed over: what differs is told by a rule that knows it, or counts as wider.
 func (d *differ) settings() {
-	d.admin(&d.old.Admin, &d.new.Admin)
-	d.tollgate(&d.old.Tollgate, &d.new.Tollgate)
+	d.setting("", map[string]any(d.old.tree), map[string]any(d.new.tree), inside(byName{
+		"admin": admin,
+		"apps": inside(byName{
+			"http":     inside(byName{"servers": shown}), // pair by pair
+			"tollgate": inside(tollgateRules),
+			"tls":      inside(nil), // nothing in them is as good as leaving them out
+			"pki":      inside(nil),
+		}),
+	}))
 	for _, p := range d.servers {
-		if p.old != nil && p.new != nil {
-			d.server(p.old, p.new)
-		}
+		d.server(p.old, p.new)
 	}
-	before := make(map[string]*API)
-	for _, api := range d.old.APIs() {
-		before[api.Name] = api
-	}
-	for _, api := range d.new.APIs() {
-		if was := before[api.Name]; was != nil {
-			d.api(was, api)
-		}
-	}
+	d.apis()
 }
 
-// setting adds a change of one.
-func (d *differ) setting(direction Direction, api, at, what, was, is string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.changes["setting "+at+what] = &Change{Direction: direction, API: api, What: what, Rule: Step{At: at, What: "setting"}, Old: was, New: is}
-}
-
-// opened is for what lets more happen while it is on, and closed for what lets less.
-func (d *differ) opened(was, is bool, api, at, what string) {
-	switch {
-	case !was && is:
-		d.setting(Widened, api, at, what, onOff(was), onOff(is))
-	case was && !is:
-		d.setting(Narrowed, api, at, what, onOff(was), onOff(is))
-	}
-}
-
-func (d *differ) closed(was, is bool, api, at, what string) {
-	switch {
-	case was && !is:
-		d.setting(Widened, api, at, what, onOff(was), onOff(is))
-	case !was && is:
-		d.setting(Narrowed, api, at, what, onOff(was), onOff(is))
-	}
-}
-
-// grown is for lists of what is let in.
-func (d *differ) grown(was, is []string, api, at, what string) {
-	more := slices.ContainsFunc(is, func(v string) bool { return !slices.Contains(was, v) })
-	less := slices.ContainsFunc(was, func(v string) bool { return !slices.Contains(is, v) })
-	if more {
-		d.setting(Widened, api, at, what, strings.Join(was, " "), strings.Join(is, " "))
-	} else if less {
-		d.setting(Narrowed, api, at, what, strings.Join(was, " "), strings.Join(is, " "))
-	}
-}
-
-func (d *differ) admin(was, is *Admin) {
-	const at = "/admin"
-	if before, after := was.loader(), is.loader(); compact(before) != compact(after) {
-		direction := Widened
-		if after == nil {
-			direction = Narrowed
-		}
-		d.setting(direction, "", at+"/config/load", "another configuration is fetched, by a loader that is not analysed", loaderName(before), loaderName(after))
-	}
-	if was.Remote != nil && is.Remote != nil && compact(was.Remote) != compact(is.Remote) {
-		d.setting(Widened, "", at+"/remote", "who may administer from elsewhere is another, in a way that is not analysed", "", "")
-	}
-	if was.Disabled || is.Disabled {
+// setting compares one by its rule.
+func (d *differ) setting(at string, was, is any, r rule) {
+	if reflect.DeepEqual(was, is) || r != nil && r(d, at, was, is) {
 		return
 	}
-	if was.where() != is.where() && (isLocal(is.where()) == isLocal(was.where())) {
-		direction := Widened
-		if isLocal(is.where()) {
-			direction = Moved
-		}
-		d.setting(direction, "", at, "the admin API listens elsewhere", was.where(), is.where())
-	}
-	const origins = "origins of the admin API"
-	switch none := func(a *Admin) bool { return a.Origins != nil && len(a.Origins) == 0 }; {
-	case none(was) && is.Origins == nil: // which are those of its address
-		d.setting(Widened, "", at+"/origins", origins, "none", "those of its address")
-	case was.Origins == nil && none(is):
-		d.setting(Narrowed, "", at+"/origins", origins, "those of its address", "none")
-	default:
-		d.grown(was.Origins, is.Origins, "", at+"/origins", origins)
-	}
-	d.closed(was.EnforceOrigin, is.EnforceOrigin, "", at+"/enforce_origin", "the admin API checks the origin")
+	d.unknown(at, was, is)
 }
 
-func (d *differ) tollgate(was, is *Settings) {
-	const at = "/apps/tollgate/"
-	d.closed(was.Guard.On(), is.Guard.On(), "", at+"reload_guard", "reload_guard")
-	d.opened(was.Guard.letsMove(), is.Guard.letsMove(), "", at+"reload_guard/allow_moved", "reload_guard lets requests go elsewhere unnamed")
-	if before, after := was.Guard.startsWith(), is.Guard.startsWith(); before != after {
+// unknown tells what no rule claims, as near to its place as can be said.
+func (d *differ) unknown(at string, was, is any) {
+	if reflect.DeepEqual(was, is) {
+		return
+	}
+	old, wasObject := was.(map[string]any)
+	new, isObject := is.(map[string]any)
+	if wasObject && isObject {
+		for _, name := range names(old, new) {
+			d.unknown(below(at, name), old[name], new[name])
+		}
+		return
+	}
+	before, wasList := was.([]any)
+	after, isList := is.([]any)
+	if wasList && isList && len(before) == len(after) {
+		for n := range before {
+			d.unknown(fmt.Sprintf("%s/%d", at, n), before[n], after[n])
+		}
+		return
+	}
+	d.tell(Widened, at, at[strings.LastIndexByte(at, '/')+1:]+": changed, in a way that is not analysed", was, is)
+}
+
+// names gives those of both, in order.
+func names(a, b map[string]any) []string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = make(map[string]any)
+	}
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}
+
+// below gives the place of a member as a JSON pointer (RFC 6901 section 3).
+func below(at, name string) string {
+	return at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// tell notes a change of a setting.
+func (d *differ) tell(direction Direction, at, what string, was, is any) {
+	d.tellOf("", direction, at, what, was, is)
+}
+
+func (d *differ) tellOf(api string, direction Direction, at, what string, was, is any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changes["setting "+string(direction)+at+" "+what] = &Change{Direction: direction, API: api, What: what, Rule: Step{At: at, What: "setting"}, Old: told(was), New: told(is)}
+}
+
+// maxTold bounds how much of a value is told.
+const maxTold = 300
+
+// told is a value for a reader, without what looks like a secret.
+func told(value any) string {
+	if value == nil {
+		return "left out"
+	}
+	text, isText := value.(string)
+	if !isText {
+		text = compact(withoutSecrets(copied(value)))
+	}
+	if text = publicText(text); len(text) > maxTold {
+		text = strings.ToValidUTF8(text[:maxTold], "") + "..."
+	}
+	return text
+}
+
+// copied is a value of JSON that can be changed.
+func copied(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		object := maps.Clone(value)
+		for name, member := range object {
+			object[name] = copied(member)
+		}
+		return object
+	case []any:
+		list := slices.Clone(value)
+		for n, element := range list {
+			list[n] = copied(element)
+		}
+		return list
+	default:
+		return value
+	}
+}
+
+// inside compares member by member. An object without members is as good as none.
+func inside(rules byName) rule {
+	return func(d *differ, at string, was, is any) bool {
+		old, wasObject := was.(map[string]any)
+		new, isObject := is.(map[string]any)
+		if was != nil && !wasObject || is != nil && !isObject {
+			return false
+		}
+		for _, name := range names(old, new) {
+			d.setting(below(at, name), old[name], new[name], rules[name])
+		}
+		return true
+	}
+}
+
+// shown is of what requests are compared for, or of what is told at another place.
+func shown(*differ, string, any, any) bool { return true }
+
+// changed is of what has no order: each side may be the wider one.
+func changed(what string) rule {
+	return func(d *differ, at string, was, is any) bool {
+		d.tell(Widened, at, what, was, is)
+		return true
+	}
+}
+
+// replaced is of what has no order, and lets nothing happen while it is not there.
+func replaced(what string) rule {
+	return func(d *differ, at string, was, is any) bool {
 		direction := Widened
-		if before == "" {
+		if is == nil || is == "" {
 			direction = Narrowed
 		}
-		d.setting(direction, "", at+"reload_guard/baseline", "what a process may start with", before, after)
-	}
-	d.closed(was.Audit != nil, is.Audit != nil, "", at+"audit", "the audit log")
-	d.grown(was.Origins, is.Origins, "", at+"origins", "origins that DPoP proofs may name")
-	analysed := []string{"reload_guard", "redis", "audit", "origins", "client_certificate", "issuers"}
-	for name, seen := range map[string]bool{
-		"failures":    was.failuresOff() != is.failuresOff(),
-		"revocations": was.staleOpen() != is.staleOpen(),
-		"dpop":        was.wantsNonce() != is.wantsNonce(),
-	} {
-		if seen {
-			analysed = append(analysed, name)
-		}
-	}
-	all := make(map[string]any)
-	maps.Copy(all, was.raw)
-	maps.Copy(all, is.raw)
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if !slices.Contains(analysed, name) && compact(was.raw[name]) != compact(is.raw[name]) {
-			d.setting(Widened, "", at+name, name+": changed, in a way that is not analysed", "", "")
-		}
+		d.tell(direction, at, what, was, is)
+		return true
 	}
 }
 
-func (d *differ) server(was, is *Server) {
-	at := "/apps/http/servers/" + is.Name
-	if slices.ContainsFunc(is.Listen, func(address string) bool {
-		return !slices.ContainsFunc(was.Listen, func(old string) bool { return covers(old, address) })
-	}) {
-		d.setting(Widened, "", at+"/listen", "listens on more", strings.Join(was.Listen, " "), strings.Join(is.Listen, " "))
-	}
-	d.closed(was.StrictSNI, is.StrictSNI, "", at+"/strict_sni_host", "strict_sni_host")
-	if was.TLS && is.TLS && was.policies != is.policies && was.leastTLS() == is.leastTLS() && was.clientAuth() == is.clientAuth() {
-		d.setting(Widened, "", at+"/tls_connection_policies", "TLS of callers: changed, in a way that is not analysed", "", "")
+// rank tells a change of a setting whose higher values let more happen.
+func (d *differ) rank(at, what string, old, new int64, was, is any) {
+	d.rankOf("", at, what, old, new, was, is)
+}
+
+func (d *differ) rankOf(api, at, what string, old, new int64, was, is any) {
+	switch direction := cmp.Compare(new, old); {
+	case direction > 0:
+		d.tellOf(api, Widened, at, what, was, is)
+	case direction < 0:
+		d.tellOf(api, Narrowed, at, what, was, is)
 	}
 }
 
-// covers says whether who listens on the one address is reached at the other as well.
-func covers(wide, address string) bool {
-	split := func(a string) (host, port string) {
-		if _, rest, found := strings.Cut(a, "/"); found {
-			a = rest
+func (d *differ) flag(at, what string, old, new bool) {
+	d.rank(at, what, rankOf(old), rankOf(new), onOff(old), onOff(new))
+}
+
+func rankOf(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// opens is of a switch that lets more happen while it is on, and closes of one that lets
+// less; leftOut is what it says where it is not there.
+func opens(what string, leftOut bool) rule  { return switches(what, leftOut, false) }
+func closes(what string, leftOut bool) rule { return switches(what, leftOut, true) }
+
+func switches(what string, leftOut, closing bool) rule {
+	return func(d *differ, at string, was, is any) bool {
+		old, wasSwitch := orDefault(was, leftOut).(bool)
+		new, isSwitch := orDefault(is, leftOut).(bool)
+		if !wasSwitch || !isSwitch {
+			return false
 		}
-		n := strings.LastIndexByte(a, ':')
-		return a[:max(n, 0)], a[n+1:]
+		d.rank(at, what, rankOf(old != closing), rankOf(new != closing), onOff(old), onOff(new))
+		return true
 	}
-	host, port := split(wide)
-	other, same := split(address)
-	return port == same && (host == other || host == "" || host == "0.0.0.0" || host == "[::]")
 }
 
-// api compares what an API of the same name asks beside tokens and limits.
-func (d *differ) api(was, is *API) {
-	d.opened(was.WebSocket, is.WebSocket, is.Name, is.At+" websocket", "websocket")
-	if slices.ContainsFunc(was.Strip, func(name string) bool { return !slices.Contains(is.Strip, name) }) {
-		d.setting(Widened, is.Name, is.At+" strip", "header fields that no caller can send", strings.Join(was.Strip, " "), strings.Join(is.Strip, " "))
+func orDefault(value any, leftOut any) any {
+	if value == nil {
+		return leftOut
 	}
+	return value
+}
+
+// grows is of a list of what is let in. The same in another order is for others to judge.
+func grows(what string) rule { return growsFrom(what, nil) }
+
+// growsFrom says what an empty list stands for.
+func growsFrom(what string, empty []string) rule {
+	return func(d *differ, at string, was, is any) bool {
+		old, wasTexts := texts(was)
+		new, isTexts := texts(is)
+		if !wasTexts || !isTexts {
+			return false
+		}
+		if len(old) == 0 {
+			old = empty
+		}
+		if len(new) == 0 {
+			new = empty
+		}
+		return d.grown("", at, what, old, new) || slices.Equal(old, new)
+	}
+}
+
+// grown tells what a list has more and less, and says whether it has.
+func (d *differ) grown(api, at, what string, old, new []string) bool {
+	more, less := len(missing(new, old)) > 0, len(missing(old, new)) > 0
+	was, is := strings.Join(old, " "), strings.Join(new, " ")
+	if more {
+		d.tellOf(api, Widened, at, what, was, is)
+	}
+	if less {
+		d.tellOf(api, Narrowed, at, what, was, is)
+	}
+	return more || less
+}
+
+// missing gives what is in the first and not in the second.
+func missing(all, in []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(in, s) })
+}
+
+// texts reads a list of texts.
+func texts(value any) (all []string, ok bool) {
+	elements, isList := value.([]any)
+	for _, element := range elements {
+		text, isText := element.(string)
+		if !isText {
+			return nil, false
+		}
+		all = append(all, text)
+	}
+	return all, isList || value == nil
 }

@@ -2,8 +2,12 @@ package policy
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,7 +23,7 @@ func probes() []Request {
 }
 
 // FuzzParse reads configurations of any shape: each is refused, or all that can be asked
-// of it has an answer.
+// of it has an answer. It can be compared with another one, and differs not from itself.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"{}", large(2, "x"), site(post, fine), zone(`"key":"all","kind":"gcra","burst":2,"cost":{"value":"{http.request.header.X-A}","default":1}`), clientCertificate("10.0.0.0/8", true),
@@ -29,11 +33,27 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	every, err := os.ReadFile("testdata/every-setting.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	base, err := Parse(every)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := Parse(text)
 		if err != nil {
 			return
 		}
+		if hash, err := Hash(text); err != nil || hash != c.Hash {
+			t.Errorf("hash %s, %v, and the model's is %s", hash, err, c.Hash)
+		}
+		if d := within(t, c, c); len(d.Changes) > 0 {
+			t.Errorf("differs from itself: %s", compact(d.Changes))
+		}
+		within(t, base, c)
+		within(t, c, base)
 		var out bytes.Buffer
 		r := NewReport(c)
 		if err := r.WriteJSON(&out); err != nil || !json.Valid(out.Bytes()) {
@@ -58,6 +78,23 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// within compares two, for no longer than a fuzzer waits.
+func within(t *testing.T, before, after *Config) *DiffResult {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	d := DiffWithin(ctx, before, after, time.Unix(1e9, 0), 1)
+	for _, cut := range d.Cut {
+		if strings.Contains(cut, "failed at") {
+			t.Errorf("the comparison failed: %s", cut)
+		}
+	}
+	if err := d.WriteText(io.Discard); err != nil {
+		t.Error(err)
+	}
+	return d
 }
 
 // FuzzUnknown puts a handler and a matcher of any name in front of an open answer, and in

@@ -23,9 +23,9 @@ func TestHashIsOfWhatDecides(t *testing.T) {
 		"white space":           strings.ReplaceAll(base, ":[", ": [\n\t"),
 		"order of members":      strings.Replace(base, `"audit":{"dir":"/a"},"issuers":[{"url":"https://i","audiences":["a"]}]`, `"issuers":[{"audiences":["a"],"url":"https://i"}],"audit":{"dir":"/a"}`, 1),
 		"admin by default":      strings.Replace(base, `"admin":{"listen":"localhost:2019"},`, "", 1),
-		"admin as it is anyway": strings.Replace(base, `"localhost:2019"`, `"localhost:2019","enforce_origin":false,"disabled":false`, 1),
+		"admin as it is anyway": strings.Replace(base, `"localhost:2019"`, `"localhost:2019","enforce_origin":false,"disabled":false,"config":{"persist":true}`, 1),
 		"an id":                 strings.Replace(base, `{"handler":"reverse_proxy"`, `{"@id":"x","handler":"reverse_proxy"`, 1),
-		"another app":           strings.Replace(base, `"apps":{`, `"apps":{"tls":{"x":1},`, 1),
+		"storage":               strings.Replace(base, `"apps":{`, `"storage":{"module":"x"},"apps":{`, 1),
 		"logging":               strings.Replace(base, `"apps":{`, `"logging":{},"apps":{`, 1),
 		"an escape of a letter": strings.Replace(base, `"/a"`, `"/\u0061"`, 1),
 	} {
@@ -45,6 +45,9 @@ func TestHashIsOfWhatDecides(t *testing.T) {
 		"order of lists": strings.Replace(base, token+services, services+","+strings.TrimSuffix(token, ","), 1),
 		"redis":          option(`"redis":"redis://:secret@r"`),
 		"a guard":        option(`"reload_guard":{}`),
+		"another app":    strings.Replace(base, `"apps":{`, `"apps":{"tls":{"x":1},`, 1),
+		"no origin":      strings.Replace(base, `"localhost:2019"`, `"localhost:2019","origins":[]`, 1),
+		"who else loads": strings.Replace(base, `"localhost:2019"`, `"localhost:2019","config":{"load":{"module":"http"}}`, 1),
 	} {
 		if config == base || hashOf(t, config) == hashOf(t, base) {
 			t.Errorf("%s: is the same policy", name)
@@ -108,7 +111,7 @@ func TestDiffSeesSettings(t *testing.T) {
 		"the guard is off":         {with(`"reload_guard":{}`, replace(`"reload_guard":{}`, `"reload_guard":{"off":true}`)), Narrowed},
 		"no audit log":             {plainly(replace(`"audit":{"dir":"/a"},`, "")), Narrowed},
 		"admin elsewhere":          {plainly(replace("localhost:2019", ":2019")), Narrowed},
-		"admin for others":         {plainly(replace(`"enforce_origin":true`, `"enforce_origin":true,"origins":["evil.test"]`)), Narrowed},
+		"admin for others":         {plainly(replace(`"enforce_origin":true`, `"enforce_origin":true,"origins":["localhost:2019","[::1]:2019","127.0.0.1:2019","evil.test"]`)), Narrowed},
 		"admin unchecked":          {plainly(replace(`,"enforce_origin":true`, "")), Narrowed},
 		"moves are let in":         {with(`"reload_guard":{}`, replace(`"reload_guard":{}`, `"reload_guard":{"allow_moved":true}`)), Narrowed},
 		"starts with anything":     {with(`"reload_guard":{"baseline":"/a"}`, replace(`"baseline":"/a"`, "")), Narrowed},

@@ -47,6 +47,7 @@ type Outcome struct {
 	tokens   *AccessToken // that was passed
 	requires []*Require
 	zones    []*Zone
+	unread   []*unread // of the handlers on the way
 	public   bool
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 	Logs      bool // there is a log of what the edge does
 
 	ports   ports
+	tree    tree                      // all of it
+	unread  map[Handler]*unread       // what requests do not show
 	indexes map[*Route]*index         // of long lists, by their first route
 	strips  map[string]*identity.List // by what is beside what all take away
 }
@@ -44,9 +46,8 @@ type Server struct {
 	Policies       []TLSPolicy
 	TrustedProxies bool
 	AccessLog      bool
-	StrictSNI      bool
 
-	proxies, policies string // that are trusted, and for TLS, as they are written
+	settings map[string]any // as they are written
 
 	setsHost bool // a handler can change the Host
 	auto     automatic
@@ -55,24 +56,6 @@ type Server struct {
 // TLSPolicy is what connections of a server have to be like.
 type TLSPolicy struct {
 	MinVersion string `json:"protocol_min"`
-	ClientAuth *struct {
-		Mode string `json:"mode"`
-	} `json:"client_authentication"`
-}
-
-// Admin is Caddy's own API, which can change everything.
-type Admin struct {
-	Disabled bool     `json:"disabled"`
-	Listen   string   `json:"listen"`
-	Origins  []string `json:"origins"`
-	Remote   *struct {
-		Listen string `json:"listen"`
-		Access any    `json:"access_control"`
-	} `json:"remote"`
-	EnforceOrigin bool `json:"enforce_origin"`
-	Config        *struct {
-		Load any `json:"load"` // where Caddy fetches another configuration from
-	} `json:"config"`
 }
 
 // Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
@@ -102,7 +85,6 @@ type rawServer struct {
 	Policies       json.RawMessage     `json:"tls_connection_policies"`
 	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
 	Logs           json.RawMessage     `json:"logs"`
-	StrictSNI      bool                `json:"strict_sni_host"`
 	Automatic      automatic           `json:"automatic_https"`
 }
 
@@ -119,7 +101,7 @@ func Parse(config []byte) (*Config, error) {
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
 	}
-	hash, err := Hash(config)
+	t, err := treeOf(config)
 	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
@@ -129,10 +111,13 @@ func Parse(config []byte) (*Config, error) {
 	if err := json.Unmarshal(config, &raw); err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	c := &Config{Hash: hash, Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	c := &Config{tree: t, Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
+	}
+	if c.Hash, err = t.hash(); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c.ports = ports{cmp.Or(raw.Apps.HTTP.HTTP, httpPort), cmp.Or(raw.Apps.HTTP.HTTPS, httpsPort)}
 	for _, name := range slices.Sorted(maps.Keys(raw.Apps.HTTP.Servers)) {
@@ -151,9 +136,9 @@ func (c *Config) parseServer(name string, raw *rawServer) (*Server, error) {
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, StrictSNI: raw.StrictSNI, TrustedProxies: len(raw.TrustedProxies) > 0,
-		proxies: canonicalJSON(raw.TrustedProxies), policies: canonicalJSON(raw.Policies), AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
+		Name: name, Listen: raw.Listen, TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
 	}
+	s.settings, _ = c.tree.at("apps", "http", "servers", name).(map[string]any)
 	p := parser{config: c, server: s}
 	if len(raw.Policies) > 0 {
 		p.fail("tls_connection_policies", json.Unmarshal(raw.Policies, &s.Policies))
@@ -208,7 +193,8 @@ func (p *parser) route(at string, raw rawRoute) *Route {
 		r.Match = append(r.Match, p.matchers(at+"/match", set))
 	}
 	for n, handler := range raw.Handle {
-		r.Handlers = append(r.Handlers, p.handler(fmt.Sprintf("%s/handle/%d", at, n), handler))
+		place := fmt.Sprintf("%s/handle/%d", at, n)
+		r.Handlers = append(r.Handlers, p.note(place, handler, p.handler(place, handler)))
 	}
 	return r
 }

@@ -105,17 +105,6 @@ func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
 	return a
 }
 
-func (a *Admin) where() string {
-	switch {
-	case a.Disabled:
-		return "off"
-	case a.Listen == "":
-		return defaultAdmin()
-	default:
-		return a.Listen
-	}
-}
-
 // WriteJSON writes the report as its schema has it.
 func (r *Report) WriteJSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 )
@@ -25,8 +24,6 @@ type Settings struct {
 		Off bool `json:"off"`
 	} `json:"failures"`
 	Guard *Guard `json:"reload_guard"`
-
-	raw map[string]any // as they are written
 }
 
 // Guard is whether a wider policy can be loaded unnamed.
@@ -41,28 +38,8 @@ type Guard struct {
 // On says whether it is there.
 func (g *Guard) On() bool { return g != nil && !g.Off }
 
-// letsMove says whether requests may go elsewhere unnamed.
-func (g *Guard) letsMove() bool { return g != nil && g.AllowMoved }
-
-// startsWith is the file that says what a process may start with; empty: anything.
-func (g *Guard) startsWith() string {
-	if !g.On() {
-		return ""
-	}
-	return g.Baseline
-}
-
 // Names says whether a policy may be wider than what runs.
 func (g *Guard) Names(hash string) bool { return g != nil && slices.Contains(g.Allow, hash) }
-
-// UnmarshalJSON keeps what is written as well.
-func (s *Settings) UnmarshalJSON(text []byte) error {
-	type plain Settings
-	if err := json.Unmarshal(text, (*plain)(s)); err != nil {
-		return err
-	}
-	return json.Unmarshal(text, &s.raw)
-}
 
 // Issuer is one whose tokens are accepted.
 type Issuer struct {

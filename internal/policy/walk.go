@@ -123,6 +123,9 @@ func (w *walk) handlers(handlers []Handler, next next) end {
 	if len(handlers) == 0 {
 		return next()
 	}
+	if more := w.config.unread[handlers[0]]; more != nil {
+		w.out.unread = append(w.out.unread, more)
+	}
 	return handlers[0].serve(w, func() end { return w.handlers(handlers[1:], next) })
 }
 

@@ -1,0 +1,45 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// pairs matches servers by what they listen on: names are the configuration's own affair,
+// and a Caddyfile's are numbers. The more two have in common, the earlier they are a pair.
+func (d *differ) pairs() {
+	rest := slices.Clone(d.old.Servers)
+	paired := make(map[*Server]*Server)
+	for _, like := range []func(a, b *Server) bool{
+		func(a, b *Server) bool { return a.Name == b.Name && sameAddresses(a, b) },
+		sameAddresses, sharedAddress, sharedPort,
+		func(a, b *Server) bool { return len(a.Listen) == 0 && len(b.Listen) == 0 },
+	} {
+		for _, s := range d.new.Servers {
+			n := slices.IndexFunc(rest, func(old *Server) bool { return like(old, s) })
+			if paired[s] == nil && n >= 0 {
+				paired[s] = rest[n]
+				rest = slices.Delete(rest, n, n+1)
+			}
+		}
+	}
+	for _, s := range d.new.Servers {
+		d.servers = append(d.servers, pair{old: paired[s], new: s})
+	}
+	for _, old := range rest {
+		d.servers = append(d.servers, pair{old: old})
+	}
+}
+
+func sameAddresses(a, b *Server) bool {
+	return len(a.Listen) > 0 && len(missing(a.Listen, b.Listen))+len(missing(b.Listen, a.Listen)) == 0
+}
+
+func sharedAddress(a, b *Server) bool { return len(missing(a.Listen, b.Listen)) < len(a.Listen) }
+
+func sharedPort(a, b *Server) bool {
+	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+	return slices.ContainsFunc(a.Listen, func(x string) bool {
+		return slices.ContainsFunc(b.Listen, func(y string) bool { return port(x) == port(y) })
+	})
+}
