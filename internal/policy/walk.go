@@ -34,6 +34,7 @@ type walk struct {
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
+	changes int  // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
 	given      bool   // there is an answer, which nothing but another one replaces
@@ -123,7 +124,10 @@ func (w *walk) handlers(handlers []Handler, next next) end {
 	if len(handlers) == 0 {
 		return next()
 	}
-	return handlers[0].serve(w, func() end { return w.handlers(handlers[1:], next) })
+	return handlers[0].serve(w, func() end {
+		w.changes++
+		return w.handlers(handlers[1:], next)
+	})
 }
 
 func (h *Subroute) serve(w *walk, next next) end {
