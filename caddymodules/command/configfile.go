@@ -10,13 +10,24 @@ import (
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/spf13/cobra"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
 
-// loadPolicy makes the model of a configuration file.
-func loadPolicy(file string) (*policy.Config, error) {
-	content, err := adapt(file)
+// source is how configuration files are read.
+type source struct{ adapter string }
+
+// newSource adds --adapter.
+func newSource(cmd *cobra.Command) *source {
+	s := new(source)
+	cmd.Flags().StringVarP(&s.adapter, "adapter", "a", "caddyfile", "What makes JSON of a configuration that is none")
+	return s
+}
+
+// load makes the model of a configuration file.
+func (s *source) load(file string) (*policy.Config, error) {
+	content, err := s.adapt(file)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +40,7 @@ func loadPolicy(file string) (*policy.Config, error) {
 
 // adapt gives a configuration file as Caddy's JSON. What cannot be one says what it is: a
 // policy that is made of the wrong file has nothing to find fault with.
-func adapt(file string) ([]byte, error) {
+func (s *source) adapt(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -46,7 +57,11 @@ func adapt(file string) ([]byte, error) {
 	case filepath.Ext(file) == ".json":
 		return nil, fmt.Errorf("%s:%w", file, syntaxError(content))
 	}
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(content, map[string]any{"filename": file})
+	adapter := caddyconfig.GetAdapter(s.adapter)
+	if adapter == nil {
+		return nil, fmt.Errorf("there is no adapter %q", s.adapter)
+	}
+	adapted, _, err := adapter.Adapt(content, map[string]any{"filename": file})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

@@ -10,7 +10,7 @@ import (
 // TestWhatIsNoConfiguration reads what an operator may name by mistake.
 func TestWhatIsNoConfiguration(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, files := t.TempDir(), &source{adapter: "caddyfile"}
 	for name, test := range map[string]struct{ content, says string }{
 		"empty":           {"", "empty is empty"},
 		"blank":           {" \n\t\n", "blank is empty"},
@@ -31,13 +31,13 @@ func TestWhatIsNoConfiguration(t *testing.T) {
 		if err := os.WriteFile(file, []byte(test.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := loadPolicy(file)
+		_, err := files.load(file)
 		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
 			t.Errorf("%s: want %q, got %v", name, test.says, err)
 		}
 	}
 	for _, file := range []string{dir, filepath.Join(dir, "none")} {
-		if _, err := loadPolicy(file); err == nil || !strings.Contains(err.Error(), file) {
+		if _, err := files.load(file); err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

@@ -15,7 +15,7 @@ func init() {
 		Usage: "report|explain|lint|diff|test",
 		Short: "Reads, questions, checks, compares and tests what a configuration lets through",
 		Long: `
-Works on a Caddyfile, or on Caddy's JSON, and connects to nothing. Placeholders of the
+Works on a Caddyfile, on what another --adapter reads, or on Caddy's JSON, and connects to nothing. Placeholders of the
 environment are filled in as for "tollgate run". What cannot be analysed is named, and
 counts as open.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -26,7 +26,7 @@ counts as open.`,
 
 // configFlag adds --config.
 func configFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or Caddy's JSON")
+	return cmd.Flags().StringP("config", "c", "Caddyfile", "Configuration: a Caddyfile, or what --adapter reads, or Caddy's JSON")
 }
 
 func reportCommand() *cobra.Command {
@@ -39,11 +39,11 @@ analysed. The HTML is one page
 that needs nothing else and prints well.`,
 		Args: cobra.NoArgs,
 	}
-	config := configFlag(cmd)
+	config, files := configFlag(cmd), newSource(cmd)
 	format := cmd.Flags().String("format", "text", "text, json or html")
 	title := cmd.Flags().String("title", "Policy of the edge", "Heading of the HTML page")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := loadPolicy(*config)
+		c, err := files.load(*config)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 // testOptions are the flags of policy test.
 type testOptions struct {
 	config, junit string
+	files         *source
 	failUnder     float64
 	all           bool
 	sandbox       sandbox.Options
@@ -66,6 +67,7 @@ asks for; 2: could not run.`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	var o testOptions
 	config := configFlag(cmd)
+	o.files = newSource(cmd)
 	cmd.Flags().Float64Var(&o.failUnder, "fail-under", 0, "Exit with 1 if less than this percentage of the ways through the rules is shown")
 	cmd.Flags().StringVar(&o.junit, "junit", "", "Write the result to this file as JUnit's XML as well")
 	cmd.Flags().BoolVar(&o.all, "all", false, "Name the cases that pass, too")
@@ -94,7 +96,7 @@ func runTests(cmd *cobra.Command, names []string, o testOptions) (*cases.Result,
 	if err != nil {
 		return nil, err
 	}
-	content, err := adapt(o.config)
+	content, err := o.files.adapt(o.config)
 	if err != nil {
 		return nil, err
 	}

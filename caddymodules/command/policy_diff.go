@@ -29,10 +29,11 @@ and not everything could be compared; 2: could not run.`,
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
+	files := newSource(cmd)
 	failOn := cmd.Flags().StringSlice("fail-on", nil, "Exit with 1 on these, and on what could not be compared: widened, narrowed, moved")
 	format := cmd.Flags().String("format", "text", "text, json or markdown")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := diffFiles(args[0], args[1], *failOn)
+		d, err := files.diff(args[0], args[1], *failOn)
 		if err == nil {
 			err = writeDiff(cmd.OutOrStdout(), d, *format)
 		}
@@ -47,17 +48,17 @@ and not everything could be compared; 2: could not run.`,
 	return cmd
 }
 
-func diffFiles(before, after string, failOn []string) (*policy.DiffResult, error) {
+func (s *source) diff(before, after string, failOn []string) (*policy.DiffResult, error) {
 	for _, direction := range failOn {
 		if !slices.Contains([]policy.Direction{policy.Widened, policy.Narrowed, policy.Moved}, policy.Direction(direction)) {
 			return nil, fmt.Errorf("policy diff: --fail-on %q is not widened, narrowed or moved", direction)
 		}
 	}
-	was, err := loadPolicy(before)
+	was, err := s.load(before)
 	if err != nil {
 		return nil, err
 	}
-	is, err := loadPolicy(after)
+	is, err := s.load(after)
 	if err != nil {
 		return nil, err
 	}

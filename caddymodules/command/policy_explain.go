@@ -29,7 +29,7 @@ signature is needed, it is taken for good. Its algorithm is ES256, or what --alg
 proof where --dpop or --certificate is there.`,
 		Args: cobra.ExactArgs(2),
 	}
-	config := configFlag(cmd)
+	config, files := configFlag(cmd), newSource(cmd)
 	claims := cmd.Flags().String("claims", "", "File with the claims of the token; none: no token")
 	algorithm := cmd.Flags().String("alg", "ES256", "What the token is signed with")
 	dpop := cmd.Flags().Bool("dpop", false, "The token is sent with a good DPoP proof")
@@ -38,7 +38,7 @@ proof where --dpop or --certificate is there.`,
 	headers := cmd.Flags().StringArray("header", nil, "A header field of the request")
 	asJSON := cmd.Flags().Bool("json", false, "Answer in JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := loadPolicy(*config)
+		c, err := files.load(*config)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ worse, or a suppression that has ended; 2: could not run.
 "tollgate policy lint --explain" tells what is looked for, and why.`,
 		Args: cobra.NoArgs,
 	}
-	config := configFlag(cmd)
+	config, files := configFlag(cmd), newSource(cmd)
 	rules := cmd.Flags().String("rules", "", "YAML file with the site's rules and suppressions, or none (default: lint.yaml beside the configuration, if it is there)")
 	format := cmd.Flags().String("format", "text", "text or sarif")
 	failOn := cmd.Flags().String("fail-on", "warning", "error, warning or note")
@@ -44,7 +44,7 @@ worse, or a suppression that has ended; 2: could not run.
 		if *explain {
 			return explainChecks(cmd.OutOrStdout())
 		}
-		l, err := runLint(cmd, *config, *rules, policy.Severity(*failOn), *format, *all)
+		l, err := runLint(cmd, files, *config, *rules, policy.Severity(*failOn), *format, *all)
 		if err != nil {
 			return exit(cmd, 2, fmt.Errorf("policy lint: %w", err))
 		}
@@ -63,7 +63,7 @@ type linted struct {
 }
 
 // runLint tells what is found. Everything is read before anything is said.
-func runLint(cmd *cobra.Command, config, rules string, failOn policy.Severity, format string, all bool) (*linted, error) {
+func runLint(cmd *cobra.Command, files *source, config, rules string, failOn policy.Severity, format string, all bool) (*linted, error) {
 	switch {
 	case format != "text" && format != "sarif":
 		return nil, fmt.Errorf("--format %q is not text or sarif", format)
@@ -74,7 +74,7 @@ func runLint(cmd *cobra.Command, config, rules string, failOn policy.Severity, f
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadPolicy(config)
+	c, err := files.load(config)
 	if err != nil {
 		return nil, err
 	}

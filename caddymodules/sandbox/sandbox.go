@@ -43,7 +43,10 @@ func New(config []byte, options Options) (*Sandbox, error) {
 	if options.Mint == nil {
 		s.options.Mint = mint.New()
 	}
-	var err error
+	err := policy.CheckMembers(config) // what is sealed is found by its name
+	if err != nil {
+		return nil, fmt.Errorf("not a configuration: %w", err)
+	}
 	if s.settings, err = readSettings(config); err != nil {
 		return nil, err
 	}

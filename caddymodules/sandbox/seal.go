@@ -83,6 +83,7 @@ func seal(config []byte, world string, options Options) (*sealed, error) {
 	if err := decoder.Decode(&root); err != nil {
 		return nil, fmt.Errorf("not a configuration: %w", err)
 	}
+	policy.WithoutIDs(root)
 	apps, _ := root["apps"].(object)
 	web, ok := apps["http"].(object)
 	if !ok {
@@ -106,7 +107,7 @@ func seal(config []byte, world string, options Options) (*sealed, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	return &sealed{config: caddyconfig.JSON(policy.WithoutIDs(object{"apps": inside}), nil), notes: slices.Compact(slices.Sorted(slices.Values(s.notes)))}, nil
+	return &sealed{config: caddyconfig.JSON(object{"apps": inside}, nil), notes: slices.Compact(slices.Sorted(slices.Values(s.notes)))}, nil
 }
 
 // server closes what a server listens with. Its connections are made up: no timeout, no

@@ -32,8 +32,8 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 // configuration to have an effect, its admin address included.
 func (*Admin) Provision(ctx caddy.Context) error {
 	next := policyOf(ctx)
-	if next.err != nil {
-		return nil // set up once more, for remote administration, when the apps are; or the apps will say
+	if errors.Is(next.err, errSetUp) {
+		return nil // set up once more, for remote administration, when the apps were judged
 	}
 	incoming.Store(next)
 	return guard(next)

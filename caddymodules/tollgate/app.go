@@ -4,6 +4,7 @@ package tollgate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -59,19 +60,20 @@ type App struct {
 	Assertion *Assertion `json:"assertion,omitempty"`
 	// RateLimits say how the edge nodes share their limits; left out, with the defaults.
 	RateLimits *RateLimits `json:"rate_limits,omitempty"`
-	// ReloadGuard refuses to load a policy that is wider than this one; left out, it is off.
+	// ReloadGuard refuses to load a policy that is wider than this one, or leads elsewhere;
+	// left out, it is off.
 	ReloadGuard *ReloadGuard `json:"reload_guard,omitempty"`
 
 	redis        redis.UniversalClient
 	proofs       *dpop.Verifier // nil: no origin, no DPoP
 	logger       *zap.Logger
 	certificates access.ClientCertificates
-	failures     *access.Failures     // nil: not limited
-	revocations  *revocation.Follower // nil: no Redis to follow
-	limiter      *limit.Engine        // nil: no rate_limit has asked for it
-	cancel       context.CancelFunc
-	audit        *audit        // nil: no audit log
-	auditLog     *auditlog.Log // opened by Start
+	failures     *access.Failures        // nil: not limited
+	revocations  *revocation.Follower    // nil: no Redis to follow
+	limiter      *limit.Engine           // nil: no rate_limit has asked for it
+	cancel       context.CancelCauseFunc // nil: not started, or stopped
+	audit        *audit                  // nil: no audit log
+	auditLog     *auditlog.Log           // opened by Start
 	policy       *loaded
 	before       atomic.Pointer[App] // that ran before this one, until it stops
 
@@ -134,6 +136,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := guard(a.policy); err != nil {
 		return err
 	}
+	if err := a.checkBaseline(); err != nil {
+		return err
+	}
 	if a.certificates, err = a.ClientCertificate.settings(); err != nil {
 		return err
 	}
@@ -185,7 +190,7 @@ func (a *App) Start() error {
 	if err := a.startLimits(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	a.cancel = cancel
 	a.recordPolicy(ctx, a.takeOver())
 	a.warnOfSilence()
@@ -210,22 +215,55 @@ func (a *App) Start() error {
 
 // Stop ends what belongs to this configuration alone.
 func (a *App) Stop() error {
-	before, last := a.handBack()
-	if before != nil {
-		before.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: before.PolicyHash(), Previous: a.PolicyHash(), Outcome: "failed",
-			Detail: "the new configuration did not start, and the one before goes on"})
-	}
-	if last && before == nil && !caddy.Exiting() {
-		a.record(auditlog.Record{Kind: auditlog.KindConfig, Previous: a.PolicyHash(), Detail: "a configuration without Tollgate took over, or none"})
-	}
-	if a.cancel != nil {
-		a.cancel()
-	}
+	a.end()
 	return nil
 }
 
-// Cleanup gives back what was taken from the pools, also after a failed Provision.
+// errFailed is why a configuration ends that did not start whole.
+var errFailed = errors.New("the reload has failed")
+
+// end hands back what Start has taken, and has the configuration before go on as it was if
+// this one did not start whole.
+func (a *App) end() {
+	if a.cancel == nil {
+		return
+	}
+	var cause error
+	before, last := a.handBack()
+	switch {
+	case before != nil:
+		cause = errFailed
+		before.goOn(a)
+	case last && !caddy.Exiting():
+		a.gone()
+	}
+	a.cancel(cause)
+	a.cancel = nil
+}
+
+// goOn has this app decide again after one that has failed.
+func (a *App) goOn(failed *App) {
+	if err := a.startLimits(); err != nil {
+		a.logger.Error("the limits follow the configuration that has failed", zap.Error(err))
+	}
+	a.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: a.PolicyHash(), Previous: failed.PolicyHash(), Outcome: "failed",
+		Detail: "the new configuration did not start, and the one before goes on"})
+}
+
+// gone tells that nothing of Tollgate runs any more, which a guard is not always asked about.
+func (a *App) gone() {
+	r := auditlog.Record{Kind: auditlog.KindConfig, Previous: a.PolicyHash(), Detail: "a configuration without Tollgate took over, or none"}
+	if a.ReloadGuard.on() {
+		r.Outcome = "unguarded"
+		a.policyLogger().Error("nothing of Tollgate runs any more, and reload_guard was not asked", "policy", a.PolicyHash())
+	}
+	a.record(r)
+}
+
+// Cleanup gives back what was taken from the pools, also after a failed Provision. Caddy
+// does not call Stop where a reload fails after all apps were started.
 func (a *App) Cleanup() error {
+	a.end()
 	for _, release := range slices.Backward(a.releases) { // who uses Redis goes before Redis
 		release()
 	}

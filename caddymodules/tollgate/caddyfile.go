@@ -99,6 +99,8 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 //		}
 //		reload_guard [off] {
 //			allow <hash>...
+//			allow_moved
+//			baseline <file>
 //		}
 //	}
 //
@@ -118,8 +120,10 @@ func FromOptions(h httpcaddyfile.Helper) (*App, error) {
 // many records may wait for the disk, and where copies go. rate_limits
 // says how many edge nodes there are at least, which key
 // prefix they share in Redis, and how long a decision may wait for it. reload_guard refuses
-// to load a policy that lets more through than the one that runs, unless allow names it by
-// the hash that "tollgate policy diff" prints.
+// to load a policy that lets more through than the one that runs, or sends requests
+// elsewhere, unless allow names it by the hash that "tollgate policy diff" prints;
+// allow_moved is for the latter. baseline has the hash of the policy that a process may
+// start with.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {

@@ -2,11 +2,13 @@ package tollgate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/open-tollgate/tollgate/internal/auditlog"
 	"github.com/open-tollgate/tollgate/internal/policy"
@@ -32,12 +34,23 @@ func init() {
 	}
 }
 
-func policyLogger() *slog.Logger { return sharedLogger("tollgate.policy") }
+const policyLog = "tollgate.policy"
+
+func policyLogger() *slog.Logger { return sharedLogger(policyLog) }
+
+// policyLogger logs as this app's configuration says: while another one is loaded, Caddy's
+// default log is already that one's, and stays so if it is refused.
+func (a *App) policyLogger() *slog.Logger {
+	return slog.New(zapslog.NewHandler(a.logger.Core(), zapslog.WithName(policyLog), zapslog.AddStacktraceAt(noStack)))
+}
 
 // recordPolicy records which policy holds from now on, and, beside the reload, what it
 // opens and closes. Reloads wait for nothing of it, and requests for half of the cores.
 func (a *App) recordPolicy(ctx context.Context, before *App) {
 	r := auditlog.Record{Kind: auditlog.KindConfig, Policy: a.PolicyHash(), Detail: "the first policy of this process"}
+	if err := a.startsAgain(); err != nil {
+		policyLogger().Warn("a restart would not load this configuration", "error", err)
+	}
 	if a.policy.err != nil {
 		policyLogger().Error("the policy could not be read: its hash is not known", "error", a.policy.err)
 	}
@@ -71,6 +84,9 @@ func (a *App) recordChanges(ctx context.Context, before *loaded) {
 		if d, err = compare(ctx, before, a.policy, 1); err != nil {
 			d = &policy.DiffResult{Cut: []string{"all: " + err.Error()}}
 		}
+	}
+	if errors.Is(context.Cause(ctx), errFailed) {
+		return // nothing has changed
 	}
 	log := policyLogger().With("previous_policy", before.name(), "policy", a.PolicyHash())
 	counts := make(map[policy.Direction]int)

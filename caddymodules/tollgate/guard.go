@@ -13,7 +13,8 @@ import (
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
 
-// ReloadGuard refuses to load what lets more through than what runs, unless it is named.
+// ReloadGuard refuses to load what lets more through than what runs, or sends requests
+// elsewhere, unless it is named.
 // The guard of the configuration that runs is what counts, so no configuration can be
 // loaded that switches it off unnamed.
 type ReloadGuard struct {
@@ -22,6 +23,11 @@ type ReloadGuard struct {
 	// Allow are hashes of policies that may be wider than the one before them. It is the
 	// new configuration that says so of itself.
 	Allow []string `json:"allow,omitempty"`
+	// AllowMoved lets requests go to another service unnamed.
+	AllowMoved bool `json:"allow_moved,omitempty"`
+	// Baseline is a file with the hash of the policy that a process may start with; any
+	// when empty.
+	Baseline string `json:"baseline,omitempty"`
 }
 
 // check holds the hashes to their form, so that a slip of the pen is found early.
@@ -30,14 +36,18 @@ func (g *ReloadGuard) check() error {
 		return nil
 	}
 	for _, hash := range g.Allow {
-		if len(hash) != 32 || strings.Trim(hash, "0123456789abcdef") != "" {
+		if !isHash(hash) {
 			return fmt.Errorf("reload_guard: allow %q is not the hash of a policy, 32 hexadecimal digits", hash)
 		}
 	}
 	return nil
 }
 
-// parseReloadGuard reads: reload_guard [off] { allow <hash>... }.
+func isHash(text string) bool {
+	return len(text) == 32 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
+// parseReloadGuard reads: reload_guard [off] { allow <hash>...; allow_moved; baseline <file> }.
 func (a *App) parseReloadGuard(d *caddyfile.Dispenser) error {
 	if a.ReloadGuard != nil {
 		return d.Err("reload_guard is there twice")
@@ -50,38 +60,62 @@ func (a *App) parseReloadGuard(d *caddyfile.Dispenser) error {
 		a.ReloadGuard.Off = true
 	}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "allow" {
-			return d.Errf("reload_guard: unknown option %q", d.Val())
-		}
-		if err := parseList(d, &a.ReloadGuard.Allow); err != nil {
+		if err := a.ReloadGuard.parseOption(d); err != nil {
 			return err
-		}
-		if err := a.ReloadGuard.check(); err != nil {
-			return d.WrapErr(err)
 		}
 	}
 	return nil
 }
 
+func (g *ReloadGuard) parseOption(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "allow":
+		if err := parseList(d, &g.Allow); err != nil {
+			return err
+		}
+		if err := g.check(); err != nil {
+			return d.WrapErr(err)
+		}
+		return nil
+	case "allow_moved":
+		g.AllowMoved = true
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		return nil
+	case "baseline":
+		if g.Baseline != "" {
+			return d.Err("reload_guard: baseline is there twice")
+		}
+		if !d.AllArgs(&g.Baseline) {
+			return d.ArgErr()
+		}
+		return nil
+	default:
+		return d.Errf("reload_guard: unknown option %q", d.Val())
+	}
+}
+
+// on says whether the guard looks at what follows.
+func (g *ReloadGuard) on() bool { return g != nil && !g.Off }
+
 // guard refuses what is being loaded where the app that runs has a guard, and the new
 // policy is wider, or cannot be seen not to be.
 func guard(next *loaded) error {
 	running := newest.Load()
-	if next.judged || running == nil || running.ReloadGuard == nil || running.ReloadGuard.Off {
+	if next.judged || running == nil || !running.ReloadGuard.on() {
 		return nil
 	}
 	next.judged = true
-	err := running.holds(next)
+	reason, err := running.holds(next)
 	if err == nil {
 		return nil
 	}
 	refusedReloads.Inc()
 	err = fmt.Errorf("reload_guard: %w", err)
-	policyLogger().Error("a configuration is refused", "policy", running.PolicyHash(), "refused_policy", next.name(), "error", err)
-	if running.auditLog != nil {
-		running.auditLog.Append(auditlog.Record{Kind: auditlog.KindConfig, Policy: next.name(), Previous: running.PolicyHash(),
-			Outcome: "refused", Reason: "policy_widened", Detail: err.Error()})
-	}
+	running.policyLogger().Error("a configuration is refused", "policy", running.PolicyHash(), "refused_policy", next.name(), "error", err)
+	running.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: next.name(), Previous: running.PolicyHash(),
+		Outcome: "refused", Reason: reason, Detail: err.Error()})
 	return err
 }
 
@@ -94,46 +128,63 @@ func (l *loaded) name() string {
 
 var errUnread = errors.New("what could not be analysed counts as wider")
 
+// The reasons of a refusal in the audit log.
+const (
+	policyWidened = "policy_widened"
+	policyMoved   = "policy_moved"
+)
+
+// spare is how many cores are for requests while a reload is judged, where there are as many.
+const spare = 1
+
 // holds says why a policy may not follow that of this app.
-func (a *App) holds(next *loaded) error {
+func (a *App) holds(next *loaded) (reason string, err error) {
 	if next.err != nil {
-		return fmt.Errorf("the new configuration could not be read: %w: %w", next.err, errUnread)
+		return policyWidened, fmt.Errorf("the new configuration could not be read: %w: %w", next.err, errUnread)
 	}
 	if next.hash == a.policy.hash {
-		return nil
+		return "", nil
 	}
 	is, err := next.model()
 	if err != nil {
-		return fmt.Errorf("the new configuration could not be read: %w: %w", err, errUnread)
+		return policyWidened, fmt.Errorf("the new configuration could not be read: %w: %w", err, errUnread)
 	}
 	if is.Tollgate.Guard.Names(next.hash) {
 		policyLogger().Warn("a policy may be wider: reload_guard names it", "policy", next.hash)
-		return nil
+		return "", nil
 	}
-	d, err := compare(context.Background(), a.policy, next, runtime.GOMAXPROCS(0))
+	d, err := compare(context.Background(), a.policy, next, max(1, runtime.GOMAXPROCS(0)-spare))
 	if err != nil {
-		return fmt.Errorf("what runs could not be compared: %w: %w", err, errUnread)
+		return policyWidened, fmt.Errorf("what runs could not be compared: %w: %w", err, errUnread)
 	}
 	next.changes = d
+	what, reason := "access is wider than before", policyWidened
 	if !d.Opens() {
-		return nil
+		what, reason = "requests go elsewhere than before", policyMoved
 	}
-	return fmt.Errorf("access is wider than before, and the old configuration goes on: %s. If that is meant, write into the new configuration's reload_guard: allow %s",
-		strings.Join(widened(d), "; "), next.hash)
+	all := append(briefs(d, policy.Widened), d.BriefOpen()...)
+	if !a.ReloadGuard.AllowMoved {
+		all = append(all, briefs(d, policy.Moved)...)
+	}
+	if len(all) == 0 {
+		return "", nil
+	}
+	return reason, fmt.Errorf("%s, and the old configuration goes on: %s. If that is meant, write into the new configuration's reload_guard: allow %s",
+		what, strings.Join(few(all), "; "), next.hash)
 }
 
 // toldAtOnce is how many changes an error names.
 const toldAtOnce = 5
 
-// widened tells what is wider, with examples.
-func widened(d *policy.DiffResult) []string {
+// briefs tells what is changed in a direction, with examples.
+func briefs(d *policy.DiffResult, direction policy.Direction) []string {
 	var all []string
 	for _, c := range d.Changes {
-		if c.Direction == policy.Widened {
+		if c.Direction == direction {
 			all = append(all, c.Brief())
 		}
 	}
-	return few(append(all, d.BriefOpen()...))
+	return all
 }
 
 func few(all []string) []string {

@@ -19,9 +19,11 @@ type currentLog struct {
 	attrs []slog.Attr
 }
 
+// noStack is above any level there is: a failed fetch, or a configuration that is refused, is no bug.
+const noStack = slog.Level(127)
+
 func (l currentLog) handler() slog.Handler {
-	// Traces start above any level there is: a failed fetch is no bug.
-	h := zapslog.NewHandler(caddy.Log().Core(), zapslog.WithName(l.name), zapslog.AddStacktraceAt(slog.Level(127)))
+	h := zapslog.NewHandler(caddy.Log().Core(), zapslog.WithName(l.name), zapslog.AddStacktraceAt(noStack))
 	return h.WithAttrs(l.attrs)
 }
 

@@ -58,6 +58,9 @@ func TestCaddyKeepsItsConfig(t *testing.T) {
 		"option":       edge(answer, `"tollgate":{"origins":["https://edge.test"]},`, ""),
 		"ids":          edge(`{"@id":"mine","handle":[{"handler":"static_response","status_code":204}]}`, "", `"admin":{"@id":"x","listen":"localhost:2020"},`),
 		"admin":        edge(answer, "", `"admin":{"disabled":false,"origins":[],"remote":{"listen":":2021","access_control":[{"public_keys":["MA=="],"permissions":[{"paths":["/config"],"methods":[]}]}]}},`),
+		"no origins":   edge(answer, "", `"admin":{"origins":[]},`),
+		"admin off":    edge(answer, "", `"admin":{"disabled":true,"remote":{"access_control":[{"public_keys":["MA=="],"permissions":[{"methods":["GET"]}]}]}},`),
+		"a loader":     edge(answer, "", `"admin":{"config":{"load":{"@id":"l","module":"http","url":"http://127.0.0.1:1","header":{"A":["b"]}},"load_delay":"1h"}},`),
 		"a big number": edge(`{"handle":[{"handler":"vars","n":12345678901234567890}]}`, `"tollgate":{},`, ""),
 	} {
 		want, err := policy.Hash([]byte(config))
@@ -89,5 +92,22 @@ func TestUnknownPolicy(t *testing.T) {
 	delete(seen, "unknown")
 	if len(seen) > 0 {
 		t.Errorf("hashes of nothing: %v", seen)
+	}
+}
+
+// TestHandlersAreKnown holds the list of modules whose settings are in lower case to what is
+// in the binary: what is not on it is taken for somebody else's.
+func TestHandlersAreKnown(t *testing.T) {
+	for _, m := range caddy.GetModules("http.handlers") {
+		config := edge(fmt.Sprintf(`{"handle":[{"handler":%q,"Odd":1}]}`, m.ID.Name()), "", "")
+		if err := policy.CheckMembers([]byte(config)); (err == nil) != (m.ID.Name() == "vars") {
+			t.Errorf("handler %s: %v", m.ID.Name(), err)
+		}
+	}
+	for _, m := range caddy.GetModules("http.matchers") {
+		config := edge(fmt.Sprintf(`{"match":[{%q:[{"a":{"Odd":1}}]}],"handle":[]}`, m.ID.Name()), "", "")
+		if err := policy.CheckMembers([]byte(config)); err == nil && m.ID.Name() != "not" {
+			t.Errorf("matcher %s is not known", m.ID.Name())
+		}
 	}
 }

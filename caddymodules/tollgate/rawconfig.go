@@ -14,6 +14,9 @@ import (
 // errLayout is for a Caddy whose Context is another than the one this was written for.
 var errLayout = errors.New("this version of Caddy keeps its configuration elsewhere than v2.11 does")
 
+// errSetUp is for an app of which Caddy has let the text go.
+var errSetUp = errors.New("was set up before, and its text is gone")
+
 // readConfig gives the configuration that is being loaded, as JSON: who reaches the admin
 // API, and the apps http and tollgate.
 //
@@ -38,7 +41,7 @@ func readConfig(ctx caddy.Context) ([]byte, error) {
 		case !text.IsValid():
 			continue // is not configured
 		case text.Len() == 0:
-			return nil, fmt.Errorf("the app %s was set up before, and its text is gone", name)
+			return nil, fmt.Errorf("the app %s %w", name, errSetUp)
 		}
 		texts[name] = slices.Clone(text.Bytes())
 	}
@@ -76,8 +79,11 @@ func plain(v reflect.Value) any {
 		}
 		return members
 	case reflect.Slice:
+		if v.IsNil() {
+			return nil // which an empty list is not
+		}
 		if v.Type() == reflect.TypeFor[json.RawMessage]() {
-			return nil // of a module, of which no policy speaks
+			return json.RawMessage(slices.Clone(v.Bytes()))
 		}
 		elements := make([]any, v.Len())
 		for n := range elements {

@@ -39,7 +39,7 @@ func Checks() []Check {
 		{"insecure-upstream", Error, "The certificate of a service is not verified", "Anybody on the way can be the service.",
 			"Remove tls_insecure_skip_verify and trust the service's authority.", insecureUpstream},
 		{"admin-reachable", Error, "The admin API is reachable from elsewhere", "Who reaches it replaces this whole configuration.",
-			"Listen on localhost or a unix socket.", adminReachable},
+			"Listen on localhost or a unix socket, route nothing there, and load configurations rather than have them fetched.", adminReachable},
 		{"old-tls", Error, "TLS below 1.2 is allowed", "TLS 1.0 and 1.1 are broken, and FAPI 2.0 forbids them.",
 			"Leave protocols out, or say tls1.2 or tls1.3.", oldTLS},
 		{"plain-listener", Warning, "APIs are served on plain HTTP", "Tokens go over the wire in clear.",
@@ -221,12 +221,31 @@ func insecureUpstream(l *linter) {
 
 func adminReachable(l *linter) {
 	a := &l.config.Admin
-	if !a.Disabled && a.Listen != "" && !isLocal(a.Listen) {
-		l.found("", "/admin", "listens on %s", a.Listen)
+	if !a.Disabled && !isLocal(a.where()) {
+		l.found("", "/admin", "listens on %s", a.where())
 	}
 	if a.Remote != nil {
 		l.found("", "/admin/remote", "remote administration is on")
 	}
+	if a.loader() != nil {
+		l.found("", "/admin/config/load", "another configuration is fetched, by the loader %s", loaderName(a.loader()))
+	}
+	l.each(func(r *Rule) {
+		if r.proxy == nil || a.Disabled {
+			return
+		}
+		for _, u := range r.proxy.Upstreams {
+			if sameService(u.Dial, a.where()) {
+				l.found(r.API, r.At, "%s leads to it", r.Where())
+			}
+		}
+	})
+}
+
+// sameService says whether two addresses of this machine are one.
+func sameService(a, b string) bool {
+	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
+	return a == b || port(a) == port(b) && isLocal(a) && port(a) != a
 }
 
 func oldTLS(l *linter) {

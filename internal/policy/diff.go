@@ -87,6 +87,7 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 				if ctx.Err() == nil {
 					d.survive(j)
 				}
+				runtime.Gosched() // who is served goes first
 			}
 		})
 	}

@@ -66,6 +66,16 @@ func (d *differ) grown(was, is []string, api, at, what string) {
 
 func (d *differ) admin(was, is *Admin) {
 	const at = "/admin"
+	if before, after := was.loader(), is.loader(); compact(before) != compact(after) {
+		direction := Widened
+		if after == nil {
+			direction = Narrowed
+		}
+		d.setting(direction, "", at+"/config/load", "another configuration is fetched, by a loader that is not analysed", loaderName(before), loaderName(after))
+	}
+	if was.Remote != nil && is.Remote != nil && compact(was.Remote) != compact(is.Remote) {
+		d.setting(Widened, "", at+"/remote", "who may administer from elsewhere is another, in a way that is not analysed", "", "")
+	}
 	if was.Disabled || is.Disabled {
 		return
 	}
@@ -76,16 +86,29 @@ func (d *differ) admin(was, is *Admin) {
 		}
 		d.setting(direction, "", at, "the admin API listens elsewhere", was.where(), is.where())
 	}
-	d.grown(was.Origins, is.Origins, "", at+"/origins", "origins of the admin API")
-	d.closed(was.EnforceOrigin, is.EnforceOrigin, "", at+"/enforce_origin", "the admin API checks the origin")
-	if was.Remote != nil && is.Remote != nil && compact(was.Remote) != compact(is.Remote) {
-		d.setting(Widened, "", at+"/remote", "who may administer from elsewhere is another, in a way that is not analysed", "", "")
+	const origins = "origins of the admin API"
+	switch none := func(a *Admin) bool { return a.Origins != nil && len(a.Origins) == 0 }; {
+	case none(was) && is.Origins == nil: // which are those of its address
+		d.setting(Widened, "", at+"/origins", origins, "none", "those of its address")
+	case was.Origins == nil && none(is):
+		d.setting(Narrowed, "", at+"/origins", origins, "those of its address", "none")
+	default:
+		d.grown(was.Origins, is.Origins, "", at+"/origins", origins)
 	}
+	d.closed(was.EnforceOrigin, is.EnforceOrigin, "", at+"/enforce_origin", "the admin API checks the origin")
 }
 
 func (d *differ) tollgate(was, is *Settings) {
 	const at = "/apps/tollgate/"
 	d.closed(was.Guard.On(), is.Guard.On(), "", at+"reload_guard", "reload_guard")
+	d.opened(was.Guard.letsMove(), is.Guard.letsMove(), "", at+"reload_guard/allow_moved", "reload_guard lets requests go elsewhere unnamed")
+	if before, after := was.Guard.startsWith(), is.Guard.startsWith(); before != after {
+		direction := Widened
+		if before == "" {
+			direction = Narrowed
+		}
+		d.setting(direction, "", at+"reload_guard/baseline", "what a process may start with", before, after)
+	}
 	d.closed(was.Audit != nil, is.Audit != nil, "", at+"audit", "the audit log")
 	d.grown(was.Origins, is.Origins, "", at+"origins", "origins that DPoP proofs may name")
 	analysed := []string{"reload_guard", "redis", "audit", "origins", "client_certificate", "issuers"}

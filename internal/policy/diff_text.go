@@ -5,7 +5,9 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // WriteText tells the changes for people.
@@ -54,13 +56,35 @@ func (d *DiffResult) BriefOpen() []string {
 		target, _, _ := strings.Cut(cut, "?")
 		all = append(all, "not followed to the end: "+target)
 	}
+	for n := range all {
+		all[n] = printable(all[n])
+	}
 	return unique(all)
+}
+
+// printable has an escape in place of what could end a line of a log, or steer a terminal:
+// a configuration may have anything in a path or a name.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // Brief tells the change in a line that can be in a log: with the names of fields and
 // parameters of its example, and not their values, which the configuration may mean to
 // be secret.
-func (c *Change) Brief() string {
+func (c *Change) Brief() string { return printable(c.brief()) }
+
+func (c *Change) brief() string {
 	text := c.of() + c.What
 	if c.Method == "" {
 		return text + ", at " + c.Rule.At
@@ -114,7 +138,7 @@ func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
 
 // writeName tells how reload_guard is told that the change is meant.
 func (d *DiffResult) writeName(b *strings.Builder) {
-	if d.Opens() {
+	if d.Opens() || d.Has(Moved) {
 		fmt.Fprintf(b, "\nTo load the new one where reload_guard is on, write into its reload_guard: allow %s\n", d.After)
 	}
 }

@@ -1,13 +1,22 @@
 package policy
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"os"
 )
 
-// defaultAdmin is where Caddy's admin API listens if nobody says where.
-const defaultAdmin = "localhost:2019"
+// defaultAdmin is where Caddy's admin API listens if the configuration does not say where.
+// The environment does, as for Caddy itself.
+func defaultAdmin() string {
+	if address, ok := os.LookupEnv("CADDY_ADMIN"); ok {
+		return address
+	}
+	return "localhost:2019"
+}
 
 // Hash names the policy of a configuration in Caddy's JSON: all of the apps http and
 // tollgate, and who reaches the admin API. It does not depend on the order of members or
@@ -21,6 +30,9 @@ func Hash(config []byte) (string, error) {
 			HTTP     any            `json:"http"`
 			Tollgate map[string]any `json:"tollgate"`
 		} `json:"apps"`
+	}
+	if err := CheckMembers(config); err != nil {
+		return "", err
 	}
 	if err := json.Unmarshal(config, &raw); err != nil {
 		return "", err
@@ -56,21 +68,54 @@ func WithoutIDs(value any) any {
 	return value
 }
 
-// canonical has the default in place of nothing, and nothing in place of what is empty.
-func (a Admin) canonical() any {
-	if a.Disabled {
-		return nil
+// textWithoutIDs is WithoutIDs of a text, which stays as it is where there are none.
+func textWithoutIDs(config []byte) ([]byte, error) {
+	if !bytes.Contains(config, []byte(`"@id"`)) {
+		return config, nil
 	}
-	if a.Listen == "" {
-		a.Listen = defaultAdmin
+	var root any
+	decoder := json.NewDecoder(bytes.NewReader(config))
+	decoder.UseNumber()
+	if err := decoder.Decode(&root); err != nil {
+		return nil, err
 	}
-	if len(a.Origins) == 0 {
-		a.Origins = nil
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // matchers are told as they are written
+	err := encoder.Encode(WithoutIDs(root))
+	return text.Bytes(), err
+}
+
+// canonical has the default in place of nothing. An empty list of origins, of paths or of
+// methods stays: it allows none, and one that is left out allows some or all. Remote
+// administration and what fetches a configuration are on beside an admin API that is off.
+func (a *Admin) canonical() any {
+	var all []any
+	if !a.Disabled {
+		all = append(all, a.where(), a.Origins, a.EnforceOrigin)
 	}
 	if a.Remote != nil {
-		return []any{a.Listen, a.Origins, a.EnforceOrigin, a.Remote.Listen, withoutEmpty(a.Remote.Access)}
+		all = append(all, a.Remote.Listen, withoutEmpty(a.Remote.Access))
 	}
-	return []any{a.Listen, a.Origins, a.EnforceOrigin}
+	if load := a.loader(); load != nil {
+		all = append(all, load)
+	}
+	return WithoutIDs(all)
+}
+
+// loader is what fetches another configuration while this one runs.
+func (a *Admin) loader() any {
+	if a.Config == nil {
+		return nil
+	}
+	return a.Config.Load
+}
+
+// loaderName is the module that fetches: how it is set may be secret.
+func loaderName(load any) string {
+	o, _ := load.(object)
+	module, _ := o["module"].(string)
+	return cmp.Or(module, "none")
 }
 
 // withoutEmpty takes away members that say what leaving them out says.
@@ -83,7 +128,7 @@ func withoutEmpty(value any) any {
 	case map[string]any:
 		for name, member := range value {
 			switch text := compact(withoutEmpty(member)); text {
-			case "null", "false", `""`, "0", "[]", "{}":
+			case "null", "false", `""`, "0", "{}": // no empty list: it can be narrower than none
 				delete(value, name)
 			}
 		}

@@ -23,7 +23,7 @@ func TestHashIsOfWhatDecides(t *testing.T) {
 		"white space":           strings.ReplaceAll(base, ":[", ": [\n\t"),
 		"order of members":      strings.Replace(base, `"audit":{"dir":"/a"},"issuers":[{"url":"https://i","audiences":["a"]}]`, `"issuers":[{"audiences":["a"],"url":"https://i"}],"audit":{"dir":"/a"}`, 1),
 		"admin by default":      strings.Replace(base, `"admin":{"listen":"localhost:2019"},`, "", 1),
-		"admin as it is anyway": strings.Replace(base, `"localhost:2019"`, `"localhost:2019","origins":[],"enforce_origin":false,"disabled":false`, 1),
+		"admin as it is anyway": strings.Replace(base, `"localhost:2019"`, `"localhost:2019","enforce_origin":false,"disabled":false`, 1),
 		"an id":                 strings.Replace(base, `{"handler":"reverse_proxy"`, `{"@id":"x","handler":"reverse_proxy"`, 1),
 		"another app":           strings.Replace(base, `"apps":{`, `"apps":{"tls":{"x":1},`, 1),
 		"logging":               strings.Replace(base, `"apps":{`, `"logging":{},"apps":{`, 1),
@@ -39,6 +39,8 @@ func TestHashIsOfWhatDecides(t *testing.T) {
 		"admin":          strings.Replace(base, "localhost:2019", "0.0.0.0:2019", 1),
 		"no admin":       strings.Replace(base, `"listen":"localhost:2019"`, `"disabled":true`, 1),
 		"remote admin":   strings.Replace(base, `"localhost:2019"`, `"localhost:2019","remote":{}`, 1),
+		"no origins":     strings.Replace(base, `"localhost:2019"`, `"localhost:2019","origins":[]`, 1),
+		"a loader":       strings.Replace(base, `"localhost:2019"`, `"localhost:2019","config":{"load":{"module":"http"}}`, 1),
 		"an audience":    strings.Replace(base, `"audiences":["a"]`, `"audiences":["b"]`, 1),
 		"order of lists": strings.Replace(base, token+services, services+","+strings.TrimSuffix(token, ","), 1),
 		"redis":          option(`"redis":"redis://:secret@r"`),
@@ -53,6 +55,25 @@ func TestHashIsOfWhatDecides(t *testing.T) {
 	}
 	if hashOf(t, option(`"reload_guard":{"allow":["0123"]}`)) != hashOf(t, option(`"reload_guard":{}`)) {
 		t.Error("a policy that is named is another one")
+	}
+	// What is on beside an admin API that is off is compared as well.
+	off := func(more string) string {
+		return strings.Replace(base, `"listen":"localhost:2019"`, `"disabled":true`+more, 1)
+	}
+	access := func(permission string) string {
+		return off(`,"remote":{"access_control":[{"public_keys":["a"],"permissions":[` + permission + `]}]}`)
+	}
+	pairs := [][2]string{
+		{off(""), off(`,"remote":{}`)}, {off(`,"remote":{}`), off(`,"remote":{"listen":":1"}`)}, {off(""), off(`,"config":{"load":{"module":"http"}}`)},
+		{access(`{"paths":[]}`), access(`{}`)}, {access(`{"paths":["/a"],"methods":[]}`), access(`{"paths":["/a"]}`)},
+	}
+	for _, pair := range pairs {
+		if hashOf(t, pair[0]) == hashOf(t, pair[1]) {
+			t.Errorf("one policy: %s\n%s", pair[0], pair[1])
+		}
+	}
+	if hashOf(t, off("")) != hashOf(t, off(`,"listen":"x"`)) || hashOf(t, access(`{"@id":"x"}`)) != hashOf(t, access(`{}`)) {
+		t.Error("where it would listen, or an id, is another policy")
 	}
 	if hashOf(t, option(`"redis":"off"`)) == hashOf(t, option(`"redis":"redis://r"`)) {
 		t.Error("off and on are one")
@@ -76,6 +97,9 @@ func TestDiffSeesSettings(t *testing.T) {
 		return [2]string{b, change(b)}
 	}
 	plainly := func(change func(string) string) [2]string { return [2]string{base, change(base)} }
+	remotely := func(text string) string {
+		return replace(`"listen":"localhost:2019","enforce_origin":true`, `"disabled":true,"remote":{`+text+`}`)(base)
+	}
 	for name, test := range map[string]struct {
 		pair [2]string
 		back Direction
@@ -86,6 +110,12 @@ func TestDiffSeesSettings(t *testing.T) {
 		"admin elsewhere":          {plainly(replace("localhost:2019", ":2019")), Narrowed},
 		"admin for others":         {plainly(replace(`"enforce_origin":true`, `"enforce_origin":true,"origins":["evil.test"]`)), Narrowed},
 		"admin unchecked":          {plainly(replace(`,"enforce_origin":true`, "")), Narrowed},
+		"moves are let in":         {with(`"reload_guard":{}`, replace(`"reload_guard":{}`, `"reload_guard":{"allow_moved":true}`)), Narrowed},
+		"starts with anything":     {with(`"reload_guard":{"baseline":"/a"}`, replace(`"baseline":"/a"`, "")), Narrowed},
+		"starts with another":      {with(`"reload_guard":{"baseline":"/a"}`, replace(`"/a"`, `"/b"`)), Widened},
+		"no origin is some":        {[2]string{replace(`"enforce_origin":true`, `"enforce_origin":true,"origins":[]`)(base), base}, Narrowed},
+		"a loader":                 {plainly(replace(`"enforce_origin":true`, `"enforce_origin":true,"config":{"load":{"module":"http"}}`)), Narrowed},
+		"remote by others":         {[2]string{remotely(""), remotely(`"listen":"x"`)}, Widened},
 		"remote admin":             {plainly(replace(`"enforce_origin":true`, `"enforce_origin":true,"remote":{}`)), Narrowed},
 		"keys of somebody else":    {plainly(replace("https://i/keys", "https://evil/keys")), Widened},
 		"leeway":                   {plainly(replace(`"jwks_uri"`, `"leeway":60000000000,"jwks_uri"`)), Narrowed},

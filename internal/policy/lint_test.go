@@ -171,3 +171,42 @@ func TestSARIFIsWellFormed(t *testing.T) {
 		t.Errorf("%+v", sarif)
 	}
 }
+
+// TestWaysToTheAdminAPI does not run beside others, for what is in the environment.
+func TestWaysToTheAdminAPI(t *testing.T) {
+	found := func(text string) bool {
+		t.Helper()
+		c, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(Lint(c, LintOptions{}), func(f Finding) bool { return f.Check == "admin-reachable" })
+	}
+	for name, test := range map[string]struct {
+		text string
+		want bool
+	}{
+		"a route":                 {proxy("127.0.0.1:2019", ""), true},
+		"another service":         {proxy("127.0.0.1:2020", ""), false},
+		"a service elsewhere":     {proxy("10.0.0.1:2019", ""), false},
+		"a route to its socket":   {strings.Replace(proxy("unix//run/admin", ""), "{", `{"admin":{"listen":"unix//run/admin"},`, 1), true},
+		"to another socket":       {strings.Replace(proxy("unix//run/other", ""), "{", `{"admin":{"listen":"unix//run/admin"},`, 1), false},
+		"a route, and it is off":  {strings.Replace(proxy("127.0.0.1:2019", ""), "{", `{"admin":{"disabled":true},`, 1), false},
+		"a loader":                {`{"admin":{"config":{"load":{"module":"http"}}}}`, true},
+		"a loader, and it is off": {`{"admin":{"disabled":true,"config":{"load":{"module":"http"}}}}`, true},
+		"no loader":               {`{"admin":{"config":{"persist":false}}}`, false},
+		"nothing":                 {`{}`, false},
+	} {
+		if found(test.text) != test.want {
+			t.Errorf("%s: want %v", name, test.want)
+		}
+	}
+	plain := hashOf(t, `{}`)
+	t.Setenv("CADDY_ADMIN", "0.0.0.0:2019")
+	if !found(`{}`) || found(`{"admin":{"listen":"localhost:2019"}}`) {
+		t.Error("where the environment has the admin API is not seen")
+	}
+	if hashOf(t, `{}`) == plain || hashOf(t, `{}`) != hashOf(t, `{"admin":{"listen":"0.0.0.0:2019"}}`) || hashOf(t, `{"admin":{"listen":"localhost:2019"}}`) != plain {
+		t.Error("the hash is not that of where it listens")
+	}
+}

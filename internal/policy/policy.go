@@ -70,6 +70,9 @@ type Admin struct {
 		Access any    `json:"access_control"`
 	} `json:"remote"`
 	EnforceOrigin bool `json:"enforce_origin"`
+	Config        *struct {
+		Load any `json:"load"` // where Caddy fetches another configuration from
+	} `json:"config"`
 }
 
 // Route is a rule of Caddy's: handlers for the requests that one of the sets matches.
@@ -116,17 +119,20 @@ func Parse(config []byte) (*Config, error) {
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
 	}
-	err := json.Unmarshal(config, &raw)
+	hash, err := Hash(config)
 	if err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	c := &Config{Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
+	if config, err = textWithoutIDs(config); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(config, &raw); err != nil {
+		return nil, fmt.Errorf("policy: not a configuration: %w", err)
+	}
+	c := &Config{Hash: hash, Tollgate: raw.Apps.Tollgate, Admin: raw.Admin, Logs: len(raw.Logging) > 0, indexes: make(map[*Route]*index), strips: make(map[string]*identity.List)}
 	c.Tollgate.Issuers = slices.DeleteFunc(c.Tollgate.Issuers, func(i *Issuer) bool { return i == nil })
 	if a := c.Tollgate.Audit; a != nil && (a.Dir == "" || a.Dir == "off") {
 		c.Tollgate.Audit = nil
-	}
-	if c.Hash, err = Hash(config); err != nil {
-		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
 	c.ports = ports{cmp.Or(raw.Apps.HTTP.HTTP, httpPort), cmp.Or(raw.Apps.HTTP.HTTPS, httpsPort)}
 	for _, name := range slices.Sorted(maps.Keys(raw.Apps.HTTP.Servers)) {

@@ -110,7 +110,7 @@ func (a *Admin) where() string {
 	case a.Disabled:
 		return "off"
 	case a.Listen == "":
-		return "localhost:2019"
+		return defaultAdmin()
 	default:
 		return a.Listen
 	}

@@ -33,10 +33,24 @@ type Settings struct {
 type Guard struct {
 	Off   bool     `json:"off"`
 	Allow []string `json:"allow"` // hashes of policies that may be wider
+	// AllowMoved says that requests may go elsewhere unnamed.
+	AllowMoved bool   `json:"allow_moved"`
+	Baseline   string `json:"baseline"` // file with the hash that a process may start with
 }
 
 // On says whether it is there.
 func (g *Guard) On() bool { return g != nil && !g.Off }
+
+// letsMove says whether requests may go elsewhere unnamed.
+func (g *Guard) letsMove() bool { return g != nil && g.AllowMoved }
+
+// startsWith is the file that says what a process may start with; empty: anything.
+func (g *Guard) startsWith() string {
+	if !g.On() {
+		return ""
+	}
+	return g.Baseline
+}
 
 // Names says whether a policy may be wider than what runs.
 func (g *Guard) Names(hash string) bool { return g != nil && slices.Contains(g.Allow, hash) }

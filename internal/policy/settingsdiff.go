@@ -128,7 +128,7 @@ func (d *settingsDiff) admin(old, new *Admin) {
 		switch {
 		case a.Disabled:
 			return 0
-		case a.Listen == "" || isLocal(a.Listen):
+		case isLocal(a.where()):
 			return 1
 		default:
 			return 2

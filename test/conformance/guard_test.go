@@ -95,13 +95,16 @@ func (g *guarded) mustLoad(guard, pay, more string) {
 }
 
 // ask sends something to the admin API.
-func (g *guarded) ask(method, path, body string) (int, string) {
+func (g *guarded) ask(method, path, body string, fields ...string) (int, string) {
 	g.t.Helper()
 	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.admin+path, strings.NewReader(body))
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
+	for n := 0; n < len(fields); n += 2 {
+		r.Header.Set(fields[n], fields[n+1])
+	}
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		g.t.Fatal(err)
@@ -325,7 +328,6 @@ func TestGuardOutlivesAFailedReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	allow := func(hash string) string { return guardOn + " {\n\t\t\tallow " + hash + "\n\t\t}" }
 	more := fmt.Sprintf("}\nhttp://%s {\n\tapi more {\n\t\tpublic\n\t\trespond \"more\"\n\t}", taken.Addr())
 	output, _ := g.load(guardOn, needsOne, more)
 	named := allowLine.FindStringSubmatch(output)
@@ -333,7 +335,7 @@ func TestGuardOutlivesAFailedReload(t *testing.T) {
 		t.Fatalf("another listener: %s", output)
 	}
 	for range 4 { // Caddy starts apps in any order
-		if output, loaded := g.load(allow(named[1]), needsOne, more); loaded || !strings.Contains(output, "address already in use") {
+		if output, loaded := g.load(guardAllows(named[1]), needsOne, more); loaded || !strings.Contains(output, "address already in use") {
 			t.Fatalf("it starts: %s", output)
 		}
 		if output, loaded := g.load(guardOn, needsNil, ""); loaded || !strings.Contains(output, "reload_guard") {
@@ -349,16 +351,7 @@ func TestGuardOutlivesAFailedReload(t *testing.T) {
 func TestTwoReloadsAtOnce(t *testing.T) {
 	t.Parallel()
 	g := startGuarded(t, guardOn, needsOne)
-	adapt := func(pay string) string {
-		command := exec.Command(binary, "adapt", "--config", writeConfig(t, "Caddyfile", g.text(guardOn, pay, "")), "--adapter", "caddyfile")
-		command.Env = g.env
-		out, err := command.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out)
-	}
-	narrow, wide := adapt(needsTwo), adapt(needsNil)
+	narrow, wide := g.adapted(guardOn, needsTwo, ""), g.adapted(guardOn, needsNil, "")
 	var sent, lost atomic.Int64
 	stop := make(chan struct{})
 	token := g.issuer.Token(tokentest.Claim("scope", "payments:read payments:more"))
