@@ -84,8 +84,12 @@ func (r *Ring) reload() error {
 }
 
 // OnFault sets what is called when the file cannot be read again, once for each reason, and
-// with nil when it can. It is set before the ring is used, and must not wait.
-func (r *Ring) OnFault(tell func(error)) { r.tell = tell }
+// with nil when it can. It must not wait.
+func (r *Ring) OnFault(tell func(error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell = tell
+}
 
 // note tells of a look at the file that ended otherwise than the one before.
 func (r *Ring) note(err error) {
@@ -94,11 +98,11 @@ func (r *Ring) note(err error) {
 		fault = err.Error()
 	}
 	r.mu.Lock()
-	changed := fault != r.fault
+	changed, tell := fault != r.fault, r.tell
 	r.fault = fault
 	r.mu.Unlock()
-	if changed && r.tell != nil {
-		r.tell(err)
+	if changed && tell != nil {
+		tell(err)
 	}
 }
 
