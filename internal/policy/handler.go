@@ -44,10 +44,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "rate_limit":
 		return p.rateLimit(at, raw)
 	case "reverse_proxy":
-		h := &Proxy{At: at, API: p.api}
-		read(h)
-		h.addresses = h.list()
-		return h
+		return p.proxy(at, raw)
 	case "static_response":
 		h := &Static{At: at}
 		read(h)
@@ -61,7 +58,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "headers":
 		h := &Headers{At: at}
 		read(h)
-		p.server.setsHost = p.server.setsHost || h.setsHost()
+		p.server.setsHost = p.server.setsHost || h.Request.setsHost()
 		return h
 	case "invoke":
 		h := &Invoke{At: at}
@@ -72,16 +69,14 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "assertion_keys":
 		return &PublishedHandler{At: at, What: "assertion_keys"}
 	case "file_server":
-		h := &FilesHandler{At: at}
-		read(h)
-		return h
+		return p.files(at, raw)
 	case "vars", "map", "intercept":
 		if steers(kind.Handler, raw) {
 			return &Unknown{At: at, What: kind.Handler}
 		}
-		return &Pass{At: at, What: kind.Handler}
+		return newPass(at, kind.Handler, raw)
 	case "identity_assertion", "encode", "request_body", "tracing", "push", "log_append", "templates":
-		return &Pass{At: at, What: kind.Handler}
+		return newPass(at, kind.Handler, raw)
 	default:
 		return &Unknown{At: at, What: kind.Handler}
 	}
@@ -278,65 +273,6 @@ func (h *Require) String() string {
 	return strings.Join(parts, " ")
 }
 
-// Proxy forwards.
-type Proxy struct {
-	At        string
-	API       *API `json:"-"`
-	Upstreams []struct {
-		Dial string `json:"dial"`
-	} `json:"upstreams"`
-	Dynamic   json.RawMessage `json:"dynamic_upstreams"`
-	Transport struct {
-		Protocol string `json:"protocol"`
-		TLS      *struct {
-			Insecure bool `json:"insecure_skip_verify"`
-		} `json:"tls"`
-	} `json:"transport"`
-	HandleResponse []json.RawMessage `json:"handle_response"`
-
-	addresses []string
-}
-
-// Addresses are where it forwards to, with the scheme.
-func (h *Proxy) Addresses() []string { return h.addresses }
-
-func (h *Proxy) list() []string {
-	scheme := "http://"
-	switch {
-	case h.Transport.Protocol == "fastcgi":
-		scheme = "fastcgi://"
-	case h.Transport.TLS != nil:
-		scheme = "https://"
-	}
-	var all []string
-	for _, u := range h.Upstreams {
-		all = append(all, scheme+u.Dial)
-	}
-	if len(h.Dynamic) > 0 {
-		all = append(all, scheme+"(dynamic)")
-	}
-	slices.Sort(all)
-	return all
-}
-
-func (h *Proxy) String() string { return "reverse_proxy " + strings.Join(h.Addresses(), " ") }
-
-// Static answers by itself. Caddy's redir is one, too.
-type Static struct {
-	At      string
-	Status  json.RawMessage     `json:"status_code"`
-	Headers map[string][]string `json:"headers"`
-	Body    string              `json:"body"`
-	Abort   bool                `json:"abort"`
-}
-
-func (h *Static) String() string {
-	if location := h.Headers["Location"]; len(location) > 0 {
-		return "redir " + location[0]
-	}
-	return "respond " + strings.Trim(string(h.Status), `"`)
-}
-
 // StaticError raises an error.
 type StaticError struct {
 	At     string
@@ -345,39 +281,14 @@ type StaticError struct {
 
 func (h *StaticError) String() string { return "error " + strings.Trim(string(h.Status), `"`) }
 
-// FilesHandler answers with what is in a folder.
-type FilesHandler struct {
-	At       string
-	Root     string `json:"root"`
-	PassThru bool   `json:"pass_thru"`
-}
-
-func (h *FilesHandler) String() string { return "file_server" }
-
 // Headers changes the fields of requests, and of answers.
 type Headers struct {
-	At      string
-	Request *struct {
-		Add     map[string][]string        `json:"add"`
-		Set     map[string][]string        `json:"set"`
-		Delete  []string                   `json:"delete"`
-		Replace map[string]json.RawMessage `json:"replace"`
-	} `json:"request"`
+	At       string
+	Request  *fieldChanges   `json:"request"`
+	Response json.RawMessage `json:"response"`
 }
 
 func (h *Headers) String() string { return "header" }
-
-// setsHost says whether it changes the Host, which Caddy treats as a field here.
-func (h *Headers) setsHost() bool {
-	if h.Request == nil {
-		return false
-	}
-	fields := slices.Concat(slices.Collect(maps.Keys(h.Request.Add)), slices.Collect(maps.Keys(h.Request.Set)),
-		slices.Collect(maps.Keys(h.Request.Replace)), h.Request.Delete)
-	return slices.ContainsFunc(fields, func(f string) bool {
-		return hasPlaceholder(f) || valueMatches(strings.ToLower(f), "host")
-	})
-}
 
 // Invoke runs a named route.
 type Invoke struct {
@@ -386,11 +297,6 @@ type Invoke struct {
 }
 
 func (h *Invoke) String() string { return "invoke " + h.Name }
-
-// Pass changes nothing about who gets where.
-type Pass struct{ At, What string }
-
-func (h *Pass) String() string { return h.What }
 
 // PublishedHandler answers GET with what the edge itself says.
 type PublishedHandler struct {

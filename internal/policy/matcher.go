@@ -150,10 +150,21 @@ type hostMatcher []string
 func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
 func (m hostMatcher) matches(w *walk) bool {
-	if w.anyHost {
-		return w.unknown(m.String() + " after a handler has set it")
+	if !w.anyHost {
+		return m.has(w.req.Host)
 	}
-	return m.has(w.req.Host)
+	if hosts, known := w.field("Host"); known {
+		return m.has(hostname(lastOf(hosts)))
+	}
+	return w.unknown(m.String() + " after a handler has set it")
+}
+
+// lastOf gives the value that counts where Caddy takes a field of several for the Host.
+func lastOf(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 func (m hostMatcher) has(host string) bool {
@@ -178,8 +189,14 @@ func hostMatches(pattern, host string) bool {
 
 type methodMatcher []string
 
-func (m methodMatcher) String() string       { return "method " + strings.Join(m, " ") }
-func (m methodMatcher) matches(w *walk) bool { return slices.Contains(m, w.currentMethod()) }
+func (m methodMatcher) String() string { return "method " + strings.Join(m, " ") }
+
+func (m methodMatcher) matches(w *walk) bool {
+	if w.lostMethod != "" {
+		return w.unknown(m.String() + " after " + w.lostMethod)
+	}
+	return slices.Contains(m, w.currentMethod())
+}
 
 type protocolMatcher string
 
@@ -240,6 +257,9 @@ type queryMatcher map[string][]string
 func (m queryMatcher) String() string { return "query " + compact(m) }
 
 func (m queryMatcher) matches(w *walk) bool {
+	if w.lost != "" {
+		return w.unknown(m.String() + " after " + w.lost)
+	}
 	query := w.query()
 	if len(m) == 0 {
 		return len(lenient(query)) == 0

@@ -23,13 +23,19 @@ type walk struct {
 	url            *url.URL // as rewritten
 	path           lowered
 	queryChanged   bool
-	lost           string // why method and URL are not known any more
-	anyHost        bool   // a handler has set the Host
+	lost           string   // why the URL is not known any more
+	rewrites       []string // since then
+	lostMethod     string   // why the method is not
+	anyHost        bool     // a handler has set the Host
 
-	set     map[string][]string // fields that a handler has set or removed
-	hidden  map[string]bool     // fields of which nothing is known
-	strips  *identity.List      // what the api around takes away
-	groups  map[string]bool     // satisfied by a route
+	fields   fields
+	vars     map[string]string
+	captured []captured
+	answers  []string // what is done to the fields of the answer
+	passes   []*Pass
+
+	strips  *identity.List  // what the api around takes away
+	groups  map[string]bool // satisfied by a route
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
@@ -65,6 +71,9 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	if e := w.routes(s.Routes, w.nothing); e.failed {
 		w.handleError(e)
 	}
+	if !o.quiet && w.out.way != nil && w.out.Reaches() {
+		w.out.Sent = w.out.way.sent(r)
+	}
 	return w.out
 }
 
@@ -75,7 +84,7 @@ func (w *walk) begin() error {
 		return err
 	}
 	w.url, w.target, w.method = u, w.req.Target, ""
-	w.path, w.queryChanged, w.lost = newLowered(u.Path), false, ""
+	w.path, w.queryChanged, w.lost, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", nil
 	return nil
 }
 
@@ -168,12 +177,13 @@ func (h *API) serve(w *walk, _ next) end {
 	return answered
 }
 
-// admit refuses what no route of an API may see.
+// admit refuses what no route of an API may see. What is not known may be as it has to be.
 func (h *API) admit(w *walk) end {
-	if w.lost == "" && !slices.Contains(h.Methods, w.currentMethod()) {
+	methods := methodMatcher(h.Methods)
+	if !methods.matches(w) {
 		return w.fail(http.StatusMethodNotAllowed, "method_not_allowed", Step{h.At, h.String() + ": methods " + strings.Join(h.Methods, " ")})
 	}
-	if w.lost == "" && canonical.Check(w.url, w.target) != nil {
+	if w.lost != "" && !w.unknown("whether the path is canonical after "+w.lost) || w.lost == "" && canonical.Check(w.url, w.target) != nil {
 		return w.fail(http.StatusBadRequest, "path_not_canonical", Step{h.At, h.String() + ": the path is not canonical"})
 	}
 	return answered
@@ -182,15 +192,7 @@ func (h *API) admit(w *walk) end {
 // enter takes away what only the edge may say.
 func (w *walk) enter(h *API) {
 	w.strips = h.strips
-	for field := range w.set { // by a handler before the API, which nobody spares
-		w.strip(field)
-	}
-	for field := range w.hidden {
-		w.strip(field)
-	}
-	for _, field := range []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"} {
-		w.hide(field)
-	}
+	w.fields.enter(w)
 }
 
 func (h *AccessToken) serve(w *walk, next next) end {
@@ -218,15 +220,6 @@ func (h *Require) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *Proxy) serve(w *walk, next next) end {
-	if len(h.HandleResponse) > 0 && !w.unknown("reverse_proxy that handles answers by itself, at "+h.At) {
-		return next()
-	}
-	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams = h.Addresses()
-	return answered
-}
-
 func (h *Static) serve(w *walk, _ next) end {
 	status, known := statusOf(h.Status)
 	switch {
@@ -245,6 +238,7 @@ func (h *Static) serve(w *walk, _ next) end {
 	if location := h.Headers["Location"]; len(location) > 0 {
 		w.out.Location = location[0]
 	}
+	h.deliver(w)
 	return answered
 }
 
@@ -265,39 +259,16 @@ func statusOf(raw []byte) (status int, known bool) {
 	return status, err == nil
 }
 
-func (h *FilesHandler) serve(w *walk, next next) end {
-	if h.PassThru && !w.unknown("whether a file is there, at "+h.At) {
-		return next()
-	}
-	w.answer(Files, 0, Step{h.At, h.String()})
-	return answered
-}
-
 func (h *Headers) serve(w *walk, next next) end {
-	if h.Request == nil {
-		return next()
+	if answer := canonicalJSON(h.Response); answer != "" && answer != "null" {
+		w.answers = append(slices.Clip(w.answers), w.fillIn(answer))
 	}
-	w.anyHost = w.anyHost || h.setsHost()
-	for field, values := range h.Request.Set {
-		w.setField(field, values)
-	}
-	for field := range h.Request.Add {
-		w.hide(field)
-	}
-	for field := range h.Request.Replace {
-		w.hide(field)
-	}
-	for _, field := range h.Request.Delete {
-		if strings.Contains(field, "*") {
-			w.hide("*")
-			continue
-		}
-		w.setField(field, nil)
+	if h.Request != nil {
+		w.anyHost = w.anyHost || h.Request.setsHost()
+		w.fields.change(w, h.Request)
 	}
 	return next()
 }
-
-func (h *Pass) serve(_ *walk, next next) end { return next() }
 
 func (h *PublishedHandler) serve(w *walk, next next) end {
 	method := w.currentMethod()
@@ -308,6 +279,7 @@ func (h *PublishedHandler) serve(w *walk, next next) end {
 		return next()
 	}
 	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
+	w.deliver(h, nil)
 	return answered
 }
 
@@ -316,6 +288,7 @@ func (h *Unknown) serve(w *walk, next next) end {
 		return next()
 	}
 	w.answer(Responded, http.StatusOK, Step{h.At, h.String()})
+	w.deliver(h, nil)
 	return answered
 }
 

@@ -48,6 +48,7 @@ type world struct {
 	t         testing.TB
 	upstreams []string
 	keys      []string
+	roots     []string
 	issuers   []*tokentest.Issuer
 	eddsa     map[*tokentest.Issuer]*tokentest.Key
 	es256     map[*tokentest.Issuer]*tokentest.Key
@@ -57,6 +58,7 @@ type world struct {
 	last      string // request, for messages
 	edges     int    // that were made fresh
 	replayed  int    // series sent
+	moved     int    // witnesses that were shown to go elsewhere
 }
 
 // credential is a token as the model knows it, and as it is sent.
@@ -69,9 +71,10 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, cert: &x509.Certificate{Raw: []byte("certificate")}, es256: make(map[*tokentest.Issuer]*tokentest.Key), eddsa: make(map[*tokentest.Issuer]*tokentest.Key)}
 	for n := range 2 {
 		name := strconv.Itoa(n)
-		service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Upstream", name) }))
+		service := httptest.NewServer(record(name))
 		t.Cleanup(service.Close)
 		w.upstreams = append(w.upstreams, strings.TrimPrefix(service.URL, "http://"))
+		w.roots = append(w.roots, folder(t))
 		w.addIssuer([]string{"https://one.test", "https://two.test"}[n])
 	}
 	w.proofKey = tokentest.NewKey(t, "ES256", "proof")

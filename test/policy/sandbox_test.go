@@ -35,7 +35,7 @@ func TestSandboxIsTheEdge(t *testing.T) {
 	}
 	kinds, m := make(map[string]int), mint.New()
 	for n := range 25 {
-		g := &generator{Rand: rand.New(rand.NewPCG(77, uint64(n))), number: uint64(time.Now().UnixNano()) + uint64(n), upstreams: w.upstreams, keys: w.keys}
+		g := &generator{Rand: rand.New(rand.NewPCG(77, uint64(n))), number: uint64(time.Now().UnixNano()) + uint64(n), upstreams: w.upstreams, keys: w.keys, roots: w.roots}
 		config, err := json.Marshal(g.config())
 		if err != nil {
 			t.Fatal(err)
