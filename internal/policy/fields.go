@@ -137,11 +137,15 @@ type fields struct {
 	made map[string]field
 	gone []string  // patterns, in lower case
 	all  []fieldOp // of what is not made
+	edge bool      // an API has set those that are its own
 }
 
 func (f *fields) now(w *walk, name string) field {
 	if made, ok := f.made[name]; ok {
 		return made
+	}
+	if f.edge && slices.Contains(edgeFields, name) {
+		return field{ops: edgeOps}
 	}
 	gone := slices.ContainsFunc(f.gone, func(pattern string) bool { return valueMatches(pattern, strings.ToLower(name)) })
 	return field{sent: !gone && !w.stripped(name), ops: f.all}
@@ -169,14 +173,9 @@ func (f *fields) disturb(op fieldOp) {
 	f.all = append(slices.Clip(f.all), op)
 }
 
-// hide is for a field that is set by something whose value is not known.
-func (f *fields) hide(name, by string) {
-	f.put(canonicalField(name), field{ops: []fieldOp{{kind: opOpaque, value: by}}})
-}
-
 // clone is for what is done on the way to one service only.
 func (f *fields) clone() fields {
-	return fields{made: maps.Clone(f.made), gone: slices.Clip(f.gone), all: slices.Clip(f.all)}
+	return fields{made: maps.Clone(f.made), gone: f.gone, all: f.all, edge: f.edge}
 }
 
 // change does what Caddy does, in its order.
@@ -249,8 +248,13 @@ func (f *fields) remove(name string) {
 	}
 }
 
-// setByEdge is how an API makes fields.
+// edgeFields are those that an API makes.
+var edgeFields = []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"}
+
+// setByEdge is how.
 const setByEdge = "set by the edge"
+
+var edgeOps = []fieldOp{{kind: opOpaque, value: setByEdge}}
 
 // enter takes away what an API takes away, and what a handler before it has set of that,
 // which nobody spares.
@@ -260,9 +264,10 @@ func (f *fields) enter(w *walk) {
 			f.made[name] = field{}
 		}
 	}
-	for _, name := range []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"} {
-		f.hide(name, setByEdge)
+	for _, name := range edgeFields {
+		delete(f.made, name)
 	}
+	f.edge = true
 }
 
 // field gives the values of a header field as they are now, and whether they are known.

@@ -58,6 +58,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "headers":
 		h := &Headers{At: at}
 		read(h)
+		h.answer = answerText(h.Response)
 		p.server.setsHost = p.server.setsHost || h.Request.setsHost()
 		return h
 	case "invoke":
@@ -286,6 +287,16 @@ type Headers struct {
 	At       string
 	Request  *fieldChanges   `json:"request"`
 	Response json.RawMessage `json:"response"`
+
+	answer string // what is done to the answer's, as it is written; empty: nothing
+}
+
+// answerText is equal for what means the same.
+func answerText(raw json.RawMessage) string {
+	if text := canonicalJSON(raw); text != "null" && text != "{}" {
+		return text
+	}
+	return ""
 }
 
 func (h *Headers) String() string { return "header" }

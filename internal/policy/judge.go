@@ -208,7 +208,7 @@ func (w *walk) value(name string) (value string, known bool) {
 		return strings.Join(values, ","), known
 	}
 	if value, ok := w.uriValue(name); ok {
-		return value, w.lost == ""
+		return value, w.lost == "" && (w.lostQuery == "" || strings.HasPrefix(name, pathPlaceholder))
 	}
 	if strings.HasPrefix(name, capturePrefix) {
 		value, found := w.capture(name)

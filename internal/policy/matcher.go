@@ -257,8 +257,8 @@ type queryMatcher map[string][]string
 func (m queryMatcher) String() string { return "query " + compact(m) }
 
 func (m queryMatcher) matches(w *walk) bool {
-	if w.lost != "" {
-		return w.unknown(m.String() + " after " + w.lost)
+	if w.lostQuery != "" {
+		return w.unknown(m.String() + " after " + w.lostQuery)
 	}
 	query := w.query()
 	if len(m) == 0 {

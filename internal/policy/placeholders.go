@@ -93,7 +93,7 @@ func (w *walk) decided(name string) (string, bool) {
 	if w.unset(name) {
 		return "{" + name + "}", true // Caddy does not know it there, and leaves it as it is
 	}
-	if strings.HasPrefix(name, "http.request.uri") && w.lost != "" {
+	if strings.HasPrefix(name, "http.request.uri") && len(w.rewrites) > 0 {
 		return "{" + name + " after " + strings.Join(w.rewrites, " ") + "}", true
 	}
 	value, known := w.value(name)

@@ -28,6 +28,7 @@ type Proxy struct {
 	Rewrite        *Rewrite          `json:"-"`
 
 	addresses []string
+	answer    string // what is done to the answer's fields, as it is written
 	text      string // all of it, as it is written
 	leaves    map[string]string
 }
@@ -41,6 +42,9 @@ func (p *parser) proxy(at string, raw json.RawMessage) *Proxy {
 	p.fail(at+" reverse_proxy", json.Unmarshal(raw, &more))
 	if len(more.Rewrite) > 0 {
 		h.Rewrite = p.rewrite(at, more.Rewrite)
+	}
+	if h.Headers != nil {
+		h.answer = answerText(h.Headers.Response)
 	}
 	if h.Transport.Protocol == "http" { // as where nothing is said
 		delete(h.leaves, "transport.protocol")
@@ -99,8 +103,8 @@ func (h *Proxy) deliver(w *walk) {
 	}
 	if h.Headers != nil {
 		alone.fields.change(&alone, h.Headers.Request)
-		if down := canonicalJSON(h.Headers.Response); down != "" && down != "null" {
-			alone.answers = append(slices.Clip(w.answers), w.fillIn(down))
+		if h.answer != "" {
+			alone.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
 		}
 	}
 	alone.deliver(h, nil)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -131,57 +132,70 @@ func (h *Rewrite) apply(w *walk) {
 	if !h.changesURL() {
 		return
 	}
-	changed := *w.url
-	queried := w.queryChanged
-	if w.lost == "" && h.change(w, &changed, &queried) {
-		w.setPath(changed.Path, changed.RawPath)
-		w.url.RawQuery, w.queryChanged = changed.RawQuery, queried
-		w.target = w.url.RequestURI()
-		return
+	c := urlChange{walk: w, url: *w.url, queried: w.queryChanged, sure: w.lost == "", sureQuery: true}
+	if c.sure {
+		h.change(&c)
 	}
-	if w.lost == "" {
-		w.lost = "a rewrite by what is not known"
+	const why = "a rewrite by what is not known"
+	if c.sure {
+		w.setPath(c.url.Path, c.url.RawPath)
+	} else {
+		w.lost = cmp.Or(w.lost, why)
 	}
-	w.rewrites = append(slices.Clip(w.rewrites), w.fillIn(h.text))
+	if c.sure && c.sureQuery {
+		w.url.RawQuery, w.queryChanged = c.url.RawQuery, c.queried
+	} else {
+		w.lostQuery = why
+		w.rewrites = append(slices.Clip(w.rewrites), w.fillIn(h.text))
+	}
+	w.target = w.url.RequestURI()
 }
 
 func (h *Rewrite) changesURL() bool {
 	return h.URI != "" || h.StripPrefix != "" || h.StripSuffix != "" || len(h.Substring)+len(h.PathRegexp) > 0 || h.Query != nil
 }
 
-// change does what Caddy does, in its order; false where it depends on what is not known.
-func (h *Rewrite) change(w *walk, u *url.URL, queried *bool) bool {
-	sure := true
-	know := func(text string) string { return w.knowAll(text, &sure) }
+// urlChange is what a rewrite makes of the URL, and whether all that it depends on is known.
+type urlChange struct {
+	walk            *walk
+	url             url.URL
+	queried         bool // the query may be another
+	sure, sureQuery bool
+}
+
+func (c *urlChange) know(text string) string { return c.walk.knowAll(text, &c.sure) }
+
+func (c *urlChange) knowQuery(text string) string { return c.walk.knowAll(text, &c.sureQuery) }
+
+// change does what Caddy does, in its order.
+func (h *Rewrite) change(c *urlChange) {
 	// Placeholders are all of the URL as it was.
-	uri := h.newURI(w, &sure)
-	prefix, suffix := know(h.StripPrefix), know(h.StripSuffix)
+	uri := h.newURI(c)
+	prefix, suffix := c.know(h.StripPrefix), c.know(h.StripSuffix)
 	if h.asksQuery() {
-		w.query()
-		u.RawQuery = w.url.RawQuery
-		*queried = true
+		c.url.RawQuery, c.queried = c.walk.query(), true
+		c.sureQuery = c.sureQuery && (c.walk.lostQuery == "" || uri.hasQuery)
 	}
-	uri.put(u)
+	uri.put(&c.url)
 	if prefix != "" {
 		if !strings.HasPrefix(prefix, "/") {
 			prefix = "/" + prefix
 		}
-		strip(u, prefix, false)
+		strip(&c.url, prefix, false)
 	}
 	if suffix != "" {
-		strip(u, suffix, true)
+		strip(&c.url, suffix, true)
 	}
 	for _, r := range h.Substring {
-		r.change(u, know)
+		r.change(&c.url, c.know)
 	}
 	for _, r := range h.PathRegexp {
-		with := know(r.With)
-		changePath(u, func(p string) string { return r.compiled.ReplaceAllString(p, with) })
+		with := c.know(r.With)
+		changePath(&c.url, func(p string) string { return r.compiled.ReplaceAllString(p, with) })
 	}
 	if h.Query != nil {
-		h.Query.change(u, know)
+		h.Query.change(&c.url, c.knowQuery)
 	}
-	return sure
 }
 
 // newURI is what the member uri makes: a path, a query, or both.
@@ -190,7 +204,8 @@ type newURI struct {
 	hasPath, hasQuery bool
 }
 
-func (h *Rewrite) newURI(w *walk, sure *bool) (n newURI) {
+func (h *Rewrite) newURI(c *urlChange) (n newURI) {
+	w := c.walk
 	text, _, _ := strings.Cut(h.URI, "#")
 	p, query, hasQuery := strings.Cut(text, "?")
 	n.hasPath, n.hasQuery = p != "", hasQuery
@@ -198,7 +213,7 @@ func (h *Rewrite) newURI(w *walk, sure *bool) (n newURI) {
 		if name == pathPlaceholder {
 			return w.url.EscapedPath(), w.lost == ""
 		}
-		return w.sure(name, sure)
+		return w.sure(name, &c.sure)
 	}))
 	n.path, _, _ = strings.Cut(n.path, "#")
 	if before, after, found := strings.Cut(n.path, "?"); found { // a value has brought a query
@@ -207,7 +222,7 @@ func (h *Rewrite) newURI(w *walk, sure *bool) (n newURI) {
 			n.hasQuery, query = true, strings.NewReplacer("{", "%7B", "}", "%7D").Replace(after)
 		}
 	}
-	n.query = w.newQuery(query, sure)
+	n.query = w.newQuery(query, &c.sureQuery)
 	return n
 }
 

@@ -25,6 +25,7 @@ type walk struct {
 	queryChanged   bool
 	lost           string   // why the URL is not known any more
 	rewrites       []string // since then
+	lostQuery      string   // why its query is not
 	lostMethod     string   // why the method is not
 	anyHost        bool     // a handler has set the Host
 
@@ -84,7 +85,7 @@ func (w *walk) begin() error {
 		return err
 	}
 	w.url, w.target, w.method = u, w.req.Target, ""
-	w.path, w.queryChanged, w.lost, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", nil
+	w.path, w.queryChanged, w.lost, w.lostQuery, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", "", nil
 	return nil
 }
 
@@ -260,8 +261,8 @@ func statusOf(raw []byte) (status int, known bool) {
 }
 
 func (h *Headers) serve(w *walk, next next) end {
-	if answer := canonicalJSON(h.Response); answer != "" && answer != "null" {
-		w.answers = append(slices.Clip(w.answers), w.fillIn(answer))
+	if h.answer != "" {
+		w.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
 	}
 	if h.Request != nil {
 		w.anyHost = w.anyHost || h.Request.setsHost()
