@@ -3,6 +3,10 @@
 GO       ?= go
 COMMANDS := tollgate auth users payments demo
 BIN      := $(CURDIR)/bin
+# SQLite is C that was made Go by a program: with the race detector in it, whose checks of
+# pointers all its memory goes through, the tests took twice the time, and it would find
+# nothing of ours there. The driver around it, and all that calls it, are watched.
+RACE     := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 .PHONY: demo build test deps lint attack vuln bench issuers limits limiter keys fuzz crash strangers soak audit clean
 
@@ -16,7 +20,7 @@ build:
 
 # Everything that CI runs. The race detector needs a C compiler; deps brings it.
 test: deps lint
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test $(RACE) -timeout 20m ./...
 	@./scripts/fuzz.sh 2s $(FUZZED)
 
 deps:

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -27,6 +28,10 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jws"
+
+	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
+	"github.com/open-tollgate/tollgate/backends/internal/database"
+	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // world is a running authorization server with the services beside it.
@@ -43,8 +48,17 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"))
+	return newWorldOn(t, fresh.SQLite(t))
 }
+
+// fresh gives databases with the server's tables, and nothing in them.
+var fresh = databasetest.NewTemplate(func(ctx context.Context, dsn string) (*database.DB, error) {
+	db, err := database.Open(ctx, dsn, "auth")
+	if err != nil {
+		return nil, err
+	}
+	return db, store.Migrate(ctx, db)
+})
 
 func newWorldOn(t *testing.T, dsn string, configure ...func(*Config)) *world {
 	t.Helper()

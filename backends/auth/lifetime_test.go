@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +11,7 @@ import (
 
 func newWorldWithLifetime(t *testing.T, lifetime time.Duration) *world {
 	t.Helper()
-	return newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"), func(c *Config) { c.AccessTokenLifetime = lifetime })
+	return newWorldOn(t, fresh.SQLite(t), func(c *Config) { c.AccessTokenLifetime = lifetime })
 }
 
 // What the token says, what the client is told and what the store keeps go by the

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // together runs fn n times at once.
@@ -29,7 +27,7 @@ func together(n int, fn func(int)) {
 // presented more than once, what it got is revoked.
 func TestRacingRedemptions(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		w := newWorldOn(t, dsn)
 		shop := w.standard()
 		code := shop.code()
@@ -63,7 +61,7 @@ func (a *app) active(token string) bool {
 // 20 approvals of one page at once give one code.
 func TestParallelConsentsGiveOneCode(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		w := newWorldOn(t, dsn)
 		shop, b := w.standard(), w.browser()
 		page := b.signIn(b.open(shop, shop.push(paying)))

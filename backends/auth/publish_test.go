@@ -197,7 +197,7 @@ func TestRevocationsOutliveAnOutage(t *testing.T) {
 func TestRedisLosesWhatWasPublished(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedisServer(t)
-	w := newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"), withRedis(server.Addr()))
+	w := newWorldOn(t, fresh.SQLite(t), withRedis(server.Addr()))
 	stop := w.publish()
 	shop := w.standard()
 	access := shop.tokens().text("access_token")
@@ -222,7 +222,7 @@ func TestRedisLosesWhatWasPublished(t *testing.T) {
 func TestRedisLosesWhatWasPublishedUnnoticed(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedisServer(t)
-	w := newWorldOn(t, filepath.Join(t.TempDir(), "auth.db"), withRedis(server.Addr()))
+	w := newWorldOn(t, fresh.SQLite(t), withRedis(server.Addr()))
 	p, shop := w.server.publisher, w.standard()
 	revoke := func() (access string) {
 		access = shop.tokens().text("access_token")

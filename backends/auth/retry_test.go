@@ -6,14 +6,13 @@ import (
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/store"
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // A client that is told to try again can: what the store alone has failed does not
 // spend the code.
 func TestACodeOutlivesAStoreThatFails(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		w := newWorldOn(t, dsn)
 		fapi := w.app(Registration{ID: "finance", Kind: "fapi2", GenerateKey: true})
 		code := fapi.code()
@@ -38,7 +37,7 @@ func TestWhatAFailedRedemptionLeaves(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			databasetest.ForEach(t, func(t *testing.T, dsn string) {
+			fresh.ForEach(t, func(t *testing.T, dsn string) {
 				w := newWorldOn(t, dsn)
 				m := managers{w.server.store, w.server.vault}
 				g, err := m.GrantByAuthCode(t.Context(), w.standard().code())

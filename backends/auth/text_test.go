@@ -5,15 +5,13 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // What PostgreSQL cannot take for text is the caller's mistake, not a database
 // that fails: no 503, and no error in the log that strangers can write.
 func TestTextThatADatabaseRefuses(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		w := newWorldOn(t, dsn)
 		shop, fapi := w.standard(), w.app(Registration{ID: "finance", Kind: "fapi2", GenerateKey: true})
 		for _, id := range []string{"a\x00b", "a\xffb"} {

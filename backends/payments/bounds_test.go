@@ -5,8 +5,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // Nobody opens more accounts than one can have by opening them at once.
@@ -54,7 +52,7 @@ func TestExpiringManyAtOnce(t *testing.T) {
 // that something is broken here.
 func TestWaitingTooLongForALock(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, testenv.Postgres(t)+"&lock_timeout=100ms")
+	p := newPlatform(t, fresh.Postgres(t)+"&lock_timeout=100ms")
 	v := p.create(100)
 	tx, err := p.db.BeginTx(t.Context(), nil)
 	if err != nil {

@@ -411,7 +411,7 @@ func TestCrashLoopNoticesMutants(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			mutant := buildMutant(t, changes...)
-			p := newPlatform(t, filepath.Join(t.TempDir(), "test.db"))
+			p := newPlatform(t, fresh.SQLite(t))
 			c := newCrashLoop(p, mutant)
 			c.run(40) // it ends as soon as it notices
 			if len(c.problems) == 0 {

@@ -160,7 +160,7 @@ func TestEndToEndIDIsUniqueByClient(t *testing.T) {
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, t.TempDir()+"/test.db")
+	p := newPlatform(t, fresh.SQLite(t))
 	p.call(request{method: "DELETE", path: "/api/payments/" + uuid.NewString(), token: p.shopToken()}).expect(405, "method_not_allowed")
 	p.call(request{method: "GET", path: "/api/refunds", token: p.shopToken()}).expect(404, "not_found")
 }

@@ -4,7 +4,7 @@ import "testing"
 
 func TestCurrencies(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, t.TempDir()+"/test.db")
+	p := newPlatform(t, fresh.SQLite(t))
 	a := p.call(request{method: "GET", path: "/api/currencies"}).expect(200, "")
 	var list struct{ Data []currencyView }
 	a.decode(&list)

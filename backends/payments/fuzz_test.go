@@ -1,7 +1,6 @@
 package payments
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
@@ -15,7 +14,7 @@ var fuzzTables = []string{"accounts", "payments", "transfers", "unfolded", "cons
 
 // Every operation, with an object in every state, and a token for every scope.
 func FuzzHandlers(f *testing.F) {
-	p := newPlatform(f, filepath.Join(f.TempDir(), "test.db"))
+	p := newPlatform(f, fresh.SQLite(f))
 	waiting, held, paid := p.create(100), p.held(1000), p.create(100)
 	p.call(p.confirmation(paid)).expect(200, "")
 	p.setRule("payment_amount", object{"EUR": object{"review": 5000}})

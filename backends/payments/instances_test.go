@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/fault"
-	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // lateness is what a busy machine may add to the lease.
@@ -22,7 +21,7 @@ func TestAKilledInstanceCostsItsLease(t *testing.T) {
 	for _, point := range []string{fault.AfterClaim, fault.BeforeWorkCommit} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
-			p := newPlatform(t, testenv.Postgres(t))
+			p := newPlatform(t, fresh.Postgres(t))
 			for _, problem := range p.killOneOfTwo(buildProgram(t), point) {
 				t.Error(problem)
 			}
@@ -33,7 +32,7 @@ func TestAKilledInstanceCostsItsLease(t *testing.T) {
 
 func TestALeaseThatDoesNotEndIsNoticed(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, testenv.Postgres(t))
+	p := newPlatform(t, fresh.Postgres(t))
 	mutant := buildMutant(t, mutation{"queue.go", "jobLease = 15 * time.Second", "jobLease = time.Hour"})
 	if len(p.killOneOfTwo(mutant, fault.AfterClaim)) == 0 {
 		t.Error("it was not noticed")

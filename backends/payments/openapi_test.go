@@ -7,32 +7,18 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/openapi/openapitest"
 	"github.com/open-tollgate/tollgate/backends/internal/webhookapi"
 )
 
-// parsed is the document, read once: reading it takes longer than most tests.
-var parsed struct {
-	sync.Once
-	document *openapitest.Document
-}
-
-func described(t testing.TB) *openapitest.Document {
-	t.Helper()
-	parsed.Do(func() { parsed.document = openapitest.Load(t, document) })
-	if parsed.document == nil {
-		t.Fatal("the document cannot be read")
-	}
-	return parsed.document
-}
+func described(t testing.TB) *openapitest.Document { return openapitest.Load(t, document) }
 
 // Every call of every test is held to the document as well, see platform.call.
 func TestTheDocumentIsTrue(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, t.TempDir()+"/test.db")
+	p := newPlatform(t, fresh.SQLite(t))
 	own := slices.DeleteFunc(p.server.routes.Patterns(), func(pattern string) bool { // package webhookapi's have a document of theirs
 		return strings.Contains(pattern, " /api/webhook-endpoints") || strings.Contains(pattern, " /api/events")
 	})

@@ -39,9 +39,12 @@ type platform struct {
 	merchant Account // of the client shop
 }
 
+// fresh gives databases of the service.
+var fresh = databasetest.NewTemplate(OpenDatabase)
+
 func forEach(t *testing.T, test func(*platform)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn)) })
+	fresh.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn)) })
 }
 
 func newPlatform(t testing.TB, dsn string) *platform {

@@ -191,7 +191,7 @@ func TestAccounts(t *testing.T) {
 
 func TestAUserCannotOpenAccountsWithoutEnd(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, t.TempDir()+"/test.db")
+	p := newPlatform(t, fresh.SQLite(t))
 	open := func() answer {
 		return p.call(request{method: "POST", path: "/api/accounts", token: p.userToken("ben", "accounts:write"),
 			body: object{"name": uuid.NewString(), "currency": "EUR"}})
@@ -280,7 +280,7 @@ func TestInternal(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, t.TempDir()+"/test.db")
+	p := newPlatform(t, fresh.SQLite(t))
 	p.call(p.confirmation(p.create(100))).expect(200, "")
 	body := p.call(request{method: "GET", path: "/metrics"}).expect(200, "").Body.String()
 	for _, line := range []string{`tollgate_payments_total{reason="",status="succeeded"} 1`, `tollgate_webhook_queue_depth 0`,

@@ -11,7 +11,6 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/payments/risk"
-	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // Twenty users pay one shop at once: as many pass as a rule on the client or the payee
@@ -60,7 +59,7 @@ func (p *platform) decideAs(tx *sql.Tx, dialect database.Dialect, user string) (
 // order is for, and how the test above could fail.
 func TestBothWouldBeTheLast(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, testenv.Postgres(t))
+	p := newPlatform(t, fresh.Postgres(t))
 	p.setRule("client_count_1h", object{"count": object{"deny": 1}})
 	errEnough := errors.New("rolled back")
 	err := p.db.InTx(t.Context(), func(one *sql.Tx) error {
@@ -98,7 +97,7 @@ func TestBothWouldBeTheLast(t *testing.T) {
 // Far from a threshold a shop's payments do not wait for each other; near it they do.
 func TestCrowdsWaitNearAThresholdOnly(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, testenv.Postgres(t))
+	p := newPlatform(t, fresh.Postgres(t))
 	beside := func() (waited bool) {
 		t.Helper()
 		second := p.confirmationFrom(p.walletOf(uuid.NewString(), 100), p.create(1))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
-	"github.com/open-tollgate/tollgate/internal/testenv"
 )
 
 // What seed writes beside payments.
@@ -163,7 +162,7 @@ func TestSeededBooksAreRight(t *testing.T) {
 // every part of the plan, grow with the rows and not with their square.
 func TestVerifyGrowsWithTheRows(t *testing.T) {
 	t.Parallel()
-	p := newPlatform(t, testenv.Postgres(t))
+	p := newPlatform(t, fresh.Postgres(t))
 	seed(p, 20_000)
 	for _, rule := range append(slices.Clone(rules), toldOnce(p.now())) {
 		for _, line := range column(p, `EXPLAIN `+rule.First()) {

@@ -5,15 +5,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // Planted names, addresses, passwords and tokens are in no log, no metric and no
 // refusal, whether things go well, wrong, or the database is away.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		create := h.token("shop", "users:create")
 		if w := h.do(create, "POST", "/api/users", body(t, "name", "Canary Name", "email", "canary@canary.example", "phone", "+4416329777777", "password", "canary password one")); w.Code != 202 {

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
@@ -29,7 +28,7 @@ func runCommand(t *testing.T, stdin string, args ...string) (out string, err err
 
 func TestAdd(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		args := []string{"add", "--database", dsn, "--secret-file", h.keyFile, "--username", "Alice", "--name", "Alice Archer", "--email", "alice@example.com"}
 		out, err := runCommand(t, testPassword+"\n", append(args, "--password-file", "-")...)

@@ -1,7 +1,6 @@
 package users
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
@@ -11,7 +10,7 @@ import (
 // Every operation, by somebody whose account stays open because there is money in
 // it. Wrong passwords are counted although the request is refused.
 func FuzzHandlers(f *testing.F) {
-	h := newHarness(f, filepath.Join(f.TempDir(), "test.db"))
+	h := newHarness(f, fresh.SQLite(f))
 	u := h.addUser("fay")
 	h.platform.set(func(p *fakePlatform) {
 		p.open = Money{Open: true, Balance: true}

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
-
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // check asks as the authorization server does.
@@ -31,7 +29,7 @@ func (h *harness) check(username, password string) verdict {
 
 func TestCheckPassword(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		for _, typed := range []string{"ada", " ADA "} {
@@ -53,7 +51,7 @@ func TestCheckPassword(t *testing.T) {
 // A stranger's name is compared with a hash that costs what a user's does.
 func TestAnUnknownNameCostsAsMuch(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		h.addUser("ada")
 		for username, known := range map[string]bool{"ada": true, "nobody": false, "no name!": false} {
@@ -73,7 +71,7 @@ func TestLockout(t *testing.T) {
 	for _, username := range []string{"ada", "nobody"} {
 		t.Run(username, func(t *testing.T) {
 			t.Parallel()
-			databasetest.ForEach(t, func(t *testing.T, dsn string) {
+			fresh.ForEach(t, func(t *testing.T, dsn string) {
 				h := newHarness(t, dsn)
 				h.addUser("ada")
 				for range freeFailures {
@@ -103,7 +101,7 @@ func TestLockout(t *testing.T) {
 
 func TestSuccessClearsFailures(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		for range 2 {
@@ -136,7 +134,7 @@ func TestSuccessClearsFailures(t *testing.T) {
 // Guesses that arrive together must not all be judged as the first one.
 func TestGuessesAtOnceAreCounted(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		h.addUser("ada")
 		var mu sync.Mutex
@@ -159,7 +157,7 @@ func TestGuessesAtOnceAreCounted(t *testing.T) {
 
 func TestSweepEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	h.check("nobody", "wrong")
 	h.advance(attemptsMemory + time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,7 +187,7 @@ func TestLockAfter(t *testing.T) {
 
 func TestOldHashIsReplaced(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		weak := cost{memory: 1 << 10, passes: 1, threads: 1}
@@ -232,7 +230,7 @@ func TestHashes(t *testing.T) {
 
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	for range cap(h.svc.passwords.slots) {
 		if _, err := h.svc.passwords.turn(t.Context()); err != nil {
 			t.Fatal(err)
@@ -251,7 +249,7 @@ func TestHashingIsBounded(t *testing.T) {
 
 func TestNothingPersonalIsLogged(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	u := h.addUser("canary-name")
 	h.check("canary-name", "canary-secret")
 	h.check("canary-name", testPassword)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 	"github.com/open-tollgate/tollgate/backends/internal/openapi/openapitest"
 	"github.com/open-tollgate/tollgate/backends/internal/vault"
 )
@@ -109,7 +108,7 @@ func consentOf(client string) Consent {
 
 func TestTheDocumentIsTrue(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		h.doc.RequireRoutes(t, h.svc.routes.Patterns())
 		h.doc.RequireScopes(t, h.svc, h.token("shop", "payments:read"))
@@ -145,7 +144,7 @@ func TestTheDocumentIsTrue(t *testing.T) {
 
 func TestConsents(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		ada, bob := h.addUser("ada"), h.addUser("bob")
 		shop, bank, theirs := consentOf("shop"), consentOf("bank"), consentOf("shop")
@@ -184,7 +183,7 @@ func TestConsents(t *testing.T) {
 
 func TestExport(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
@@ -207,7 +206,7 @@ func TestExport(t *testing.T) {
 
 func TestChangePassword(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		token := h.token(u.ID, "password:write")
@@ -245,7 +244,7 @@ func TestChangePassword(t *testing.T) {
 // Whoever had the old password may have signed in to apps with it: they lose access.
 func TestANewPasswordEndsAccess(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		change := func(u User, more string) *httptest.ResponseRecorder {
 			h.platform.set(func(f *fakePlatform) { f.grants[u.ID] = []Consent{consentOf("shop")} })
@@ -294,7 +293,7 @@ func TestANewPasswordEndsAccess(t *testing.T) {
 // A password that an operator sets ends access too, unless it is the one of before.
 func TestAnOperatorsPasswordEndsAccess(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
@@ -330,7 +329,7 @@ func (h *harness) state(id string) (state string) {
 
 func TestErasure(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u, bob := h.addUser("ada"), h.addUser("bob")
 		h.platform.grants[u.ID] = []Consent{consentOf("shop")}
@@ -404,7 +403,7 @@ func TestErasure(t *testing.T) {
 // Money that comes in while an account is being closed keeps it from being erased.
 func TestMoneyThatComesInReopens(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		if w := h.do(h.token(u.ID, "profile:delete"), "DELETE", "/api/users/me", ""); w.Code != 202 {
@@ -422,7 +421,7 @@ func TestMoneyThatComesInReopens(t *testing.T) {
 // What is in the database is of no use to whoever has the database only.
 func TestNothingPersonalIsStoredInClear(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		if w := h.do(h.token("shop", "users:create"), "POST", "/api/users", body(t)); w.Code != 202 {
 			t.Fatalf("%d %s", w.Code, w.Body)
@@ -459,7 +458,7 @@ func TestNothingPersonalIsStoredInClear(t *testing.T) {
 // by several instances at once too.
 func TestUsersOfBeforeAreSealed(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		for i := range 20 {
 			_, err := h.config.DB.Exec(`INSERT INTO users_plain (id, username, name, email, phone, locale, password_hash, version, created_at, updated_at)
@@ -494,7 +493,7 @@ func TestUsersOfBeforeAreSealed(t *testing.T) {
 
 func TestKeysAreRotatedWhileTheServiceRuns(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		file := h.keyFile

@@ -6,13 +6,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 	"github.com/open-tollgate/tollgate/backends/internal/rest"
 )
 
 func TestReadProfile(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		token := h.token(u.ID, "profile:read")
@@ -36,7 +35,7 @@ func TestReadProfile(t *testing.T) {
 
 func TestChangeProfile(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		token := h.token(u.ID, "profile:write")
@@ -71,7 +70,7 @@ func TestChangeProfile(t *testing.T) {
 
 func TestChangeProfileRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	u := h.addUser("ada")
 	token := h.token(u.ID, "profile:write")
 	for name, c := range map[string]struct {
@@ -102,7 +101,7 @@ func TestChangeProfileRefusals(t *testing.T) {
 
 func TestSomebodyElsesAddressIsNotTold(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	u := h.addUser("ada")
 	h.addUser("bob")
 	for version, address := range []string{"bob@example.com", "nobody@example.com"} {
@@ -116,7 +115,7 @@ func TestSomebodyElsesAddressIsNotTold(t *testing.T) {
 
 func TestOneOfManyEqualChangesWins(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		token := h.token(u.ID, "profile:write")

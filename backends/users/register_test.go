@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/database"
-	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
 // body makes a good registration, altered by name and value pairs; a nil removes.
@@ -36,7 +35,7 @@ func answerOf(w *httptest.ResponseRecorder) string {
 
 func TestRegister(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		token := h.token("shop", "users:create")
 		first := h.do(token, "POST", "/api/users", body(t))
@@ -68,7 +67,7 @@ func TestRegister(t *testing.T) {
 // A known address takes a write as well: it is the part that waits for the disk.
 func TestRegisterWritesForAKnownAddress(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		looking, err := h.config.DB.Conn(t.Context())
 		if err != nil {
@@ -106,7 +105,7 @@ func TestRegisterWritesForAKnownAddress(t *testing.T) {
 
 func TestRegisterSaysAllThatIsWrong(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	token := h.token("shop", "users:create")
 	for name, c := range map[string]struct {
 		body     string
@@ -145,7 +144,7 @@ func TestRegisterSaysAllThatIsWrong(t *testing.T) {
 
 func TestRegisterDefaults(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t, t.TempDir()+"/users.db")
+	h := newHarness(t, fresh.SQLite(t))
 	if w := h.do(h.token("shop", "users:create"), "POST", "/api/users", body(t, "phone", nil, "locale", nil)); w.Code != 202 {
 		t.Fatal(w.Code, w.Body)
 	}

@@ -40,6 +40,9 @@ type harness struct {
 	clock time.Time
 }
 
+// fresh gives databases of the service.
+var fresh = databasetest.NewTemplate(Open)
+
 func newHarness(t testing.TB, dsn string) *harness {
 	t.Helper()
 	h := &harness{t: t, issuer: tokentest.NewIssuer(t, testIssuer), logs: &logBuffer{}, clock: time.Now()}
@@ -194,7 +197,7 @@ func wantRefusal(t testing.TB, w *httptest.ResponseRecorder, status int, code st
 
 func TestWhoMayCallWhat(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		other := h.addUser("bob")
@@ -234,7 +237,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 
 func TestReadForServices(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		u := h.addUser("ada")
 		w := h.do(h.serviceToken(), "GET", "/internal/users/"+u.ID, "")
@@ -246,7 +249,7 @@ func TestReadForServices(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		h := newHarness(t, dsn)
 		h.do(h.token("x", "profile:read"), "GET", "/api/users/me", "") // waits for the keys
 		h.do(h.serviceToken(), "GET", "/internal/users/x", "")

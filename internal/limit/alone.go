@@ -14,7 +14,8 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 		if know[i] == knownNothing {
 			e.found(c, t, i, d, know, spent)
 		}
-		s := e.state(t, i, d)
+		var s State
+		t.state(i, d, &s)
 		if know[i] == knownNothing {
 			s.Degraded = true
 			err := e.share(t, i, d, &s)

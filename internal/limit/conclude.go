@@ -1,12 +1,14 @@
 package limit
 
+import "slices"
+
 // finish makes a decision out of the store's word, or does without it. Where what was
 // under way has not been enough, it gives what has to be waited for next.
 func (e *Engine) finish(p *pending, into []State) (Decision, *pending, error) {
 	if p.joins() {
 		return e.decide(p.debits, into, p)
 	}
-	decision, late, err := e.conclude(p, into)
+	decision, late, err := e.conclude(p, slices.Grow(into, len(p.debits)))
 	if late {
 		since := p.flown.Load()
 		if since == 0 {

@@ -11,9 +11,9 @@ type touch struct {
 	now      int64
 	n        int
 	subjects [MaxDebits]subject
-	shards   [MaxDebits]*shard[entry]
+	shards   [MaxDebits]uint8
 	items    [MaxDebits]*item[entry] // nil where nothing is known
-	spares   [MaxDebits]*item[entry] // for those
+	spares   []*item[entry]          // for those, once there has been one
 	set      shardSet
 }
 
@@ -22,22 +22,24 @@ func (e *Engine) find(t *touch, debits []Debit) {
 	for i, d := range debits {
 		t.subjects[i] = subject{series: e.registry.of(d.Limit), key: boundKey(d.Key)}
 		n := e.table.shardOf(t.subjects[i].key)
-		t.shards[i] = &e.table.shards[n]
+		t.shards[i] = uint8(n)
 		t.set |= 1 << n
 	}
 }
 
 func (e *Engine) lock(t *touch) {
 	if bits.OnesCount64(uint64(t.set)) == 1 {
-		t.shards[0].Lock()
+		e.table.shards[t.shards[0]].Lock()
 	} else {
 		e.table.lock(t.set)
 	}
 	t.now = e.micros() // under the locks: a time read before them could be old by now
 	for i := range t.n {
-		if t.items[i] = t.shards[i].items[t.subjects[i]]; t.items[i] != nil {
-			t.items[i].until = max(t.items[i].until, t.now+1) // stays while others come
+		it := e.table.shards[t.shards[i]].items[t.subjects[i]]
+		if it != nil {
+			it.until = max(it.until, t.now+1) // stays while others come
 		}
+		t.items[i] = it
 	}
 }
 
@@ -64,81 +66,106 @@ func (e *Engine) begin(debits []Debit, into []State) (Decision, *pending, error)
 }
 
 // decide is begin, the first time or after the decision has waited for what was under way.
+// What it needs memory for is made without the locks: the collector has who allocates work
+// for it or wait for it, for tens of milliseconds at times, and nobody else should wait for that.
 func (e *Engine) decide(debits []Debit, into []State, waited *pending) (Decision, *pending, error) {
-	c := e.channel(debits[0].Limit.scope)
+	into = slices.Grow(into, len(debits))
 	var t touch
 	e.find(&t, debits)
+	c := e.channelOf(t.subjects[0].series)
 	e.lock(&t)
-	if slices.Contains(t.items[:t.n], nil) {
-		e.unlock(&t)
-		t.prepare()
-		e.lock(&t)
+	if waited == nil {
+		t.note(debits)
 	}
 	var know [MaxDebits]known
-	missing, short, away := 0, false, c.away.Load()
-	for i, d := range debits {
-		if waited == nil {
-			t.note(i, d)
+	for p := (*pending)(nil); ; p = e.prepare(c, &t, debits) {
+		if p != nil {
+			e.lock(&t)
 		}
-		know[i] = e.look(c, &t, i, d)
+		missing, short := e.lookAll(c, &t, debits, &know)
+		switch {
+		case short:
+			decision := e.deny(&t, debits, &know, into)
+			e.unlock(&t)
+			return decision, nil, nil
+		case missing == 0:
+			return e.allowHeld(c, &t, debits, &know, into), nil, nil
+		case waited == nil && !c.away.Load() && t.flies(debits, &know):
+			e.unlock(&t)
+			return Decision{}, &pending{engine: e, channel: c, born: t.now, debits: debits, touch: t}, nil
+		case p != nil:
+			if waited != nil {
+				p.born = waited.born
+			}
+			return e.decideBeyond(p, &t, &know, into)
+		}
+		e.unlock(&t)
+	}
+}
+
+// prepare makes what a decision needs that asks the store.
+func (e *Engine) prepare(c *channel, t *touch, debits []Debit) *pending {
+	t.spares = make([]*item[entry], t.n)
+	for i := range t.n {
+		if t.items[i] == nil {
+			t.spares[i] = newEntry(t.subjects[i])
+		}
+	}
+	return &pending{engine: e, channel: c, born: t.now, debits: slices.Clone(debits), asks: make([]asked, 0, t.n)}
+}
+
+// newEntry makes an entry with room for the first debit.
+func newEntry(who subject) *item[entry] {
+	it := newItem[entry](who)
+	it.value.own.buckets = make([]bucket, 0, 1)
+	return it
+}
+
+// lookAll finds out how many debits this node knows nothing of, and whether one that counts is short.
+func (e *Engine) lookAll(c *channel, t *touch, debits []Debit, know *[MaxDebits]known) (missing int, short bool) {
+	for i, d := range debits {
+		know[i] = e.look(c, t, i, d)
 		if know[i] == knownNothing {
 			missing++
 		}
 		short = short || know[i] == knownShort && !d.Limit.shadow
 	}
-	if short {
-		defer e.unlock(&t)
-		return e.deny(&t, debits, &know, into), nil, nil
+	return missing, short
+}
+
+// decideBeyond decides by the store, or without it while it is away, and unlocks.
+func (e *Engine) decideBeyond(p *pending, t *touch, know *[MaxDebits]known, into []State) (Decision, *pending, error) {
+	for i, d := range p.debits {
+		p.spent[i] = t.spend(i, d, know[i])
 	}
-	if missing > 0 && !away && waited == nil && t.flies(debits, &know) {
-		e.unlock(&t)
-		return Decision{}, &pending{engine: e, channel: c, born: t.now, debits: debits, touch: t}, nil
-	}
-	var spent [MaxDebits]receipt
-	for i, d := range debits {
-		if know[i] == knownHeld {
-			v := &t.items[i].value
-			spent[i], _ = v.lease.spend(d.cost())
-			v.remaining = max(v.remaining-d.cost(), 0)
-		}
-	}
-	if missing == 0 {
-		decision := e.allow(&t, debits, &know, &spent, into)
-		fetches := e.prefetch(c, &t, debits)
-		e.unlock(&t)
-		for _, p := range fetches {
-			c.submit(p)
-		}
-		return decision, nil, nil
-	}
-	if away {
-		defer e.unlock(&t)
-		decision, err := e.alone(c, &t, debits, &know, &spent, into)
+	if p.channel.away.Load() {
+		defer e.unlock(t)
+		decision, err := e.alone(p.channel, t, p.debits, know, &p.spent, into)
 		return decision, nil, err
 	}
-	p := e.ask(c, &t, debits, &know)
-	p.spent = spent
-	if waited != nil {
-		p.born = waited.born
-	}
-	e.unlock(&t)
-	p.touch = t
+	e.ask(p, t, know)
+	e.unlock(t)
+	p.touch = *t
 	return Decision{}, p, nil
 }
 
-// prepare makes what is not there yet.
-func (t *touch) prepare() {
-	for i := range t.n {
-		if t.items[i] == nil {
-			t.spares[i] = newItem[entry](t.subjects[i])
-		}
+// spend takes units of what is on lease.
+func (t *touch) spend(i int, d Debit, know known) receipt {
+	if know != knownHeld {
+		return receipt{}
 	}
+	v := &t.items[i].value
+	r, _ := v.lease.spend(d.cost())
+	v.remaining = max(v.remaining-d.cost(), 0)
+	return r
 }
 
-// note counts a debit as demand.
-func (t *touch) note(i int, d Debit) {
-	if it := t.items[i]; it != nil && it.value.lease != nil {
-		it.value.lease.note(t.now, d.cost(), d.Limit.lease)
+// note counts debits as demand.
+func (t *touch) note(debits []Debit) {
+	for i, d := range debits {
+		if it := t.items[i]; it != nil && it.value.lease != nil {
+			it.value.lease.note(t.now, d.cost(), d.Limit.lease)
+		}
 	}
 }
 
@@ -161,10 +188,9 @@ func (e *Engine) look(c *channel, t *touch, i int, d Debit) known {
 	return knownNothing
 }
 
-// ask makes the question to the store about all debits that this node knows nothing of.
-func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]known) *pending {
-	p := &pending{engine: e, channel: c, born: t.now, debits: slices.Clone(debits)}
-	for i, d := range debits {
+// ask puts the question to the store about all debits that this node knows nothing of.
+func (e *Engine) ask(p *pending, t *touch, know *[MaxDebits]known) {
+	for i, d := range p.debits {
 		if know[i] != knownNothing {
 			continue
 		}
@@ -178,18 +204,21 @@ func (e *Engine) ask(c *channel, t *touch, debits []Debit, know *[MaxDebits]know
 		p.asks = append(p.asks, a)
 		t.subjects[i].series.zone.roundTrips.Add(1)
 	}
-	return p
 }
 
 // ensure gives the item of a debit, or nil when there is no room for it.
 func (e *Engine) ensure(t *touch, i int) *item[entry] {
-	if t.items[i] == nil {
-		if t.spares[i] == nil { // it was there a moment ago
-			t.spares[i] = newItem[entry](t.subjects[i])
-		}
-		t.items[i] = t.shards[i].insert(t.spares[i], t.now)
-		t.spares[i] = nil
+	if t.items[i] != nil {
+		return t.items[i]
 	}
+	var spare *item[entry]
+	if t.spares != nil {
+		spare, t.spares[i] = t.spares[i], nil
+	}
+	if spare == nil { // it was there a moment ago
+		spare = newEntry(t.subjects[i])
+	}
+	t.items[i] = e.table.shards[t.shards[i]].insert(spare, t.now)
 	return t.items[i]
 }
 
@@ -197,52 +226,70 @@ func (e *Engine) ensure(t *touch, i int) *item[entry] {
 func (e *Engine) deny(t *touch, debits []Debit, know *[MaxDebits]known, into []State) Decision {
 	from := len(into)
 	for i, d := range debits {
-		s := e.state(t, i, d)
+		s := State{Leased: know[i] != knownNothing}
+		t.state(i, d, &s)
 		if know[i] == knownShort {
 			s.Short, s.Remaining = true, min(s.Remaining, max(d.cost()-1, 0))
 			if t.items[i] != nil {
 				s.Wait = max(time.Duration(t.items[i].value.denied.wait-t.now)*time.Microsecond, time.Microsecond)
 			}
 		}
-		s.Leased = know[i] != knownNothing
 		into = append(into, s)
 	}
 	e.count(t, debits, into[from:], false)
 	return Decision{States: into}
 }
 
+// allowHeld is the decision when all that count are on lease: it spends them, and unlocks.
+func (e *Engine) allowHeld(c *channel, t *touch, debits []Debit, know *[MaxDebits]known, into []State) Decision {
+	from := len(into)
+	for i, d := range debits {
+		into = append(into, State{receipt: t.spend(i, d, know[i])})
+		e.passed(t, i, d, know[i], &into[len(into)-1])
+	}
+	e.count(t, debits, into[from:], true)
+	fetches := e.prefetch(c, t, debits)
+	e.unlock(t)
+	for _, p := range fetches {
+		c.submit(p)
+	}
+	return Decision{Allowed: true, States: into}
+}
+
 // allow is the decision when all that count have been debited.
 func (e *Engine) allow(t *touch, debits []Debit, know *[MaxDebits]known, spent *[MaxDebits]receipt, into []State) Decision {
 	from := len(into)
 	for i, d := range debits {
-		if d.Limit.shared.kind == Concurrency && spent[i].how != debitedNot {
-			e.occupy(t, i, d)
-		}
-		s := e.state(t, i, d)
-		s.receipt = spent[i]
-		s.Short = spent[i].how == debitedNot
-		s.Leased = know[i] == knownHeld
-		into = append(into, s)
+		into = append(into, State{receipt: spent[i]})
+		e.passed(t, i, d, know[i], &into[len(into)-1])
 	}
 	e.count(t, debits, into[from:], true)
 	return Decision{Allowed: true, States: into}
 }
 
+// passed sums up where a limit stands in a decision that lets pass.
+func (e *Engine) passed(t *touch, i int, d Debit, know known, s *State) {
+	s.Short, s.Leased = s.receipt.how == debitedNot, know == knownHeld
+	if d.Limit.shared.kind == Concurrency && !s.Short {
+		e.occupy(t, i, d)
+	}
+	t.state(i, d, s)
+}
+
 // state sums up what this node knows of a limit.
-func (e *Engine) state(t *touch, i int, d Debit) State {
-	s := State{Remaining: d.Limit.shared.events}
+func (t *touch) state(i int, d Debit, s *State) {
+	s.Remaining = d.Limit.shared.events
 	if t.items[i] == nil {
-		return s
+		return
 	}
 	if v := &t.items[i].value; v.heard {
 		s.Remaining = v.remaining
 		s.Wait = time.Duration(max(v.frees-t.now, 0)) * time.Microsecond
 	}
-	return s
 }
 
 func (e *Engine) count(t *touch, debits []Debit, states []State, allowed bool) {
-	for i, d := range debits {
-		t.subjects[i].series.zone.count(d.Limit, states[i], allowed)
+	for i := range debits {
+		t.subjects[i].series.zone.count(debits[i].Limit, &states[i], allowed)
 	}
 }

@@ -115,6 +115,9 @@ func newNode() string {
 // micros gives the time in microseconds. Between the start and now it follows the
 // monotonic clock, which nobody can set back.
 func (e *Engine) micros() int64 {
+	if _, ours := e.clock.(systemClock); ours { // Since reads one clock, and Now two
+		return e.start.UnixMicro() + time.Since(e.start).Microseconds()
+	}
 	return e.start.UnixMicro() + e.clock.Now().Sub(e.start).Microseconds()
 }
 
@@ -136,6 +139,16 @@ func (e *Engine) channel(scope string) *channel {
 	}
 	c, _ := e.channels.LoadOrStore(scope, newChannel(e, scope))
 	return c.(*channel)
+}
+
+// channelOf gives the channel of a series, which remembers it.
+func (e *Engine) channelOf(s *series) *channel {
+	if c := s.channel.Load(); c != nil {
+		return c
+	}
+	c := e.channel(s.zone.scope)
+	s.channel.Store(c)
+	return c
 }
 
 func (e *Engine) changed(c Change) {

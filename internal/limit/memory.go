@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,7 @@ func (m *Memory) Take(_ context.Context, debits []Debit, into []State) (Decision
 	if err := check(debits, (*Limit).aloneRule); err != nil {
 		return Decision{}, err
 	}
+	into = slices.Grow(into, len(debits)) // not under the locks
 	var t take
 	var set shardSet
 	for i, d := range debits {
@@ -113,7 +115,7 @@ func (t *take) decide(table *table[cell], debits []Debit, into []State) (Decisio
 	}
 	for i, d := range debits {
 		into = append(into, t.state(i, d, short[i], allowed))
-		t.subjects[i].series.zone.count(d.Limit, into[len(into)-1], allowed)
+		t.subjects[i].series.zone.count(d.Limit, &into[len(into)-1], allowed)
 	}
 	return Decision{Allowed: allowed, States: into}, nil
 }

@@ -13,6 +13,7 @@ type series struct {
 	registry *registry
 	id       string
 	zone     *zoneCounters
+	channel  atomic.Pointer[channel]
 	overflow atomic.Int64 // until when something counts that a node had no room to remember
 }
 
@@ -58,7 +59,7 @@ func (r *registry) zone(scope, name string) *zoneCounters {
 }
 
 // count counts what became of a decision.
-func (z *zoneCounters) count(l *Limit, s State, allowed bool) {
+func (z *zoneCounters) count(l *Limit, s *State, allowed bool) {
 	switch {
 	case s.Short && l.shadow:
 		z.shadowed.Add(1)

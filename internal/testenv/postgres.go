@@ -41,7 +41,18 @@ func Postgres(t testing.TB) (dsn string) {
 	if shared.err != nil {
 		t.Fatalf("PostgreSQL (run make deps): %v", shared.err)
 	}
-	return shared.database(t)
+	return shared.database(t, "template1")
+}
+
+// PostgresLike gives the DSN of a new database that is a copy of one that Postgres gave,
+// and that nobody is connected to.
+func PostgresLike(t testing.TB, dsn string) (copied string) {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return shared.database(t, cfg.Database)
 }
 
 // CrashingPostgres is like Postgres, with a server that is the test's own: crash kills
@@ -49,7 +60,7 @@ func Postgres(t testing.TB) (dsn string) {
 func CrashingPostgres(t testing.TB) (dsn string, crash func()) {
 	t.Helper()
 	c := ownPostgres(t, "fsync=off")
-	return c.database(t), func() {
+	return c.database(t, "template1"), func() {
 		t.Helper()
 		if err := c.crash(); err != nil {
 			t.Fatal(err)
@@ -61,7 +72,7 @@ func CrashingPostgres(t testing.TB) (dsn string, crash func()) {
 // waits for the disk at each commit, as one in production does.
 func DurablePostgres(b testing.TB) (dsn string) {
 	b.Helper()
-	return ownPostgres(b, "shared_buffers=1GB", "max_wal_size=8GB").database(b)
+	return ownPostgres(b, "shared_buffers=1GB", "max_wal_size=8GB").database(b, "template1")
 }
 
 // ownPostgres starts a server that ends with the test.
@@ -98,7 +109,7 @@ func (c *cluster) crash() error {
 	return c.wait()
 }
 
-func (c *cluster) database(t testing.TB) (dsn string) {
+func (c *cluster) database(t testing.TB, template string) (dsn string) {
 	t.Helper()
 	name := fmt.Sprintf("test%d", c.next.Add(1))
 	ctx := t.Context()
@@ -107,7 +118,7 @@ func (c *cluster) database(t testing.TB) (dsn string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		t.Fatal(err)
 	}
 	return c.dsn(name)

@@ -72,12 +72,15 @@ type clock struct{ atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.UnixMicro(c.Load()) }
 
+// fresh gives databases of the payments service.
+var fresh = databasetest.TemplateOf("payments", os.DirFS("../../payments"))
+
 func forEach(t *testing.T, test func(t *testing.T, db *database.DB, c *clock)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		c := &clock{}
 		c.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
-		test(t, databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), c)
+		test(t, fresh.Open(t, dsn), c)
 	})
 }
 

@@ -32,14 +32,17 @@ type post struct {
 	clock atomic.Int64
 }
 
+// fresh gives databases of the payments service.
+var fresh = databasetest.TemplateOf("payments", os.DirFS("../../payments"))
+
 func forEach(t *testing.T, test func(*post)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
 		v, err := vault.Load(filepath.Join(t.TempDir(), "key"), "webhooks")
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &post{t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v}
+		p := &post{t: t, db: fresh.Open(t, dsn), vault: v}
 		p.clock.Store(time.Now().UnixMicro())
 		test(p)
 	})

@@ -1,7 +1,6 @@
 package webhookapi
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
@@ -10,7 +9,7 @@ import (
 
 // Every operation, with an endpoint and an event of one's own and of somebody else.
 func FuzzHandlers(f *testing.F) {
-	p := newPlatform(f, filepath.Join(f.TempDir(), "test.db"), true)
+	p := newPlatform(f, fresh.SQLite(f), true)
 	own, foreign := p.add("shop", "http://localhost:9/own"), p.add("other", "http://localhost:9/foreign")
 	p.publish("shop", 1)
 	p.publish("other", 1)

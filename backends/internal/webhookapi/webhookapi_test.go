@@ -42,9 +42,12 @@ type platform struct {
 	woken   int
 }
 
+// fresh gives databases of the payments service.
+var fresh = databasetest.TemplateOf("payments", os.DirFS("../../payments"))
+
 func forEach(t *testing.T, allowPrivate bool, test func(*platform)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn, allowPrivate)) })
+	fresh.ForEach(t, func(t *testing.T, dsn string) { test(newPlatform(t, dsn, allowPrivate)) })
 }
 
 func newPlatform(t testing.TB, dsn string, allowPrivate bool) *platform {
@@ -54,7 +57,7 @@ func newPlatform(t testing.TB, dsn string, allowPrivate bool) *platform {
 		t.Fatal(err)
 	}
 	p := &platform{
-		t: t, db: databasetest.Open(t, dsn, "payments", os.DirFS("../../payments")), vault: v, issuer: tokentest.NewIssuer(t, origin),
+		t: t, db: fresh.Open(t, dsn), vault: v, issuer: tokentest.NewIssuer(t, origin),
 		routes: rest.NewRouter(slog.New(slog.DiscardHandler), ""), doc: openapitest.Load(t, Document),
 	}
 	keys := httptest.NewServer(p.issuer.Handler())

@@ -24,10 +24,13 @@ type books struct {
 	wallet, merchant, external Account
 }
 
+// fresh gives databases of the payments service.
+var fresh = databasetest.TemplateOf("payments", os.DirFS(".."))
+
 func forEach(t *testing.T, test func(*books)) {
 	t.Helper()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		b := &books{DB: databasetest.Open(t, dsn, "payments", os.DirFS("..")), t: t}
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
+		b := &books{DB: fresh.Open(t, dsn), t: t}
 		b.wallet = b.open(Account{Kind: Wallet, Owner: "ada", Name: "Everyday", Currency: "EUR"})
 		b.merchant = b.open(Account{Kind: Merchant, Owner: "shop", Name: "Corner Shop", Currency: "EUR"})
 		b.external = b.open(Account{Kind: External, Name: "Funding", Currency: "EUR"})

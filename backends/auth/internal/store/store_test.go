@@ -15,7 +15,6 @@ import (
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/refusal"
 	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
-	"github.com/open-tollgate/tollgate/backends/internal/database"
 	"github.com/open-tollgate/tollgate/backends/internal/databasetest"
 )
 
@@ -27,19 +26,15 @@ type fixture struct {
 
 func (f *fixture) advance(d time.Duration) { f.offset.Add(int64(d)) }
 
+// fresh gives databases with the store's tables.
+var fresh = databasetest.TemplateOf("auth", migrations)
+
 // forEach runs the test on a fresh store on SQLite and on PostgreSQL.
 func forEach(t *testing.T, test func(t *testing.T, s *fixture)) {
 	t.Helper()
 	t.Parallel()
-	databasetest.ForEach(t, func(t *testing.T, dsn string) {
-		db, err := database.Open(t.Context(), dsn, "auth")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		if err := Migrate(t.Context(), db); err != nil {
-			t.Fatal(err)
-		}
+	fresh.ForEach(t, func(t *testing.T, dsn string) {
+		db := fresh.Open(t, dsn)
 		v, err := vault.New(bytes.Repeat([]byte{7}, vault.KeySize))
 		if err != nil {
 			t.Fatal(err)

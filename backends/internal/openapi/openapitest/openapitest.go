@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -32,10 +33,15 @@ type Document struct {
 	router routers.Router
 }
 
+// loaded are the documents that were read, by their text: to read one takes longer than
+// most tests, which share it.
+var loaded sync.Map
+
 // Load reads a document, or ends the test.
 func Load(t testing.TB, text []byte) *Document {
 	t.Helper()
-	d, err := load(text)
+	read, _ := loaded.LoadOrStore(string(text), sync.OnceValues(func() (*Document, error) { return load(text) }))
+	d, err := read.(func() (*Document, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
