@@ -19,7 +19,9 @@ func (c *wayDiff) settings() {
 			c.files(was, is)
 		}
 	case *Static:
-		c.responses()
+		if is, ok := c.is.by.(*Static); ok {
+			c.responses(was, is)
+		}
 	default:
 		if is := c.is.by; was.String() != is.String() {
 			c.add(Moved, "handler", "is answered by another handler", was.String(), is.String())
@@ -169,12 +171,23 @@ func (c *wayDiff) files(was, is *FilesHandler) {
 	}
 }
 
+// staticRules are for the members of static_response, compared by what comes out.
+var staticRules = map[string]meaning{
+	"handler": ignored, "status_code": ignored, "headers": ignored, "body": ignored, "close": ignored, "abort": ignored,
+}
+
+// HasRule says whether the comparison knows a member of a handler: "transport.tls.ca" of
+// reverse_proxy. What it does not know counts as wider where it differs.
+func HasRule(handler, member string) bool {
+	rules := map[string]map[string]meaning{"reverse_proxy": proxyRules, "file_server": fileRules, "static_response": staticRules}
+	_, ok := ruleOf(rules[handler], member)
+	return ok
+}
+
 // responses compares answers that the configuration has of its own.
-func (c *wayDiff) responses() {
-	names := maps.Clone(c.was.settings)
-	if names == nil {
-		names = make(map[string]string)
-	}
+func (c *wayDiff) responses(was, is *Static) {
+	c.leaves("the answer", staticRules, was.leaves, is.leaves, "")
+	names := maps.Clone(c.was.settings) // a Static always has some
 	maps.Copy(names, c.is.settings)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		before, after := c.was.settings[name], c.is.settings[name]

@@ -58,6 +58,14 @@ type Static struct {
 	Headers map[string][]string `json:"headers"`
 	Body    string              `json:"body"`
 	Abort   bool                `json:"abort"`
+
+	leaves map[string]string
+}
+
+func (p *parser) static(at string, raw json.RawMessage) *Static {
+	h := &Static{At: at, leaves: leavesOf(raw)}
+	p.fail(at+" static_response", json.Unmarshal(raw, h))
+	return h
 }
 
 func (h *Static) String() string {

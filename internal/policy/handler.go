@@ -46,9 +46,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "reverse_proxy":
 		return p.proxy(at, raw)
 	case "static_response":
-		h := &Static{At: at}
-		read(h)
-		return h
+		return p.static(at, raw)
 	case "error":
 		h := &StaticError{At: at}
 		read(h)
