@@ -108,7 +108,7 @@ func possession(r *Request, t *Token) string {
 	case t.X5T && !r.HasCert:
 		return "certificate_missing"
 	case r.SentAs == DPoP && !t.JKT:
-		return "wrong_key"
+		return "proof_wrong_key"
 	}
 	return ""
 }
@@ -200,6 +200,9 @@ var ownVars = []string{"client_ip", "trusted_proxy", "start_time", "uuid"}
 
 // value gives what a placeholder stands for; itself where that is not known.
 func (w *walk) value(name string) (value string, known bool) {
+	if w.steered != "" && (name == "http.vars.client_ip" || strings.HasPrefix(name, "http.auth.")) {
+		return "{" + name + "}", false
+	}
 	if rest, ok := strings.CutPrefix(name, "http.auth."); ok {
 		return w.tokenValue(rest), true
 	}

@@ -89,7 +89,6 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 	case "host":
 		var hosts hostMatcher
 		err := json.Unmarshal(raw, &hosts)
-		p.server.hosts = append(p.server.hosts, hosts...)
 		return hosts, err
 	case "path":
 		var patterns []string
@@ -115,6 +114,8 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 		var fields headerMatcher
 		err := json.Unmarshal(raw, &fields)
 		return fields, err
+	case "header_regexp":
+		return newHeaderRegexp(raw)
 	case "query":
 		var pairs queryMatcher
 		err := json.Unmarshal(raw, &pairs)
@@ -314,6 +315,9 @@ func newAddressMatcher(name string, raw json.RawMessage) (Matcher, error) {
 func (m addressMatcher) String() string { return fmt.Sprintf("%s %v", m.name, m.ranges) }
 
 func (m addressMatcher) matches(w *walk) bool {
+	if w.steered != "" && m.name == "client_ip" {
+		return w.unknown(m.String() + " after " + w.steered)
+	}
 	address := w.address(m.name == "client_ip")
 	return slices.ContainsFunc(m.ranges, func(p netip.Prefix) bool { return p.Contains(address) })
 }

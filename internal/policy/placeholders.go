@@ -220,10 +220,10 @@ func pathSegment(p, index string) (string, bool) {
 	return segments[n], true
 }
 
-// captured is a regular expression that has matched a path.
+// captured is a regular expression that has matched a text.
 type captured struct {
 	by         *regexp.Regexp
-	name, path string
+	name, text string
 }
 
 // capture gives a group of an expression that has matched: http.regexp.NAME.GROUP, or
@@ -235,7 +235,7 @@ func (w *walk) capture(name string) (value string, found bool) {
 		if own, named := strings.CutPrefix(rest, c.name+"."); named && c.name != "" {
 			group = own
 		}
-		groups := c.by.FindStringSubmatch(c.path)
+		groups := c.by.FindStringSubmatch(c.text)
 		n, err := strconv.Atoi(group)
 		if err != nil {
 			n = c.by.SubexpIndex(group)

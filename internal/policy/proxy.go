@@ -24,10 +24,11 @@ type Proxy struct {
 		Request  *fieldChanges   `json:"request"`
 		Response json.RawMessage `json:"response"`
 	} `json:"headers"`
-	HandleResponse []json.RawMessage `json:"handle_response"`
-	Rewrite        *Rewrite          `json:"-"`
+	HandleResponse []rawResponse `json:"handle_response"`
+	Rewrite        *Rewrite      `json:"-"`
 
 	addresses []string
+	responses []*response
 	answer    string // what is done to the answer's fields, as it is written
 	text      string // all of it, as it is written
 	leaves    map[string]string
@@ -50,6 +51,7 @@ func (p *parser) proxy(at string, raw json.RawMessage) *Proxy {
 		delete(h.leaves, "transport.protocol")
 	}
 	h.addresses = h.list()
+	h.responses = p.responses(at, h.HandleResponse)
 	return h
 }
 
@@ -76,16 +78,6 @@ func (h *Proxy) list() []string {
 }
 
 func (h *Proxy) String() string { return "reverse_proxy " + strings.Join(h.Addresses(), " ") }
-
-func (h *Proxy) serve(w *walk, next next) end {
-	if len(h.HandleResponse) > 0 && !w.unknown("reverse_proxy that handles answers by itself, at "+h.At) {
-		return next()
-	}
-	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams = h.Addresses()
-	h.deliver(w)
-	return answered
-}
 
 // deliver notes what the service gets: what is changed here is changed for it alone.
 func (h *Proxy) deliver(w *walk) {

@@ -28,6 +28,7 @@ type walk struct {
 	lostQuery      string   // why its query is not
 	lostMethod     string   // why the method is not
 	anyHost        bool     // a handler has set the Host
+	steered        string   // by which handler address and identity are not what they were
 
 	fields   fields
 	vars     map[string]string
@@ -40,6 +41,11 @@ type walk struct {
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
+
+	responding *Proxy // whose service's answer is handled
+	asked      []*way // to services whose answers were handled
+	given      bool   // there is an answer, which nothing but another one replaces
+	anyStatus  bool   // its status is not known
 
 	errorStatus int // of the error that is being handled; 0: none
 	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
@@ -92,6 +98,9 @@ func (w *walk) begin() error {
 // nothing is the end of a server's routes, also for an error that a subroute has caught
 // and not answered.
 func (w *walk) nothing() end {
+	if w.given {
+		return answered
+	}
 	w.out.Kind, w.out.Status = Nothing, http.StatusOK
 	w.out.Rule = Step{What: "no rule answers"}
 	return answered
@@ -148,7 +157,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if w.invoked++; r == nil || w.invoked > maxInvoked {
-		return w.fail(http.StatusInternalServerError, "", Step{h.At, h.String()})
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
@@ -229,6 +238,7 @@ func (h *Static) serve(w *walk, _ next) end {
 		return answered
 	case !known:
 		w.unknown("status " + string(h.Status))
+		defer func() { w.anyStatus = true }()
 		status = http.StatusOK
 	case status == 0 && w.errorStatus > 0:
 		status = w.errorStatus
@@ -272,16 +282,28 @@ func (h *Headers) serve(w *walk, next next) end {
 }
 
 func (h *PublishedHandler) serve(w *walk, next next) end {
-	method := w.currentMethod()
-	if method != http.MethodGet && method != http.MethodHead {
+	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
 		return next()
 	}
-	if h.paths != nil && !h.paths()[w.req.Host+" "+w.url.EscapedPath()] {
+	if h.paths != nil && !h.isPublished(w) {
 		return next()
 	}
 	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
 	w.deliver(h, nil)
 	return answered
+}
+
+func (h *PublishedHandler) isPublished(w *walk) bool {
+	if w.lost != "" {
+		return w.unknown(h.What + " after " + w.lost)
+	}
+	return h.paths()[w.req.Host+" "+w.url.EscapedPath()]
+}
+
+func (h *Steers) serve(w *walk, next next) end {
+	w.steered = h.What + " at " + h.At
+	w.open("handler " + w.steered)
+	return next()
 }
 
 func (h *Unknown) serve(w *walk, next next) end {

@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+)
+
+// headerRegexp wants of each field a value that an expression finds something in.
+type headerRegexp map[string]namedRegexp
+
+// namedRegexp is an expression, and what placeholders call what it finds.
+type namedRegexp struct {
+	*regexp.Regexp
+	name string
+}
+
+func newHeaderRegexp(raw json.RawMessage) (Matcher, error) {
+	var fields map[string]struct {
+		Name    string `json:"name"`
+		Pattern string `json:"pattern"`
+	}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, err
+	}
+	m := make(headerRegexp, len(fields))
+	for field, options := range fields {
+		compiled, err := regexp.Compile(options.Pattern)
+		if err != nil {
+			return nil, err
+		}
+		m[field] = namedRegexp{compiled, options.Name}
+	}
+	return m, nil
+}
+
+func (m headerRegexp) String() string {
+	patterns := make(map[string]string, len(m))
+	for field, compiled := range m {
+		patterns[field] = compiled.String()
+	}
+	return "header_regexp " + compact(patterns)
+}
+
+func (m headerRegexp) matches(w *walk) bool {
+	for _, field := range slices.Sorted(maps.Keys(m)) {
+		values, known := w.field(field)
+		if !known {
+			if !w.unknown("header " + field + ", which a handler before has set") {
+				return false
+			}
+			continue
+		}
+		n := slices.IndexFunc(values, m[field].MatchString)
+		if n < 0 {
+			return false
+		}
+		w.captured = append(w.captured, captured{m[field].Regexp, m[field].name, values[n]})
+	}
+	return true
+}
