@@ -26,7 +26,7 @@ func (w *walk) setPath(p, raw string) {
 func (w *walk) currentPath() lowered { return w.path }
 
 func (w *walk) currentMethod() string {
-	if w.method != "" {
+	if w.methodSet {
 		return w.method
 	}
 	if w.req.Method == "" {

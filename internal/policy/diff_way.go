@@ -145,7 +145,7 @@ func (c *wayDiff) line(kind Kind) {
 
 // sameLine says whether they are equal without a look at the request: nearly all are.
 func (y *way) sameLine(other *way) bool {
-	return y.method == other.method && y.url.Path == other.url.Path && y.url.RawPath == other.url.RawPath &&
+	return y.method == other.method && y.rewrote == other.rewrote && y.url.Path == other.url.Path && y.url.RawPath == other.url.RawPath &&
 		len(y.rewrites)+len(other.rewrites) == 0 && y.queried == other.queried && (!y.queried || y.url == other.url)
 }
 

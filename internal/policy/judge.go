@@ -238,10 +238,7 @@ func (w *walk) value(name string) (value string, known bool) {
 	case "http.request.method":
 		return w.currentMethod(), w.lostMethod == ""
 	case "http.api.name":
-		if w.current != nil {
-			return w.current.Name, true
-		}
-		return "", true
+		return w.out.API, true // it stays set behind the API
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

@@ -86,7 +86,7 @@ func (w *walk) decided(name string) (string, bool) {
 	case "http.request.host", "http.request.hostport":
 		return w.decidedField("Host", name)
 	case "http.request.method":
-		return w.method, w.method != ""
+		return w.method, w.methodSet
 	case "http.vars.client_ip", "http.request.remote.host":
 		return "", false
 	}
@@ -106,7 +106,7 @@ func (w *walk) unset(name string) bool {
 		_, found := w.capture(name)
 		return !found && len(w.out.Open) == 0 // what was not analysed may have matched
 	}
-	return strings.HasPrefix(name, "http.auth.") && w.out.tokens == nil || name == "http.api.name" && w.current == nil
+	return strings.HasPrefix(name, "http.auth.") && w.out.tokens == nil || name == "http.api.name" && w.out.API == ""
 }
 
 // isNil says whether it stands for nothing at all, which is not an empty text.

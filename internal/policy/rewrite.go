@@ -124,7 +124,7 @@ func (h *Rewrite) apply(w *walk) {
 	if h.Method != "" {
 		w.currentMethod() // asked, for the sake of those that it changes
 		method, sure := w.know(h.Method)
-		w.method, w.lostMethod = strings.ToUpper(method), ""
+		w.method, w.methodSet, w.lostMethod = strings.ToUpper(method), true, ""
 		if !sure {
 			w.method, w.lostMethod = w.fill(h.Method), "a rewrite of the method by what is not known"
 		}

@@ -27,6 +27,7 @@ type walk struct {
 	rewrites       []string // since then
 	lostQuery      string   // why its query is not
 	lostMethod     string   // why the method is not
+	methodSet      bool     // method is a handler's, even if it is empty
 	anyHost        bool     // a handler has set the Host
 	steered        string   // by which handler address and identity are not what they were
 
@@ -90,7 +91,7 @@ func (w *walk) begin() error {
 	if err != nil {
 		return err
 	}
-	w.url, w.target, w.method = u, w.req.Target, ""
+	w.url, w.target, w.method, w.methodSet = u, w.req.Target, "", false
 	w.path, w.queryChanged, w.lost, w.lostQuery, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", "", nil
 	return nil
 }
@@ -175,7 +176,7 @@ func (h *API) serve(w *walk, _ next) end {
 			return w.deny(http.StatusNotFound, "not_found", Step{h.At, h.String() + ": nothing in it is for this"})
 		})
 	}
-	w.current, w.strips = nil, nil
+	w.current = nil // what it has taken away, error routes do not see either
 	if e.failed {
 		w.out.Reason = e.reason // it is logged, whoever answers
 		e.bare = false          // an error with a status from here on

@@ -24,7 +24,8 @@ type Sent struct {
 // way is what becomes of a request on its way, beside who may send it.
 type way struct {
 	by       Handler // that answers
-	method   string  // empty: as sent
+	method   string  // where it is not the one that was sent
+	rewrote  bool    // it is not
 	url      url.URL
 	queried  bool     // the query is no more the one that was sent
 	rewrites []string // that were not followed, after url
@@ -41,7 +42,7 @@ type way struct {
 // deliver notes how the request comes to who answers.
 func (w *walk) deliver(by Handler, settings map[string]string) {
 	w.out.way = &way{
-		by: by, method: w.method, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips},
+		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips},
 		api: w.current, answer: w.answers, passes: w.passes, vars: w.vars, asked: w.asked, settings: settings,
 	}
 }
@@ -56,10 +57,10 @@ func (y *way) target(r *Request) string {
 }
 
 func (y *way) methodOf(r *Request) string {
-	if y.method == "" {
+	if !y.rewrote {
 		return r.Method
 	}
-	return strings.ToUpper(plain(r.fillSent(y.method)))
+	return cmp.Or(strings.ToUpper(plain(r.fillSent(y.method))), http.MethodGet) // which stands for none
 }
 
 // line is the method and the target, and what is done to them that is not known.

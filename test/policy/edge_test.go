@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,7 +207,7 @@ func (w *world) parsed(m *policy.Request) *http.Request {
 	}
 	r.RemoteAddr = netip.AddrPortFrom(m.Remote, 1234).String()
 	for name, values := range m.Header {
-		r.Header[name] = values
+		r.Header[name] = slices.Clone(values) // handlers change them in place
 	}
 	if m.TLS {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13}

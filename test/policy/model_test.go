@@ -229,7 +229,7 @@ var faults = map[string][2]string{
 	"a query is dropped":             {`"uri":"/b?{http.request.uri.query}"`, `"uri":"/b?"`},
 	"a rewrite is not done":          {`"uri":"/admin{http.request.uri}"`, `"uri":"/admin/"`},
 	"a field is taken away":          {`"delete":["X-F*"]`, `"delete":["X-G*"]`},
-	"a field is set otherwise":       {`"X-Role":["1"]`, `"X-Role":["2"]`},
+	"a field is set otherwise":       {`"set":{"X-Role":[`, `"set":{"X-Rule":[`},
 	"a folder is another":            {`"handler":"file_server","root":"`, `"handler":"file_server","root":"/nowhere`},
 	"errors are not caught":          {`"errors":{"routes"`, `"errors":{"rautes"`},
 }
