@@ -24,6 +24,7 @@ func loadPolicy(file string) (*policy.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	c.File = file // file_server hides it, whatever it is called
 	return c, nil
 }
 
