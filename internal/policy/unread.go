@@ -19,8 +19,6 @@ type unread struct {
 // none: all of them. All members of other handlers are unread.
 var readBy = map[string][]string{
 	"subroute": nil, "invoke": nil, "reverse_proxy": nil, "static_response": nil, "error": nil, "rewrite": nil, "file_server": nil,
-	"vars":         {"root"},
-	"headers":      {"request"},
 	"api":          {"name", "public", "profile", "methods", "websocket", "strip", "audit", "routes"},
 	"access_token": {"issuers", "audiences"},
 	"require":      {"scopes", "claims", "sender_constrained", "dpop", "mtls", "acr", "max_age", "authorization_details"},
@@ -33,32 +31,12 @@ var zoneMembers = []string{
 	"ipv4_prefix", "ipv6_prefix", "on_failure", "shadow",
 }
 
-// unreadRules are those of handlers whose changes have a direction.
-var unreadRules = map[string]rule{
-	"request_body": inside(byName{"max_size": mostBytes}),
-}
-
-// mostBytes is how much of a body is read; all of it where nothing is said.
-func mostBytes(d *differ, at string, was, is any) bool {
-	const all = 1 << 62
-	old, wasFine := orDefault(was, float64(0)).(float64)
-	new, isFine := orDefault(is, float64(0)).(float64)
-	if !wasFine || !isFine || old < 0 || new < 0 {
-		return false
-	}
-	least := func(n float64) int64 {
-		if n == 0 || n > all {
-			return all
-		}
-		return int64(n)
-	}
-	d.rank(at, "more is read of a body", least(old), least(new), was, is)
-	return true
-}
-
 // note keeps what is unread of a handler.
 func (p *parser) note(at string, raw json.RawMessage, h Handler) Handler {
-	if _, open := h.(*Unknown); open { // all of it is, and it is named
+	switch h.(type) {
+	case *Unknown: // all of it is, and it is named
+		return h
+	case *Pass, *Headers, *Intercept: // compared on the way of each request
 		return h
 	}
 	var kind struct {
@@ -187,11 +165,10 @@ func (d *differ) unread() {
 		if p.is != nil {
 			kind, is = p.is.kind, p.is.members
 		}
-		r := unreadRules[kind]
-		if r == nil && (was == nil || is == nil) {
+		if was == nil || is == nil {
 			d.tell(Widened, p.at(), kind+": is there or not, in a way that is not analysed", was, is)
 			continue
 		}
-		d.setting(p.at(), was, is, r)
+		d.setting(p.at(), was, is, nil)
 	}
 }
