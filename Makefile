@@ -105,10 +105,15 @@ PART    ?= 250
 PARTS   ?= 2
 soak:
 	@$(GO) test -c -o $(BIN)/policy.test ./test/policy
-	@cd test/policy && seed=$${SEED:-$$(date +%s)} && parts=$$((($(CONFIGS) + $(PART) - 1) / $(PART))) && \
-	seq $$seed $$((seed + parts - 1)) | xargs -P $(PARTS) -I{} sh -c 'SEED={} CONFIGS=$(PART) PAIRS='$$(($(PAIRS) / parts))' GOMAXPROCS=1 \
+	@cd test/policy && rm -f $(BIN)/soak-*.log && seed=$${SEED:-$$(date +%s)} && parts=$$((($(CONFIGS) + $(PART) - 1) / $(PART))) && \
+	seq $$seed $$((seed + parts - 1)) | xargs -P $(PARTS) -I{} sh -c 'SEED={} CONFIGS=$(PART) PAIRS='$$((($(PAIRS) + parts - 1) / parts))' GOMAXPROCS=1 \
 		$(BIN)/policy.test -test.timeout 1h -test.run "^(TestModelIsTheEdge|TestDiffIsExact)$$" -test.v >$(BIN)/soak-{}.log 2>&1 && \
-		grep -hE "pairs:|requests" $(BIN)/soak-{}.log && rm $(BIN)/soak-{}.log || { head -c 4000 $(BIN)/soak-{}.log; exit 255; }'
+		echo "seed {}: $$(grep -ohE "[0-9]+ (requests|pairs).*" $(BIN)/soak-{}.log | paste -sd ";" | sed "s/;/; /")" || \
+		{ echo "seed {}: FAILED, see $(BIN)/soak-{}.log"; head -c 4000 $(BIN)/soak-{}.log; exit 255; }' && \
+	cat $(BIN)/soak-*.log | awk -v configs=$$((parts * $(PART))) \
+		'/ requests, / { requests += $$2; several += $$4 } / pairs: / { pairs += $$2; widened += $$4; equal += $$6 } \
+		END { printf "The model was the edge for all %d requests to %d configurations (%d met something that is not analysed). diff was exact for all %d pairs (%d widened, %d equal).\n", requests, configs, several, pairs, widened, equal }' && \
+	rm -f $(BIN)/soak-*.log
 
 # Twenty thousand records a second in the audit log, beside work that takes all cores.
 AUDIT ?= 30s

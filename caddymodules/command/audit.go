@@ -25,7 +25,7 @@ Works on the folder of an audit log, or on a copy of it, with nothing else but t
 public key of the log. Keep that key, and a checkpoint now and then, where nobody who
 can write to the log can change them: they are what the log is held to.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(verifyCommand(), proveCommand(), checkCommand(), tailCommand(), exportCommand(), pseudonymCommand())
+			family(cmd, verifyCommand(), proveCommand(), checkCommand(), tailCommand(), exportCommand(), pseudonymCommand())
 		},
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
@@ -47,12 +46,6 @@ and not everything could be compared; 2: could not run.`,
 		return nil
 	}
 	return cmd
-}
-
-// exit ends the command with a code; only Caddy can make the error that carries one.
-func exit(cmd *cobra.Command, code int, err error) error {
-	cmd.SilenceUsage = true
-	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, err })(cmd, nil)
 }
 
 func (s *source) diff(before, after string, failOn []string) (*policy.DiffResult, error) {

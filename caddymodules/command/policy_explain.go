@@ -113,7 +113,7 @@ func readClaims(file, algorithm string) (*policy.Token, error) {
 	}
 	var claims map[string]any
 	if err := json.Unmarshal(content, &claims); err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
+		return nil, fmt.Errorf("claims of %s: %w", file, err)
 	}
 	if algorithm == "opaque" {
 		algorithm = ""

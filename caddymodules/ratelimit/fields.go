@@ -91,7 +91,7 @@ func (c *call) setFields(h http.Header, policy string) {
 	}
 	c.field = c.zones[first].appendState(c.field[:0], c.states[first])
 	for i, z := range c.zones {
-		if i != first && !z.Shadow {
+		if i != first && !z.Shadow && !c.states[i].Unheard {
 			c.field = append(c.field, ", "...)
 			c.field = z.appendState(c.field, c.states[i])
 		}
@@ -125,7 +125,7 @@ func (c *call) setLegacy(h http.Header) {
 func (c *call) tightest() int {
 	first := -1
 	for i, s := range c.states {
-		if c.zones[i].Shadow {
+		if c.zones[i].Shadow || s.Unheard {
 			continue
 		}
 		if first < 0 {

@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,6 +60,29 @@ func Open(config []byte) (*Edge, error) {
 	}
 	e.app = app.(*caddyhttp.App)
 	return e, nil
+}
+
+// Listener is where a server would listen.
+type Listener struct {
+	Server, Address string
+	TLS             bool
+}
+
+// Listeners are those of all servers, of ones that automatic HTTPS has added as well. TLS is
+// what Caddy makes of it when it starts: its HTTP port has none, whatever the policies are.
+func (e *Edge) Listeners() []Listener {
+	port := uint(cmp.Or(e.app.HTTPPort, caddyhttp.DefaultHTTPPort))
+	var all []Listener
+	for name, s := range e.app.Servers {
+		for _, address := range s.Listen {
+			at, err := caddy.ParseNetworkAddress(address)
+			if err != nil {
+				continue // it would not have been provisioned
+			}
+			all = append(all, Listener{name, address, len(s.TLSConnPolicies) > 0 && at.StartPort != port})
+		}
+	}
+	return all
 }
 
 // Serve has a server answer a request. It needs an access log.

@@ -150,15 +150,18 @@ func (s *Sandbox) Send(c cases.Call) (*cases.Answer, error) {
 	return a, err
 }
 
-// serve has the request answered; a handler may abort it by a panic, as for net/http.
+// serve has the request answered; a handler may abort it by a panic, which net/http takes
+// for the end of the connection.
 func (s *Sandbox) serve(server string, r *http.Request, c cases.Call) (a *cases.Answer, err error) {
 	m := &cases.Met{Passed: make(map[string]bool)}
 	r = r.WithContext(context.WithValue(context.WithValue(r.Context(), metKey{}, m), callKey{}, c))
 	defer func() {
-		if p := recover(); p == http.ErrAbortHandler {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
 			a, err = &cases.Answer{Connection: cases.Aborted, Why: "a handler cut the connection", Met: *m}, nil
-		} else if p != nil {
-			panic(p)
+		default:
+			a, err = &cases.Answer{Connection: cases.Aborted, Why: fmt.Sprintf("a handler fails: %v", p), Met: *m}, nil
 		}
 	}()
 	answer, err := s.edge.Serve(server, r)

@@ -91,17 +91,18 @@ func (e *Engine) charge(d Debit, n int64) {
 	c.tellSoon()
 }
 
-// occupy counts a request in flight. The shard is locked.
-func (e *Engine) occupy(t *touch, i int, d Debit) {
+// occupy counts a request in flight, if there is room to remember it. The shard is locked.
+func (e *Engine) occupy(t *touch, i int, d Debit) bool {
 	it := e.ensure(t, i)
 	if it == nil {
-		return
+		return false
 	}
 	if it.value.slots == 0 {
 		e.channel(d.Limit.scope).occupied(t.subjects[i], d.Limit, true)
 	}
 	it.value.slots += d.cost()
 	it.until = it.value.until(d.Limit, t.now)
+	return true
 }
 
 // occupied notes whether this node has slots of a subject, which it has to keep alive.
@@ -193,7 +194,9 @@ func (e *Engine) Inspect(ctx context.Context, l *Limit, key string) (Inspection,
 }
 
 // Reset forgets what is counted for a subject. Other nodes may believe for another
-// second what they were told before.
+// second what they were told before, and spend what they have on lease. Of a concurrency
+// limit, requests in flight go on to count: those of this node at once, and those of
+// others when they say so next.
 func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	if e.memory != nil {
 		e.memory.reset(l, key)
@@ -202,16 +205,22 @@ func (e *Engine) Reset(ctx context.Context, l *Limit, key string) error {
 	who := subject{series: e.registry.of(l), key: boundKey(key)}
 	s := e.shard(who)
 	s.Lock()
-	if it := s.items[who]; it != nil {
-		slots := it.value.slots
+	if it := s.items[who]; it != nil && l.shared.kind == Concurrency {
+		it.value.denied = denial{}
+	} else if it != nil {
 		if it.value.lease != nil {
 			it.value.lease.landed()
 		}
-		it.value = entry{slots: slots, epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
+		it.value = entry{epoch: it.value.epoch, telling: it.value.telling, flying: it.value.flying}
 		it.until = it.value.until(l, e.micros())
 	}
 	s.Unlock()
 	_, err := e.call(ctx, l, op{code: opDrop, asks: []ask{{limit: l, key: who.key}}})
+	s.Lock()
+	defer s.Unlock()
+	if it := s.items[who]; it != nil && l.shared.kind == Concurrency {
+		e.channel(l.scope).holdsOther(who, l, &it.value)
+	}
 	return err
 }
 

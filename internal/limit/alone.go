@@ -17,7 +17,7 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 		var s State
 		t.state(i, d, &s)
 		if know[i] == knownNothing {
-			s.Degraded = true
+			s.Degraded, s.Unheard = true, false
 			err := e.share(t, i, d, &s)
 			if err != nil && !d.Limit.shadow {
 				e.unspend(c, t, debits, spent)
@@ -44,8 +44,8 @@ func (e *Engine) alone(c *channel, t *touch, debits []Debit, know *[MaxDebits]kn
 		if know[i] == knownNothing && !short[i] {
 			spent[i] = e.debitOwn(c, t, i, d)
 		}
-		if d.Limit.shared.kind == Concurrency && spent[i].how != debitedNot {
-			e.occupy(t, i, d)
+		if d.Limit.shared.kind == Concurrency && spent[i].how != debitedNot && !e.occupy(t, i, d) {
+			spent[i] = receipt{}
 		}
 		into[from+i].receipt = spent[i]
 	}
@@ -102,9 +102,9 @@ func (e *Engine) share(t *touch, i int, d Debit, s *State) error {
 func (v *entry) used(l *Limit, now int64) int64 {
 	if l.shared.kind == Concurrency {
 		if v.lease != nil {
-			return v.slots + v.lease.tokens()
+			return v.slots + v.lent + v.lease.tokens()
 		}
-		return v.slots
+		return v.slots + v.lent
 	}
 	v.own.advance(l.shared.grid, now)
 	return v.own.used
@@ -117,6 +117,9 @@ func (e *Engine) debitOwn(c *channel, t *touch, i int, d Debit) receipt {
 		r.how = debitedOpen
 	}
 	it := t.items[i]
+	if d.Limit.shared.kind == Concurrency {
+		it = e.ensure(t, i)
+	}
 	if it == nil {
 		return r
 	}

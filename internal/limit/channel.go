@@ -50,6 +50,7 @@ type channel struct {
 	tellTimer bool // what is not known is told in a moment
 	telling   bool // a flight that only tells is under way
 	failures  int
+	probing   bool               // a probe is due
 	empty     func()             // is told when nothing is under way, while the engine is closed
 	unsent    map[subject]*Limit // debits that the store does not know of
 	slots     map[subject]*Limit // concurrency: what this node holds
@@ -122,8 +123,9 @@ func (c *channel) fly(f *flight) {
 	if f.probe {
 		c.given++ // makes the store write, which a full one refuses
 		f.batch.gives = c.given
+	} else {
+		c.loadGives(f)
 	}
-	c.loadGives(f)
 	c.mu.Unlock()
 	var stays []*pending
 	f.groups = slices.DeleteFunc(f.groups, func(p *pending) bool {
@@ -276,11 +278,13 @@ func (c *channel) lost(cause error) {
 		c.mu.Unlock()
 		return
 	}
-	waiting := c.queue
-	c.queue = nil
+	waiting, probing := c.queue, c.probing
+	c.queue, c.probing = nil, true
 	c.mu.Unlock()
 	c.engine.changed(Change{Scope: c.scope, Degraded: true, Cause: cause})
-	c.engine.after(probeEvery, c.probe)
+	if !probing {
+		c.engine.after(probeEvery, c.probe)
+	}
 	for _, p := range waiting {
 		p.land(landing{err: errAway})
 	}
@@ -288,10 +292,12 @@ func (c *channel) lost(cause error) {
 
 // probe looks whether the store is back, until it is.
 func (c *channel) probe() {
+	c.mu.Lock()
 	if c.engine.closed.Load() || !c.away.Load() {
+		c.probing = false
+		c.mu.Unlock()
 		return
 	}
-	c.mu.Lock()
 	c.flights++
 	c.mu.Unlock()
 	c.fly(&flight{probe: true})

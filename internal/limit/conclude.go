@@ -27,6 +27,7 @@ func (e *Engine) conclude(p *pending, into []State) (decision Decision, late boo
 	t := &p.touch
 	e.lock(t)
 	defer e.unlock(t)
+	p.lend(t, -1)
 	for i := range p.asks {
 		a := &p.asks[i]
 		if it := t.items[a.debit]; it != nil && a.noted {
@@ -128,7 +129,7 @@ func (e *Engine) denied(p *pending, know *[MaxDebits]known, into []State) Decisi
 // fill sets a state by the store's word on it.
 func (p *pending) fill(s *State, i int) {
 	word := p.landing.answers[i].state(p.asks[i].ask.limit)
-	s.Short, s.Wait, s.Leased = word.Short, word.Wait, false
+	s.Short, s.Wait, s.Leased, s.Unheard = word.Short, word.Wait, false, false
 	s.Remaining = word.Remaining + p.landing.answers[i].extra
 }
 
@@ -139,7 +140,7 @@ func (e *Engine) unspend(c *channel, t *touch, debits []Debit, spent *[MaxDebits
 			continue
 		}
 		v := &t.items[i].value
-		if spent[i].expired(t.now) || !v.lease.put(spent[i], d.cost()) && !v.lease.add(grant{d.cost(), spent[i]}) {
+		if spent[i].expired(t.now) || v.lease == nil || !v.lease.put(spent[i], d.cost()) && !v.lease.add(grant{d.cost(), spent[i]}) {
 			e.returns(c, t.subjects[i], d.Limit, v, spent[i], d.cost())
 		} else {
 			v.remaining += d.cost()

@@ -143,7 +143,13 @@ func (e *Engine) decideBeyond(p *pending, t *touch, know *[MaxDebits]known, into
 		decision, err := e.alone(p.channel, t, p.debits, know, &p.spent, into)
 		return decision, nil, err
 	}
+	if err := e.makeRoom(t, p.debits, know); err != nil {
+		e.unspend(p.channel, t, p.debits, &p.spent)
+		e.unlock(t)
+		return Decision{}, nil, err
+	}
 	e.ask(p, t, know)
+	p.lend(t, 1)
 	e.unlock(t)
 	p.touch = *t
 	return Decision{}, p, nil
@@ -182,7 +188,7 @@ func (e *Engine) look(c *channel, t *touch, i int, d Debit) known {
 			return knownHeld
 		}
 	}
-	if v.denied.until > t.now && d.cost() >= v.denied.cost && d.Limit.shared.events <= v.denied.events {
+	if v.denied.until > t.now && v.denied.covers(d) {
 		return knownShort
 	}
 	return knownNothing
@@ -206,6 +212,16 @@ func (e *Engine) ask(p *pending, t *touch, know *[MaxDebits]known) {
 	}
 }
 
+// makeRoom refuses what would take a slot that nobody could keep alive, or tell from others.
+func (e *Engine) makeRoom(t *touch, debits []Debit, know *[MaxDebits]known) error {
+	for i, d := range debits {
+		if know[i] == knownNothing && d.Limit.shared.kind == Concurrency && !d.Limit.shadow && e.ensure(t, i) == nil {
+			return errFull(d.Limit)
+		}
+	}
+	return nil
+}
+
 // ensure gives the item of a debit, or nil when there is no room for it.
 func (e *Engine) ensure(t *touch, i int) *item[entry] {
 	if t.items[i] != nil {
@@ -218,8 +234,12 @@ func (e *Engine) ensure(t *touch, i int) *item[entry] {
 	if spare == nil { // it was there a moment ago
 		spare = newEntry(t.subjects[i])
 	}
-	t.items[i] = e.table.shards[t.shards[i]].insert(spare, t.now)
-	return t.items[i]
+	it := e.table.shards[t.shards[i]].insert(spare, t.now)
+	if it != nil {
+		it.until = t.now + 1 // or the next that this decision inserts could take its room
+	}
+	t.items[i] = it
+	return it
 }
 
 // deny is the decision when a limit is short.
@@ -231,7 +251,7 @@ func (e *Engine) deny(t *touch, debits []Debit, know *[MaxDebits]known, into []S
 		if know[i] == knownShort {
 			s.Short, s.Remaining = true, min(s.Remaining, max(d.cost()-1, 0))
 			if t.items[i] != nil {
-				s.Wait = max(time.Duration(t.items[i].value.denied.wait-t.now)*time.Microsecond, time.Microsecond)
+				s.Wait = max(time.Duration(t.items[i].value.denied.waits(d)-t.now)*time.Microsecond, time.Microsecond)
 			}
 		}
 		into = append(into, s)
@@ -270,22 +290,22 @@ func (e *Engine) allow(t *touch, debits []Debit, know *[MaxDebits]known, spent *
 // passed sums up where a limit stands in a decision that lets pass.
 func (e *Engine) passed(t *touch, i int, d Debit, know known, s *State) {
 	s.Short, s.Leased = s.receipt.how == debitedNot, know == knownHeld
-	if d.Limit.shared.kind == Concurrency && !s.Short {
-		e.occupy(t, i, d)
+	if d.Limit.shared.kind == Concurrency && !s.Short && !e.occupy(t, i, d) {
+		e.channelOf(t.subjects[i].series).giveBack(t.subjects[i], d.Limit, s.receipt, d.cost())
+		s.receipt = receipt{} // nobody could tell its end from that of another
 	}
 	t.state(i, d, s)
 }
 
 // state sums up what this node knows of a limit.
 func (t *touch) state(i int, d Debit, s *State) {
-	s.Remaining = d.Limit.shared.events
-	if t.items[i] == nil {
+	if t.items[i] == nil || !t.items[i].value.heard {
+		s.Unheard, s.Remaining = true, d.Limit.shared.events
 		return
 	}
-	if v := &t.items[i].value; v.heard {
-		s.Remaining = v.remaining
-		s.Wait = time.Duration(max(v.frees-t.now, 0)) * time.Microsecond
-	}
+	v := &t.items[i].value
+	s.Remaining = v.remaining
+	s.Wait = time.Duration(max(v.frees-t.now, 0)) * time.Microsecond
 }
 
 func (e *Engine) count(t *touch, debits []Debit, states []State, allowed bool) {

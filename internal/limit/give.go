@@ -92,7 +92,7 @@ func (c *channel) drained() {
 		c.mu.Unlock()
 		return
 	}
-	if len(c.gives) > 0 && !c.away.Load() {
+	if len(c.gives) > 0 && !c.giving && !c.away.Load() {
 		c.flights++
 		c.mu.Unlock()
 		c.fly(new(flight))

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 // byHand is a store whose answers a test holds back, loses or refuses.
@@ -267,142 +265,14 @@ func (c handClock) AfterFunc(d time.Duration, f func()) func() bool {
 
 // TestSlotsLeaveNothing: callers who come and go while others are under way take no room
 // for ever.
-func TestSlotsLeaveNothing(t *testing.T) {
-	t.Parallel()
-	l := newKind(t, Config{Name: "slots", Kind: Concurrency, Events: 2})
-	clock := newClock()
-	for name, e := range map[string]*Engine{
-		"memory": NewEngine(EngineConfig{Store: NewMemory(MemoryConfig{MaxKeys: 64, Now: clock.now})}),
-		"redis":  newHandNode(t, newByHand(), EngineConfig{MaxKeys: 64, Clock: handClock{clock}}),
-	} {
-		long := Debit{Limit: l, Key: "long"}
-		held := mustTake(t, e, long)
-		var before []Debit
-		var states []State
-		for i := range 1000 {
-			debits := []Debit{{Limit: l, Key: fmt.Sprint(i)}}
-			d, err := e.Take(t.Context(), debits, nil)
-			if err != nil || !d.Allowed {
-				t.Fatalf("%s: caller %d: %+v, %v", name, i, d, err)
-			}
-			e.Release(before, states)
-			before, states = debits, d.States
-			clock.advance(100 * time.Millisecond)
-		}
-		if d := mustTake(t, e, long); !d.Allowed {
-			t.Errorf("%s: %+v", name, d)
-		}
-		if d := mustTake(t, e, long); d.Allowed {
-			t.Errorf("%s: what is under way for long was forgotten: %+v", name, d)
-		}
-		e.Release([]Debit{long}, held.States)
-	}
-}
-
 // TestSlotsAfterAnOutage: what was under way without the store, and ended, takes no slot
 // for good.
-func TestSlotsAfterAnOutage(t *testing.T) {
-	t.Parallel()
-	h := newByHand()
-	e := newHandNode(t, h, EngineConfig{})
-	l := newKind(t, Config{Name: "slots", Kind: Concurrency, Events: 3})
-	debits := []Debit{{Limit: l, Key: "k"}}
-	lose(t, h, e, l)
-	d := mustTake(t, e, debits...)
-	if !d.Allowed || !d.Degraded {
-		t.Fatalf("%+v", d)
-	}
-	e.Release(debits, d.States)
-	find(t, h, e)
-	for i := range 10 {
-		d := mustTake(t, e, debits...)
-		if !d.Allowed {
-			t.Fatalf("request %d of one at a time: %+v", i, d)
-		}
-		e.Release(debits, d.States)
-	}
-	await(t, "the slots to be free", func() bool { return h.used(l, "k") == 0 })
-}
-
 // TestSlotOfALostReply: the store has given a slot, and its answer was lost. The node's next
 // word sets it right, or the slot would be gone for as long as the key is busy.
-func TestSlotOfALostReply(t *testing.T) {
-	t.Parallel()
-	h := newByHand()
-	e := newHandNode(t, h, EngineConfig{})
-	l := newKind(t, Config{Name: "slots", Kind: Concurrency, Events: 3, OnFailure: Closed})
-	debits := []Debit{{Limit: l, Key: "k"}}
-	first := mustTake(t, e, debits...)
-	h.set(func() { h.treat = func(b *batch) (<-chan struct{}, bool) { return nil, b.has(opTake) } })
-	if d, err := e.Take(t.Context(), debits, nil); !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("%+v, %v", d, err)
-	}
-	h.set(func() { h.treat = nil })
-	second := mustTake(t, e, debits...)
-	if !second.Allowed {
-		t.Fatalf("%+v", second)
-	}
-	await(t, "the slot to be free", func() bool { return h.used(l, "k") == 2 })
-	e.Release(debits, first.States)
-	e.Release(debits, second.States)
-	await(t, "the slots to be free", func() bool { return h.used(l, "k") == 0 })
-}
-
 // TestSlotOfALateReply: a slot whose answer came too late is given back, and not one of
 // those that the node has told of meanwhile.
-func TestSlotOfALateReply(t *testing.T) {
-	t.Parallel()
-	h := newByHand()
-	e := newHandNode(t, h, EngineConfig{Deadline: 50 * time.Millisecond})
-	l := newKind(t, Config{Name: "slots", Kind: Concurrency, Events: 2})
-	debits := []Debit{{Limit: l, Key: "k"}}
-	for range 2 { // the first one may be late by chance, on a busy machine
-		d, err := e.Take(t.Context(), []Debit{{Limit: l, Key: "warm"}}, nil)
-		if err == nil {
-			e.Release([]Debit{{Limit: l, Key: "warm"}}, d.States)
-		}
-	}
-	if d := mustTake(t, e, debits...); !d.Allowed {
-		t.Fatalf("%+v", d)
-	}
-	release, once := make(chan struct{}), sync.Once{}
-	h.set(func() {
-		h.treat = func(b *batch) (hold <-chan struct{}, lose bool) {
-			if b.has(opTake) {
-				once.Do(func() { hold = release })
-			}
-			return hold, false
-		}
-	})
-	if d := mustTake(t, e, debits...); !d.Allowed || !d.Degraded { // of its share
-		t.Fatalf("%+v", d)
-	}
-	await(t, "the store to be found", func() bool { return !e.Info().Degraded && h.used(l, "k") >= 2 })
-	close(release)
-	for range 20 { // until what is late has settled
-		time.Sleep(5 * time.Millisecond)
-		if n := h.used(l, "k"); n < 2 {
-			t.Fatalf("the store counts %d of 2 under way", n)
-		}
-	}
-	await(t, "the store to be right", func() bool { return h.used(l, "k") == 2 })
-}
-
 // TestSlotsAreToldAgain: a node that the store has not heard of for long has lost its slots
 // there, and still has them.
-func TestSlotsAreToldAgain(t *testing.T) {
-	t.Parallel()
-	h := newByHand()
-	e := newHandNode(t, h, EngineConfig{})
-	l := newKind(t, Config{Name: "slots", Kind: Concurrency, Events: 2})
-	if d := mustTake(t, e, Debit{Limit: l, Key: "k"}); !d.Allowed {
-		t.Fatalf("%+v", d)
-	}
-	h.set(func() { clear(h.twin.cells) })
-	e.channel("kinds").refreshSlots()
-	await(t, "the slot to be told", func() bool { return h.used(l, "k") == 1 })
-}
-
 // TestChargeIsBounded: whatever an answer says that it has cost, a pace comes back.
 func TestChargeIsBounded(t *testing.T) {
 	t.Parallel()
@@ -445,75 +315,6 @@ func TestResetUnderWay(t *testing.T) {
 
 // TestSlotsInTrouble: the bounds of shares hold for what is under way at once, too, and when
 // the trouble is over, the store knows what each node has.
-func TestSlotsInTrouble(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		change func(*scenario)
-		bound  func(*sim, *simKey) int64
-	}{
-		"late, lost and closed": {func(s *scenario) { s.Fails, s.Cuts, s.Away = Closed, true, true }, (*sim).limitOf},
-		"nodes cut off":         {func(s *scenario) { s.Cuts = true }, (*sim).cutOff},
-		"all cut off":           {func(s *scenario) { s.Away = true }, (*sim).cutOff},
-		"restarts":              {func(s *scenario) { s.Restarts = true }, (*sim).restarted},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			rapid.Check(t, func(rt *rapid.T) {
-				s := newSim(scenarios(func(t *rapid.T, s *scenario) {
-					s.Kind, s.Fails, s.Costs, s.Two = Concurrency, Share, false, false
-					s.Events = rapid.SampledFrom([]int64{1, 3, 10}).Draw(t, "slots")
-					tt.change(s)
-				}).Draw(rt, "scenario"))
-				s.run()
-				if len(s.faults) > 0 {
-					rt.Fatal(s.faults[0])
-				}
-				for _, who := range s.keys[:2] {
-					if most := s.flying(who); most > tt.bound(s, who) {
-						rt.Fatalf("%d in flight of %d, the bound is %d", most, s.Events, tt.bound(s, who))
-					}
-				}
-				s.settled(rt)
-			})
-		})
-	}
-}
-
 // flying gives the most requests that are in flight at once.
-func (s *sim) flying(who *simKey) (most int64) {
-	for _, x := range s.spends[who] {
-		flying := int64(0)
-		for _, y := range s.spends[who] {
-			if y.at <= x.at && x.at < y.at+y.cost {
-				flying++
-			}
-		}
-		most = max(most, flying)
-	}
-	return most
-}
-
 // settled: when no request is in flight any more and the store answers, it counts none. What
 // a batch took that came twice, it counts until it takes the node for gone.
-func (s *sim) settled(t *rapid.T) {
-	wait := int64(10_000_000)
-	if s.Doubled > 0 {
-		wait += slotLife.Microseconds()
-	}
-	s.away, s.Lost, s.Late = false, 0, 0
-	for _, n := range s.nodes {
-		n.cut = false
-	}
-	s.until(s.now + wait)
-	for _, who := range s.keys[:2] {
-		c := s.twin.cells[s.nodes[0].limit.id+":"+who.name]
-		if c == nil {
-			continue
-		}
-		for node, slot := range c.slots {
-			if slot.until > s.redisNow() && slot.taken != 0 {
-				t.Fatalf("node %s has %d slots of %s, and no request", node, slot.taken, who.name)
-			}
-		}
-	}
-}

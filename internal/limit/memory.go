@@ -230,8 +230,11 @@ func (m *Memory) inspect(l *Limit, key string) Inspection {
 		Wait: time.Duration(l.alone.wait(&e.value, v, 1)) * time.Microsecond}
 }
 
-// reset forgets what is counted for a subject.
+// reset forgets what is counted for a subject. Slots are of requests under way, which go on to count.
 func (m *Memory) reset(l *Limit, key string) {
+	if l.shared.kind == Concurrency {
+		return
+	}
 	who := subject{series: m.registry.of(l), key: boundKey(key)}
 	s := &m.table.shards[m.table.shardOf(who.key)]
 	s.Lock()

@@ -236,7 +236,7 @@ func TestSlots(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newSim(scenarios(func(t *rapid.T, s *scenario) {
-			s.Kind, s.Costs, s.Two = Concurrency, false, false
+			s.Kind, s.Costs = Concurrency, false
 			s.Events = rapid.SampledFrom([]int64{1, 3, 10}).Draw(t, "slots")
 		}).Draw(rt, "scenario"))
 		s.run()

@@ -53,7 +53,7 @@ func (e *Engine) record(p *pending, a *asked, word answer, l landing) {
 		v.remaining += v.lease.tokens()
 		if a.ask.want > 0 {
 			v.lease.landed()
-			if word.extra == 0 {
+			if word.extra == 0 && (l.allowed || word.short) { // or it was another limit that had none
 				v.lease.pause = now + limit.lease.Microseconds()/4
 			}
 		}

@@ -18,7 +18,7 @@ func (c *channel) loadSlots(f *flight, who subject, l *Limit, v *entry) {
 	if v.unsent.used == 0 && (v.epoch == 0 || v.epoch == f.batch.epoch) {
 		return
 	}
-	held := v.slots
+	held := v.slots + v.lent
 	if v.lease != nil {
 		held += v.lease.tokens() + v.lease.aloft
 		v.lease.twice = v.lease.aloft > 0
@@ -102,5 +102,15 @@ func (c *channel) refreshSlots() {
 			c.holdsOther(who, l, &it.value)
 		}
 		s.Unlock()
+	}
+}
+
+// lend counts the slots that a decision has taken out of this node's memory while it waits for
+// its other limits: nobody else must have them meanwhile. The shards are locked.
+func (p *pending) lend(t *touch, sign int64) {
+	for i, d := range p.debits {
+		if t.items[i] != nil && d.Limit.shared.kind == Concurrency && p.spent[i].how != debitedNot {
+			t.items[i].value.lent = max(t.items[i].value.lent+sign*d.cost(), 0)
+		}
 	}
 }

@@ -44,6 +44,8 @@ type State struct {
 	Leased bool
 	// Degraded says that the limit was decided without its store.
 	Degraded bool
+	// Unheard says that this node knows nothing of what is left: another limit was short first.
+	Unheard bool
 
 	receipt receipt
 }

@@ -30,8 +30,6 @@ func (w *walk) setPath(p, raw string) {
 	w.path = newLowered(p)
 }
 
-func (w *walk) setMethod(method string) { w.method = method }
-
 func (w *walk) currentPath() lowered { return w.path }
 
 func (w *walk) currentMethod() string {

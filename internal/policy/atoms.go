@@ -163,6 +163,11 @@ func (a *atoms) gather(m Matcher) {
 			field = canonicalField(field)
 			a.wanted[field] = append(a.wanted[field], patterns...)
 		}
+	case headerRegexp:
+		for field, compiled := range m {
+			field = canonicalField(field)
+			a.wanted[field] = append(a.wanted[field], regexpInstances(compiled.String(), manySamples)...)
+		}
 	case queryMatcher:
 		var parts []string
 		for key, values := range m {
@@ -256,10 +261,11 @@ func (a *atoms) cross() []string {
 	return all
 }
 
-// maxInstances bounds the samples of one regular expression, manyPaths those of all.
+// maxInstances bounds the samples of one regular expression, manyPaths those of all for paths.
 const (
 	maxInstances = 64
 	manyPaths    = 4_000
+	manySamples  = 6 // of one for a header field: each is a way of its own
 )
 
 // regexpInstances are texts that a regular expression matches, and neighbours.

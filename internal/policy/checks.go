@@ -228,7 +228,7 @@ func adminReachable(l *linter) {
 		l.found("", "/admin/remote", "remote administration is on")
 	}
 	if a.loader() != nil {
-		l.found("", "/admin/config/load", "another configuration is fetched from %s", compact(a.loader()))
+		l.found("", "/admin/config/load", "another configuration is fetched, by the loader %s", loaderName(a.loader()))
 	}
 	l.each(func(r *Rule) {
 		if r.proxy == nil || a.Disabled {

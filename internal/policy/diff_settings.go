@@ -156,18 +156,6 @@ func changed(what string) rule {
 	}
 }
 
-// replaced is of what has no order, and lets nothing happen while it is not there.
-func replaced(what string) rule {
-	return func(d *differ, at string, was, is any) bool {
-		direction := Widened
-		if is == nil || is == "" {
-			direction = Narrowed
-		}
-		d.tell(direction, at, what, was, is)
-		return true
-	}
-}
-
 // rank tells a change of a setting whose higher values let more happen.
 func (d *differ) rank(at, what string, old, new int64, was, is any) {
 	d.rankOf("", at, what, old, new, was, is)

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,21 +15,33 @@ type Explanation struct {
 	Outcomes []Outcome `json:"outcomes"` // several where something is not analysed
 }
 
-// ServerFor gives the server that answers on a port; the first of the scheme where
-// none listens there, since a load balancer may.
+// ServerFor gives the server that answers for a scheme on a port, the scheme's own where
+// it is empty. Where none listens on that one, a load balancer may stand in front: then it
+// is the first of the scheme.
 func (c *Config) ServerFor(tls bool, port string) *Server {
-	var found *Server
-	for _, s := range c.Servers {
-		for _, address := range s.Listen {
-			if port != "" && strings.HasSuffix(address, ":"+port) {
-				return s
-			}
-		}
-		if found == nil && s.TLS == tls {
-			found = s
-		}
+	wanted := c.ports.HTTP
+	if tls {
+		wanted = c.ports.HTTPS
 	}
-	return found
+	if port != "" {
+		wanted, _ = strconv.Atoi(port) // of a URL that was parsed
+	}
+	all := c.Servers
+	if c.Redirects != nil {
+		all = append(slices.Clone(all), c.Redirects)
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(s *Server) bool { return s.TLS != tls })
+	listens := func(s *Server) bool {
+		return slices.ContainsFunc(s.Listen, func(address string) bool { return parseEndpoint(address).has(wanted) })
+	}
+	switch n := slices.IndexFunc(all, listens); {
+	case n >= 0:
+		return all[n]
+	case port == "" && len(all) > 0:
+		return all[0]
+	default:
+		return nil
+	}
 }
 
 // WriteText tells it step by step.

@@ -26,87 +26,82 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		Handler string `json:"handler"`
 	}
 	p.fail(at, json.Unmarshal(raw, &kind))
-	read := func(into any) { p.fail(at+" "+kind.Handler, json.Unmarshal(raw, into)) }
+	where := at + " " + kind.Handler
 	switch kind.Handler {
 	case "subroute":
 		return p.subroute(at, raw)
 	case "api":
 		return p.readAPI(at, raw)
 	case "access_token":
-		h := &AccessToken{At: at, API: p.api}
-		read(h)
+		h := decode(p, where, raw, &AccessToken{At: at, API: p.api})
 		h.Trust = p.config.Tollgate.selected(h.Issuers, h.Audiences, profileOf(p.api))
 		return h
 	case "require":
-		h := &Require{At: at}
-		read(h)
-		return h
+		return decode(p, where, raw, &Require{At: at})
 	case "rate_limit":
 		return p.rateLimit(at, raw)
 	case "reverse_proxy":
-		h := &Proxy{At: at, API: p.api}
-		read(h)
+		h := decode(p, where, raw, &Proxy{At: at, API: p.api})
 		h.addresses = h.list()
+		h.responses = p.responses(at, h.HandleResponse)
 		return h
+	case "intercept":
+		h := decode(p, where, raw, &Intercept{At: at})
+		h.responses = p.responses(at, h.HandleResponse)
+		return h
+	case "copy_response", "copy_response_headers":
+		return &CopyResponse{At: at, What: kind.Handler, onlyFields: kind.Handler == "copy_response_headers"}
 	case "static_response":
-		h := &Static{At: at}
-		read(h)
-		return h
+		return decode(p, where, raw, &Static{At: at})
 	case "error":
-		h := &StaticError{At: at}
-		read(h)
-		return h
+		return decode(p, where, raw, &StaticError{At: at})
 	case "rewrite":
 		return p.rewrite(at, raw)
 	case "headers":
-		h := &Headers{At: at}
-		read(h)
+		h := decode(p, where, raw, &Headers{At: at})
 		p.server.setsHost = p.server.setsHost || h.setsHost()
 		return h
 	case "invoke":
-		h := &Invoke{At: at}
-		read(h)
-		return h
+		return decode(p, where, raw, &Invoke{At: at})
 	case "resource_metadata":
 		return &PublishedHandler{At: at, What: "resource_metadata", paths: p.config.resourcePaths}
 	case "assertion_keys":
 		return &PublishedHandler{At: at, What: "assertion_keys"}
 	case "file_server":
-		h := &FilesHandler{At: at}
-		read(h)
-		return h
-	case "vars", "map", "intercept":
+		return decode(p, where, raw, &FilesHandler{At: at})
+	case "vars", "map":
 		if steers(kind.Handler, raw) {
-			return &Unknown{At: at, What: kind.Handler}
+			return &Steers{At: at, What: kind.Handler}
 		}
 		return &Pass{At: at, What: kind.Handler}
-	case "identity_assertion", "encode", "request_body", "tracing", "push", "log_append", "templates":
+	case "identity_assertion", "timeouts", "encode", "request_body", "tracing", "push", "log_append", "templates":
 		return &Pass{At: at, What: kind.Handler}
 	default:
 		return &Unknown{At: at, What: kind.Handler}
 	}
 }
 
+// decode reads the handler's own settings.
+func decode[H Handler](p *parser, where string, raw json.RawMessage, h H) H {
+	p.fail(where, json.Unmarshal(raw, h))
+	return h
+}
+
 // steers says whether a handler that else passes on changes what decides: the address or
-// the identity that handlers after it read, or what becomes of a refusal.
+// the identity that handlers after it read.
 func steers(name string, raw json.RawMessage) bool {
 	decides := func(key string) bool {
 		key = strings.Trim(key, "{}")
 		return key == "client_ip" || key == "trusted_proxy" || strings.HasPrefix(key, "http.") || strings.ContainsAny(key, "{}")
 	}
 	var h struct {
-		Destinations []string          `json:"destinations"`
-		Responses    []json.RawMessage `json:"handle_response"`
+		Destinations []string `json:"destinations"`
 	}
-	switch name {
-	case "vars":
-		var vars map[string]any
-		return json.Unmarshal(raw, &vars) != nil || slices.ContainsFunc(slices.Collect(maps.Keys(vars)), decides)
-	case "map":
+	if name == "map" {
 		return json.Unmarshal(raw, &h) != nil || slices.ContainsFunc(h.Destinations, decides)
-	default: // intercept
-		return json.Unmarshal(raw, &h) != nil || len(h.Responses) > 0
 	}
+	var vars map[string]any
+	return json.Unmarshal(raw, &vars) != nil || slices.ContainsFunc(slices.Collect(maps.Keys(vars)), decides)
 }
 
 func profileOf(api *API) string {
@@ -292,9 +287,10 @@ type Proxy struct {
 			Insecure bool `json:"insecure_skip_verify"`
 		} `json:"tls"`
 	} `json:"transport"`
-	HandleResponse []json.RawMessage `json:"handle_response"`
+	HandleResponse []rawResponse `json:"handle_response"`
 
 	addresses []string
+	responses []*response
 }
 
 // Addresses are where it forwards to, with the scheme.
@@ -399,6 +395,11 @@ type PublishedHandler struct {
 }
 
 func (h *PublishedHandler) String() string { return h.What }
+
+// Steers hands on, and changes what decides after it: whose address or identity that is.
+type Steers struct{ At, What string }
+
+func (h *Steers) String() string { return h.What + " of what decides (not analysed)" }
 
 // Unknown is one whose meaning is not known here.
 type Unknown struct{ At, What string }

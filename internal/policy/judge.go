@@ -108,7 +108,7 @@ func possession(r *Request, t *Token) string {
 	case t.X5T && !r.HasCert:
 		return "certificate_missing"
 	case r.SentAs == DPoP && !t.JKT:
-		return "wrong_key"
+		return "proof_wrong_key"
 	}
 	return ""
 }
@@ -197,6 +197,9 @@ func claimMatches(claim any, wanted []string) bool {
 
 // value gives what a placeholder stands for; itself where that is not known.
 func (w *walk) value(name string) (value string, known bool) {
+	if w.steered != "" && (name == "http.vars.client_ip" || strings.HasPrefix(name, "http.auth.")) {
+		return "{" + name + "}", false
+	}
 	if rest, ok := strings.CutPrefix(name, "http.auth."); ok {
 		return w.tokenValue(rest), true
 	}
@@ -215,7 +218,7 @@ func (w *walk) value(name string) (value string, known bool) {
 	case "http.request.host":
 		return w.req.Host, true
 	case "http.request.method":
-		return w.currentMethod(), w.lost == ""
+		return w.currentMethod(), w.lostMethod == ""
 	case "http.api.name":
 		if w.current != nil {
 			return w.current.Name, true

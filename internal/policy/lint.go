@@ -68,6 +68,9 @@ func Lint(c *Config, options LintOptions) []Finding {
 	return l.findings
 }
 
+// Known says whether there is such a severity.
+func (s Severity) Known() bool { return s.rank() >= 0 }
+
 func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, Note}, s) }
 
 // found notes a finding, once.

@@ -89,7 +89,6 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 	case "host":
 		var hosts hostMatcher
 		err := json.Unmarshal(raw, &hosts)
-		p.server.hosts = append(p.server.hosts, hosts...)
 		return hosts, err
 	case "path":
 		var patterns []string
@@ -115,6 +114,8 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 		var fields headerMatcher
 		err := json.Unmarshal(raw, &fields)
 		return fields, err
+	case "header_regexp":
+		return newHeaderRegexp(raw)
 	case "query":
 		var pairs queryMatcher
 		err := json.Unmarshal(raw, &pairs)
@@ -178,8 +179,14 @@ func hostMatches(pattern, host string) bool {
 
 type methodMatcher []string
 
-func (m methodMatcher) String() string       { return "method " + strings.Join(m, " ") }
-func (m methodMatcher) matches(w *walk) bool { return slices.Contains(m, w.currentMethod()) }
+func (m methodMatcher) String() string { return "method " + strings.Join(m, " ") }
+
+func (m methodMatcher) matches(w *walk) bool {
+	if w.lostMethod != "" {
+		return w.unknown(m.String() + " after " + w.lostMethod)
+	}
+	return slices.Contains(m, w.currentMethod())
+}
 
 type protocolMatcher string
 
@@ -240,6 +247,9 @@ type queryMatcher map[string][]string
 func (m queryMatcher) String() string { return "query " + compact(m) }
 
 func (m queryMatcher) matches(w *walk) bool {
+	if w.lost != "" {
+		return w.unknown(m.String() + " after " + w.lost)
+	}
 	query := w.query()
 	if len(m) == 0 {
 		return len(lenient(query)) == 0
@@ -294,6 +304,9 @@ func newAddressMatcher(name string, raw json.RawMessage) (Matcher, error) {
 func (m addressMatcher) String() string { return fmt.Sprintf("%s %v", m.name, m.ranges) }
 
 func (m addressMatcher) matches(w *walk) bool {
+	if w.steered != "" && m.name == "client_ip" {
+		return w.unknown(m.String() + " after " + w.steered)
+	}
 	address := w.address(m.name == "client_ip")
 	return slices.ContainsFunc(m.ranges, func(p netip.Prefix) bool { return p.Contains(address) })
 }

@@ -27,9 +27,20 @@ func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards 
 		}
 	}
 	if forwards {
-		say("502, 503 or 504 where the service does not answer as it should")
+		say("502 bad_gateway, 503 service_unavailable or 504 gateway_timeout where the service does not answer as it should")
+	}
+	if api != nil && api.limitsBody() {
+		say("413 content_too_large where the body is larger than request_body takes")
 	}
 	return unique(all)
+}
+
+func (h *API) limitsBody() (found bool) {
+	VisitRoutes(h.Routes, func(h Handler) {
+		pass, ok := h.(*Pass)
+		found = found || ok && pass.What == "request_body"
+	})
+	return found
 }
 
 // tokenMay is about the token: of whoever asks, not of the configuration.

@@ -82,6 +82,9 @@ func (f *places) handler(h Handler, when string) {
 		}
 	case *Proxy:
 		f.add(h.At, "", OfRoute, h.String(), when)
+		f.responses(h.responses, when)
+	case *Intercept:
+		f.responses(h.responses, when)
 	case *Static:
 		f.add(h.At, "", OfRoute, h.String(), when)
 	case *StaticError:
@@ -90,6 +93,12 @@ func (f *places) handler(h Handler, when string) {
 		f.add(h.At, "", OfRoute, h.String(), when)
 	case *PublishedHandler:
 		f.add(h.At, "", OfRoute, h.String(), when)
+	}
+}
+
+func (f *places) responses(all []*response, when string) {
+	for _, r := range all {
+		f.routes(r.routes, joinConditions(when, "answers"))
 	}
 }
 

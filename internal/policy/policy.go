@@ -7,11 +7,11 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/open-tollgate/tollgate/internal/identity"
 )
@@ -20,12 +20,15 @@ import (
 type Config struct {
 	Hash     string // names it: see Hash
 	Tollgate Settings
-	Servers  []*Server // by name
-	Admin    Admin
-	Logs     bool // there is a log of what the edge does
+	Servers  []*Server // by name; twice where one listens for both schemes
+	// Redirects is the server that Caddy adds for those of automatic HTTPS; nil: none.
+	Redirects *Server
+	Admin     Admin
+	Logs      bool // there is a log of what the edge does
 
-	tree    tree                      // all of it
-	unread  map[Handler]*unread       // what requests do not show
+	tree    tree                // all of it
+	unread  map[Handler]*unread // what requests do not show
+	ports   ports
 	indexes map[*Route]*index         // of long lists, by their first route
 	strips  map[string]*identity.List // by what is beside what all take away
 }
@@ -46,8 +49,8 @@ type Server struct {
 
 	settings map[string]any // as they are written
 
-	hosts    []string // that any route names
-	setsHost bool     // a handler can change the Host
+	setsHost bool // a handler can change the Host
+	auto     automatic
 }
 
 // TLSPolicy is what connections of a server have to be like.
@@ -82,9 +85,7 @@ type rawServer struct {
 	Policies       json.RawMessage     `json:"tls_connection_policies"`
 	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
 	Logs           json.RawMessage     `json:"logs"`
-	AutomaticHTTPS struct {
-		Disable bool `json:"disable"`
-	} `json:"automatic_https"`
+	Automatic      automatic           `json:"automatic_https"`
 }
 
 // Parse makes the model of a configuration in Caddy's JSON.
@@ -94,8 +95,8 @@ func Parse(config []byte) (*Config, error) {
 		Logging json.RawMessage `json:"logging"`
 		Apps    struct {
 			HTTP struct {
-				HTTPPort int                   `json:"http_port"`
-				Servers  map[string]*rawServer `json:"servers"`
+				ports
+				Servers map[string]*rawServer `json:"servers"`
 			} `json:"http"`
 			Tollgate Settings `json:"tollgate"`
 		} `json:"apps"`
@@ -118,26 +119,24 @@ func Parse(config []byte) (*Config, error) {
 	if c.Hash, err = t.hash(); err != nil {
 		return nil, fmt.Errorf("policy: not a configuration: %w", err)
 	}
-	httpPort := raw.Apps.HTTP.HTTPPort
-	if httpPort == 0 {
-		httpPort = 80
-	}
+	c.ports = ports{cmp.Or(raw.Apps.HTTP.HTTP, httpPort), cmp.Or(raw.Apps.HTTP.HTTPS, httpsPort)}
 	for _, name := range slices.Sorted(maps.Keys(raw.Apps.HTTP.Servers)) {
-		s, err := c.parseServer(name, raw.Apps.HTTP.Servers[name], httpPort)
+		s, err := c.parseServer(name, raw.Apps.HTTP.Servers[name])
 		if err != nil {
 			return nil, fmt.Errorf("policy: server %s: %w", name, err)
 		}
 		c.Servers = append(c.Servers, s)
 	}
+	c.addRedirects()
 	return c, nil
 }
 
-func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server, error) {
+func (c *Config) parseServer(name string, raw *rawServer) (*Server, error) {
 	if raw == nil {
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0,
+		Name: name, Listen: raw.Listen, TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
 	}
 	s.settings, _ = c.tree.at("apps", "http", "servers", name).(map[string]any)
 	p := parser{config: c, server: s}
@@ -158,14 +157,8 @@ func (c *Config) parseServer(name string, raw *rawServer, httpPort int) (*Server
 			p.fail(api.At, errCaught)
 		}
 	}
-	s.TLS = len(s.Policies) > 0 || !raw.AutomaticHTTPS.Disable && len(s.hosts) > 0 && !s.onlyOn(httpPort)
+	s.decideTLS(c.ports, len(raw.Policies) > 0 && string(raw.Policies) != "null")
 	return s, p.err
-}
-
-// onlyOn says whether all listeners have that port.
-func (s *Server) onlyOn(port int) bool {
-	suffix := fmt.Sprintf(":%d", port)
-	return !slices.ContainsFunc(s.Listen, func(address string) bool { return !strings.HasSuffix(address, suffix) })
 }
 
 // parser reads routes and keeps the first error.

@@ -74,6 +74,9 @@ func NewReport(c *Config) *Report {
 	for _, s := range c.Servers {
 		r.Edge.Listen = append(r.Edge.Listen, s.Listen...)
 	}
+	if c.Redirects != nil {
+		r.Edge.Listen = append(r.Edge.Listen, c.Redirects.Listen...)
+	}
 	return r
 }
 

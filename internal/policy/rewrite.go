@@ -17,15 +17,17 @@ type Rewrite struct {
 	PathRegexp  []json.RawMessage `json:"path_regexp"`
 	Query       json.RawMessage   `json:"query"`
 
-	opaque string // why it is not analysed; empty: it is
+	opaque       string // why the URL is not analysed; empty: it is
+	opaqueMethod bool
 }
 
 func (p *parser) rewrite(at string, raw json.RawMessage) Handler {
 	h := &Rewrite{At: at}
 	p.fail(at, json.Unmarshal(raw, h))
 	withoutPath := strings.ReplaceAll(strings.ReplaceAll(h.URI, pathPlaceholder, ""), "?"+queryPlaceholder, "")
+	h.opaqueMethod = hasPlaceholder(h.Method)
 	switch {
-	case hasPlaceholder(h.Method + withoutPath + h.StripPrefix + h.StripSuffix):
+	case hasPlaceholder(withoutPath + h.StripPrefix + h.StripSuffix):
 		h.opaque = "placeholders"
 	case len(h.Substring)+len(h.PathRegexp) > 0 || len(h.Query) > 0:
 		h.opaque = "replacements"
@@ -49,19 +51,25 @@ func (h *Rewrite) String() string {
 	}
 	if h.opaque != "" {
 		parts = append(parts, "("+h.opaque+" not analysed)")
+	} else if h.opaqueMethod {
+		parts = append(parts, "(placeholders not analysed)")
 	}
 	return strings.Join(parts, " ")
 }
 
 func (h *Rewrite) serve(w *walk, next next) end {
+	switch {
+	case h.opaqueMethod:
+		w.lostMethod = "rewrite of the method by placeholders"
+		w.open(w.lostMethod)
+	case h.Method != "":
+		w.method, w.lostMethod = strings.ToUpper(h.Method), ""
+	}
 	if h.opaque != "" {
 		w.lose("rewrite by " + h.opaque)
 		return next()
 	}
 	w.meet(h.At, h)
-	if h.Method != "" {
-		w.setMethod(strings.ToUpper(h.Method))
-	}
 	if h.URI != "" {
 		h.replace(w)
 	}

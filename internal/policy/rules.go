@@ -164,6 +164,21 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 			if ends {
 				return true
 			}
+		case *Proxy:
+			ends := f.target(h, all)
+			for _, r := range h.responses {
+				answered := *f
+				ends = answered.routes(r.routes, all) && ends
+			}
+			if ends {
+				return true
+			}
+		case *Intercept:
+			instead := *f
+			instead.rule.Errors = true
+			for _, r := range h.responses {
+				instead.routes(r.routes, all)
+			}
 		case *API:
 			inside := flatten{rule: f.rule, named: f.named}
 			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
@@ -205,7 +220,7 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 		ended := *f
 		ended.rule.proxy = h
 		ended.emit(h.At, Forwarded, strings.Join(h.Addresses(), " "), all)
-		return len(h.HandleResponse) == 0
+		return !slices.ContainsFunc(h.responses, func(r *response) bool { return !r.hands() })
 	case *FilesHandler:
 		f.emit(h.At, Files, h.String()+" "+h.Root, all)
 		return !h.PassThru
@@ -223,6 +238,8 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 		return true
 	case *PublishedHandler:
 		f.emit(h.At, Published, h.What, all)
+	case *Steers:
+		f.rule.Open = append(slices.Clip(f.rule.Open), "handler "+h.What)
 	case *Unknown:
 		ended := *f
 		ended.rule.Open = append(slices.Clip(f.rule.Open), "handler "+h.What)

@@ -13,7 +13,7 @@ func admin(d *differ, at string, was, is any) bool {
 	return inside(byName{
 		"disabled": shown, "listen": shown, "origins": shown, "enforce_origin": shown,
 		"remote": remoteAdmin,
-		"config": inside(byName{"load": replaced("another configuration is fetched, by a loader that is not analysed")}),
+		"config": inside(byName{"load": loader}),
 	})(d, at, was, is)
 }
 
@@ -58,4 +58,14 @@ func (a *Admin) origins() []string {
 func remoteAdmin(d *differ, at string, was, is any) bool {
 	d.flag(at, "remote administration is on", was != nil, is != nil)
 	return was == nil || is == nil
+}
+
+// loader compares what fetches another configuration, which has no order.
+func loader(d *differ, at string, was, is any) bool {
+	direction := Widened
+	if is == nil {
+		direction = Narrowed
+	}
+	d.tell(direction, at, "another configuration is fetched, by a loader that is not analysed", loaderName(was), loaderName(is))
+	return true
 }

@@ -3,7 +3,6 @@ package policy
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +22,9 @@ type walk struct {
 	url            *url.URL // as rewritten
 	path           lowered
 	queryChanged   bool
-	lost           string // why method and URL are not known any more
+	lost           string // why the URL is not known any more
+	lostMethod     string // why the method is not
+	steered        string // by which handler address and identity are not what they were
 	anyHost        bool   // a handler has set the Host
 
 	set     map[string][]string // fields that a handler has set or removed
@@ -33,6 +34,10 @@ type walk struct {
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
+
+	responding *Proxy // whose service's answer is handled
+	given      bool   // there is an answer, which nothing but another one replaces
+	anyStatus  bool   // its status is not known
 
 	errorStatus int // of the error that is being handled; 0: none
 	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
@@ -75,13 +80,16 @@ func (w *walk) begin() error {
 		return err
 	}
 	w.url, w.target, w.method = u, w.req.Target, ""
-	w.path, w.queryChanged, w.lost = newLowered(u.Path), false, ""
+	w.path, w.queryChanged, w.lost, w.lostMethod = newLowered(u.Path), false, "", ""
 	return nil
 }
 
 // nothing is the end of a server's routes, also for an error that a subroute has caught
 // and not answered.
 func (w *walk) nothing() end {
+	if w.given {
+		return answered
+	}
 	w.out.Kind, w.out.Status = Nothing, http.StatusOK
 	w.out.Rule = Step{What: "no rule answers"}
 	return answered
@@ -141,7 +149,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if w.invoked++; r == nil || w.invoked > maxInvoked {
-		return w.fail(http.StatusInternalServerError, "", Step{h.At, h.String()})
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
@@ -171,12 +179,13 @@ func (h *API) serve(w *walk, _ next) end {
 	return answered
 }
 
-// admit refuses what no route of an API may see.
+// admit refuses what no route of an API may see. What is not known may be as it has to be.
 func (h *API) admit(w *walk) end {
-	if w.lost == "" && !slices.Contains(h.Methods, w.currentMethod()) {
+	methods := methodMatcher(h.Methods)
+	if !methods.matches(w) {
 		return w.fail(http.StatusMethodNotAllowed, "method_not_allowed", Step{h.At, h.String() + ": methods " + strings.Join(h.Methods, " ")})
 	}
-	if w.lost == "" && canonical.Check(w.url, w.target) != nil {
+	if w.lost != "" && !w.unknown("whether the path is canonical after "+w.lost) || w.lost == "" && canonical.Check(w.url, w.target) != nil {
 		return w.fail(http.StatusBadRequest, "path_not_canonical", Step{h.At, h.String() + ": the path is not canonical"})
 	}
 	return answered
@@ -221,15 +230,6 @@ func (h *Require) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *Proxy) serve(w *walk, next next) end {
-	if len(h.HandleResponse) > 0 && !w.unknown("reverse_proxy that handles answers by itself, at "+h.At) {
-		return next()
-	}
-	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams = h.Addresses()
-	return answered
-}
-
 func (h *Static) serve(w *walk, _ next) end {
 	status, known := statusOf(h.Status)
 	switch {
@@ -238,6 +238,7 @@ func (h *Static) serve(w *walk, _ next) end {
 		return answered
 	case !known:
 		w.unknown("status " + string(h.Status))
+		defer func() { w.anyStatus = true }()
 		status = http.StatusOK
 	case status == 0 && w.errorStatus > 0:
 		status = w.errorStatus
@@ -303,15 +304,27 @@ func (h *Headers) serve(w *walk, next next) end {
 func (h *Pass) serve(_ *walk, next next) end { return next() }
 
 func (h *PublishedHandler) serve(w *walk, next next) end {
-	method := w.currentMethod()
-	if method != http.MethodGet && method != http.MethodHead {
+	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
 		return next()
 	}
-	if h.paths != nil && !h.paths()[w.req.Host+" "+w.url.EscapedPath()] {
+	if h.paths != nil && !h.isPublished(w) {
 		return next()
 	}
 	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
 	return answered
+}
+
+func (h *PublishedHandler) isPublished(w *walk) bool {
+	if w.lost != "" {
+		return w.unknown(h.What + " after " + w.lost)
+	}
+	return h.paths()[w.req.Host+" "+w.url.EscapedPath()]
+}
+
+func (h *Steers) serve(w *walk, next next) end {
+	w.steered = h.What + " at " + h.At
+	w.open("handler " + w.steered)
+	return next()
 }
 
 func (h *Unknown) serve(w *walk, next next) end {

@@ -351,3 +351,25 @@ func TestBaselineOfAStart(t *testing.T) {
 		t.Error(output)
 	}
 }
+
+// TestReloadThatFailsAtTheEnd has one fail after all of it was started: Caddy then cleans up
+// what it does not stop. Who ran before decides again.
+func TestReloadThatFailsAtTheEnd(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, "", needsOne)
+	first := g.hash()
+	var config map[string]any
+	if err := json.Unmarshal([]byte(g.adapted("", needsTwo, "")), &config); err != nil {
+		t.Fatal(err)
+	}
+	config["admin"].(map[string]any)["config"] = map[string]any{"load": map[string]any{"module": "http", "url": "http://" + freeAddress(t)}}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := g.ask("POST", "/load", string(text)); status < 400 || !strings.Contains(body, "loading dynamic config") {
+		t.Fatalf("%d %s", status, body)
+	}
+	g.unchanged("a reload that fails at the end", first)
+	g.records("config", `"outcome":"failed"`)
+}

@@ -15,9 +15,9 @@ import (
 func TestCasesExitCodes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	tollgate := filepath.Join(dir, "tollgate")
-	if out, err := exec.Command("go", "build", "-o", tollgate, "../../cmd/tollgate").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	tollgate, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := func(name, content string) string {
 		name = filepath.Join(dir, name)

@@ -3,37 +3,14 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
-
-// built is the command, built once for all tests of it.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "tollgate")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "tollgate")
-	if out, err := exec.Command("go", "build", "-o", file, "../../cmd/tollgate").CombinedOutput(); err != nil {
-		return "", errors.New(string(out))
-	}
-	return file, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if file, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file)) // nothing else is there
-	}
-	os.Exit(code)
-}
 
 const explained = `{
 	admin off
@@ -166,6 +143,7 @@ func TestExplain(t *testing.T) {
 		"a path that is not plain": {reader, []string{"GET", "https://edge.test:8443/pay/../docs"}, []string{"=> 400 path_not_canonical"}},
 		"nothing there":            {reader, []string{"GET", "https://edge.test:8443/pay"}, []string{"=> 404 not_found"}},
 		"public":                   {"", []string{"GET", "https://edge.test:8443/docs"}, []string{"api docs", "=> 204 responded"}},
+		"by plain HTTP":            {"", []string{"GET", "http://edge.test/docs"}, []string{"automatic HTTPS: redirect to https://{http.request.host}:8443{http.request.uri}", "=> 308 responded"}},
 		"outside":                  {"", []string{"GET", "https://edge.test:8443/"}, []string{"=> 200 nothing", "no rule answers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +168,7 @@ func TestExplain(t *testing.T) {
 		})
 	}
 	for name, args := range map[string][]string{
-		"no URL": {"GET"}, "no scheme": {"GET", "edge.test/pay"}, "another scheme": {"GET", "ftp://edge.test/"}, "no port of ours": {"GET", "http://edge.test/"},
+		"no URL": {"GET"}, "no scheme": {"GET", "edge.test/pay"}, "another scheme": {"GET", "ftp://edge.test/"}, "no port of ours": {"GET", "http://edge.test:8443/"},
 		"no address": {"GET", "https://edge.test/", "--address", "x"}, "no field": {"GET", "https://edge.test/", "--header", "x"}, "no claims": {"GET", "https://edge.test/", "--claims", "none"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,7 @@ type generator struct {
 	groups    int
 	zones     int
 	roomy     bool // limits that nothing reaches
+	open      bool // with what the model does not analyse
 	inAPI     *object
 }
 
@@ -46,7 +47,10 @@ func some[T any](g *generator, values []T) []T {
 func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
 func (g *generator) matcher(depth int) (string, any) {
-	kind := g.IntN(12)
+	if g.open && g.chance(12) {
+		return g.unsure()
+	}
+	kind := g.IntN(13)
 	switch {
 	case kind < 4:
 		return "path", some(g, paths)
@@ -64,8 +68,17 @@ func (g *generator) matcher(depth int) (string, any) {
 			return "query", object{one(g, words): some(g, []string{"1", "*", "2"})}
 		}
 		return one(g, []string{"remote_ip", "client_ip"}), object{"ranges": some(g, addresses)}
-	case kind < 11 && depth > 0:
-		return "not", []object{g.set(depth - 1)}
+	case kind < 11:
+		if depth == 0 {
+			return "protocol", one(g, []string{"http", "https"})
+		}
+		not := []object{g.set(depth - 1)}
+		if g.chance(30) {
+			not = append(not, g.set(depth-1))
+		}
+		return "not", not
+	case kind < 12:
+		return "header_regexp", object{one(g, []string{"X-Flag", "x-mode", "Host"}): object{"pattern": one(g, []string{"^x", "[0-9]", "^a?x$", "edge"})}}
 	default:
 		return "protocol", one(g, []string{"http", "https"})
 	}
@@ -90,7 +103,8 @@ func (g *generator) set(depth int) object {
 
 func (g *generator) match(r object) {
 	if g.chance(65) {
-		sets := []object{g.set(1)}
+		depth := one(g, []int{1, 1, 1, 3})
+		sets := []object{g.set(depth)}
 		if g.chance(20) {
 			sets = append(sets, g.set(1))
 		}
@@ -122,7 +136,10 @@ func (g *generator) routes(depth int) []object {
 }
 
 func (g *generator) handler(depth int) object {
-	switch kind := g.IntN(20); {
+	if g.open && g.chance(15) {
+		return g.opaque()
+	}
+	switch kind := g.IntN(22); {
 	case kind < 5 && depth > 0:
 		sub := object{"handler": "subroute", "routes": g.routes(depth - 1)}
 		if g.inAPI == nil && g.chance(15) { // within, it does not load
@@ -146,7 +163,11 @@ func (g *generator) handler(depth int) object {
 		if g.chance(30) {
 			return g.rateLimit()
 		}
-		return object{"handler": "vars", "a": "b"}
+		return g.passing()
+	case kind < 18:
+		return g.intercept()
+	case kind < 19:
+		return g.odd()
 	default:
 		return g.proxy()
 	}
@@ -191,6 +212,9 @@ func (g *generator) api(depth int) object {
 	inside := g.routes(max(depth-1, 0))
 	if g.chance(35) {
 		api["public"] = true
+		if g.chance(40) {
+			inside = append([]object{g.published()}, inside...)
+		}
 		if g.chance(50) {
 			inside = append([]object{g.limits()}, inside...)
 		}
@@ -204,7 +228,13 @@ func (g *generator) api(depth int) object {
 	if g.chance(30) {
 		token["audiences"] = []string{"shared"}
 	}
+	if g.apis == 1 && g.chance(50) {
+		api["resource"] = "https://edge.test/r"
+	}
 	first := []object{{"handle": []object{token}}}
+	if g.chance(15) {
+		first = append(first, object{"handle": []object{{"handler": "identity_assertion", "audience": "users"}}})
+	}
 	for range g.IntN(3) {
 		r := object{"handle": []object{g.require()}}
 		g.match(r)
@@ -243,8 +273,11 @@ func (g *generator) config() object {
 	tls := g.chance(80)
 	server := object{
 		"listen": []string{"127.0.0.1:8443"}, "automatic_https": object{"disable": true}, "logs": object{},
-		"routes":       g.routes(3),
-		"named_routes": object{"named": object{"handle": []object{{"handler": "static_response", "status_code": 202}}}},
+		"routes": g.routes(3),
+		"named_routes": object{
+			"named": object{"handle": []object{{"handler": "static_response", "status_code": 202}}},
+			"outer": object{"match": []object{g.set(1)}, "handle": []object{g.rewrite(), {"handler": "invoke", "name": "named"}}},
+		},
 	}
 	if tls {
 		server["tls_connection_policies"] = []object{{}}
@@ -261,8 +294,11 @@ func (g *generator) config() object {
 		"admin":   object{"disabled": true},
 		"logging": object{"logs": object{"default": object{"level": "INFO"}}},
 		"apps": object{
-			"http":     object{"servers": object{"srv": server}},
-			"tollgate": object{"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two}},
+			"http": object{"servers": object{"srv": server}},
+			"tollgate": object{
+				"failures": object{"off": true}, "origins": []string{"https://edge.test"}, "issuers": []object{one, two},
+				"assertion": object{"issuer": "https://assertions.test"},
+			},
 		},
 	}
 }

@@ -1,0 +1,26 @@
+package command
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+// exit ends the command with a code; only Caddy can make the error that carries one other
+// than 1. It would tell the error as a line of a log, so that is told here.
+func exit(cmd *cobra.Command, code int, err error) error {
+	cmd.SilenceUsage = true
+	if code == 1 {
+		return err
+	}
+	cmd.SilenceErrors = true
+	cmd.PrintErrln("Error: " + err.Error())
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
+}
+
+// family has commands of its own and does nothing by itself: a word that is none of them is
+// a mistake, and no wish for help.
+func family(cmd *cobra.Command, commands ...*cobra.Command) {
+	cmd.AddCommand(commands...)
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}

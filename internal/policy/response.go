@@ -1,0 +1,194 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+)
+
+// What becomes of an answer on its way back: reverse_proxy and intercept can put another
+// one in its place, or lead on from it.
+
+// rawResponse is one of handle_response, as the configuration writes it.
+type rawResponse struct {
+	Match *struct {
+		Status []int           `json:"status_code"`
+		Fields json.RawMessage `json:"headers"`
+	} `json:"match"`
+	Status json.RawMessage `json:"status_code"`
+	Routes []rawRoute      `json:"routes"`
+}
+
+// response is what is done with some answers.
+type response struct {
+	always   bool  // with all of them
+	statuses []int // with these; a digit is a class
+	fields   bool  // it looks at fields of the answer, too
+	status   string
+	routes   []*Route
+}
+
+// hands says whether the answer is handed on, with another status.
+func (r *response) hands() bool { return r.status != "" }
+
+func (p *parser) responses(at string, raw []rawResponse) []*response {
+	var all []*response
+	for n, one := range raw {
+		r := &response{always: one.Match == nil, status: statusText(one.Status), routes: p.routes(fmt.Sprintf("%s/handle_response/%d/routes", at, n), one.Routes)}
+		if one.Match != nil {
+			r.statuses, r.fields = one.Match.Status, len(one.Match.Fields) > 0
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func innerOf(all []*response) [][]*Route {
+	var inner [][]*Route
+	for _, r := range all {
+		inner = append(inner, r.routes)
+	}
+	return inner
+}
+
+// serve asks the service. What it answers is not known, so all ways on from there are gone.
+func (h *Proxy) serve(w *walk, next next) end {
+	for n, r := range h.responses {
+		if !r.always && !w.unknown(fmt.Sprintf("what the service answers that is asked at %s: handle_response %d", h.At, n)) {
+			continue
+		}
+		if r.hands() {
+			w.forward(h)
+			w.replaceStatus(r.status)
+			return answered
+		}
+		before := w.responding
+		w.responding = h
+		e := w.routes(r.routes, next)
+		w.responding = before
+		return e
+	}
+	w.forward(h)
+	return answered
+}
+
+func (w *walk) forward(h *Proxy) {
+	w.answer(Forwarded, 0, Step{h.At, h.String()})
+	w.out.Upstreams = h.Addresses()
+}
+
+func (h *Proxy) inner() [][]*Route { return innerOf(h.responses) }
+
+// Intercept looks at each answer of what comes after it, an API's refusals among them.
+type Intercept struct {
+	At             string
+	HandleResponse []rawResponse `json:"handle_response"`
+
+	responses []*response
+}
+
+func (h *Intercept) String() string    { return "intercept" }
+func (h *Intercept) inner() [][]*Route { return innerOf(h.responses) }
+
+func (h *Intercept) serve(w *walk, next next) end {
+	e := next()
+	switch {
+	case e.failed || w.aborted(): // an error is none of its answers
+		return e
+	case w.out.Kind == Nothing: // it writes the status that nobody has given: a panic
+		w.refuse(0, "", Step{h.At, h.String() + ", where nothing answers: the connection is cut"})
+		return answered
+	}
+	for n, r := range h.responses {
+		if !r.takes(w, fmt.Sprintf("%s/handle_response/%d", h.At, n)) {
+			continue
+		}
+		if r.hands() {
+			w.replaceStatus(r.status)
+			return answered
+		}
+		return w.instead(r.routes)
+	}
+	return answered
+}
+
+// instead lets routes put another answer in the place of the one that there is. Whoever
+// has got somewhere has been there all the same.
+func (w *walk) instead(routes []*Route) end {
+	was, before := w.out, w.given
+	w.given, w.anyStatus = true, false
+	e := w.routes(routes, w.nothing)
+	w.given = before
+	if was.Kind == Forwarded || was.Kind == Files {
+		w.out.Kind, w.out.Rule, w.out.Upstreams = was.Kind, was.Rule, was.Upstreams
+	}
+	return e
+}
+
+// aborted says whether the connection was cut.
+func (w *walk) aborted() bool { return w.out.Kind == Refused && w.out.Status == 0 }
+
+// takes says whether it is for the answer that there is.
+func (r *response) takes(w *walk, at string) bool {
+	status := w.out.Status
+	if w.anyStatus {
+		status = 0
+	}
+	switch {
+	case r.always:
+		return true
+	case status != 0 && r.statuses != nil && !slices.ContainsFunc(r.statuses, func(wanted int) bool { return statusMatches(wanted, status) }):
+		return false
+	case status == 0 && r.statuses != nil, r.fields:
+		return w.unknown("whether an answer is one of " + at)
+	default:
+		return true
+	}
+}
+
+// statusMatches compares with a status, or with a class: 4 is all of 400 to 499.
+func statusMatches(wanted, status int) bool {
+	return wanted == status || wanted < 100 && status >= wanted*100 && status < (wanted+1)*100
+}
+
+// replaceStatus changes that of the answer: its body goes out as it is.
+func (w *walk) replaceStatus(text string) {
+	status, err := strconv.Atoi(text)
+	if err != nil {
+		w.open("status " + text)
+		return
+	}
+	w.out.Status = status
+}
+
+func statusText(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	if text = string(raw); text == "null" {
+		return ""
+	}
+	return text
+}
+
+// CopyResponse hands a service's answer on from the routes that handle it, or its fields alone.
+type CopyResponse struct {
+	At, What   string
+	onlyFields bool
+}
+
+func (h *CopyResponse) String() string { return h.What }
+
+func (h *CopyResponse) serve(w *walk, next next) end {
+	switch {
+	case w.responding == nil:
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.What + " outside handle_response"})
+	case h.onlyFields:
+		return next()
+	}
+	w.forward(w.responding)
+	return answered
+}
