@@ -42,9 +42,9 @@ func cookie(r *http.Request, name string) string {
 
 // Notes that an authorization session keeps between two requests, in its Store.
 const (
-	noteBrowser = "browser" // hash of the cookie of the browser that opened it
-	noteLogin   = "login"   // hash of the cookie that the user signed in with
-	noteName    = "name"    // of the user, for the page
+	noteBrowser = "browser"       // hash of the cookie of the browser that opened it
+	noteLogin   = store.NoteLogin // hash of the cookie that the user signed in with
+	noteName    = "name"          // of the user, for the page
 )
 
 // bind ties the session to the browser that opens it.
@@ -120,32 +120,33 @@ func (s *Server) login(r *http.Request) (store.Login, bool, error) {
 	return login, err == nil, err
 }
 
-// present tells whether the session's user is still signed in with this browser:
+// present gives the login of the session's user, if there still is one with this browser:
 // another tab may have signed out, or in as somebody else, since the session noted
 // who it is. Where the request wanted the password, it has to be the very login
 // that the password was given for.
-func (s *Server) present(r *http.Request, as *goidc.AuthnSession) (bool, error) {
+func (s *Server) present(r *http.Request, as *goidc.AuthnSession) (store.Login, bool, error) {
 	if as.Subject == "" {
-		return false, nil
+		return store.Login{}, false, nil
 	}
 	login, ok, err := s.login(r)
 	if err != nil || !ok || login.UserID != as.Subject {
-		return false, err
+		return store.Login{}, false, err
 	}
 	noted, _ := as.Store[noteLogin].(string)
 	anyLogin := !promptsLogin(as) && as.MaxAuthnAgeSecs == nil
-	return anyLogin || equal(noted, s.loginHash(cookie(r, loginCookie))), nil
+	return login, anyLogin || equal(noted, s.loginHash(cookie(r, loginCookie))), nil
 }
 
 // signIn starts a login session under a new cookie: the value that was there
-// before sign-in, which somebody else may have planted, is worth nothing after it.
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login store.Login) (value string, err error) {
+// before sign-in, which somebody else may have planted, is worth nothing after it. since
+// is the last ending of access before the password was looked at.
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login store.Login, since int64) (value string, err error) {
 	if old := cookie(r, loginCookie); old != "" {
 		if err := s.store.DeleteLogin(r.Context(), old); err != nil {
 			return "", err
 		}
 	}
-	if value, err = s.store.CreateLogin(r.Context(), login); err != nil {
+	if value, err = s.store.CreateLogin(r.Context(), login, since); err != nil {
 		return "", err
 	}
 	setCookie(w, loginCookie, value, 0)

@@ -158,7 +158,7 @@ func (i interaction) answer() (goidc.Status, error) {
 	default:
 		return i.refuse(http.StatusBadRequest, "No answer", "The form said neither yes nor no.")
 	}
-	present, err := i.s.present(i.r, i.as)
+	login, present, err := i.s.present(i.r, i.as)
 	if err != nil {
 		return i.unavailable(err)
 	}
@@ -166,6 +166,8 @@ func (i interaction) answer() (goidc.Status, error) {
 		clearUser(i.as)
 		return i.next() // nobody is signed in who could approve
 	}
+	// It may be another login than the page was shown to: the grant is of this one.
+	i.s.setUser(i.as, login, cookie(i.r, loginCookie))
 	a, err := i.load()
 	if err != nil {
 		return i.cannotAsk(err)

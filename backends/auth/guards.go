@@ -104,10 +104,11 @@ func (s *Server) guardGrant(ctx context.Context, grantType goidc.GrantType, g *g
 	case goidc.GrantClientCredentials:
 		return guardOwnGrant(callOf(ctx), g)
 	case goidc.GrantAuthorizationCode:
-		// The session's other notes, such as the browser, are not the grant's business.
+		// The session's other notes, such as the browser, are not the grant's business; the
+		// store looks at the login, and does not keep it.
 		notes := make(map[string]any)
 		maps.Copy(notes, g.Store)
-		maps.DeleteFunc(notes, func(key string, _ any) bool { return key != keyAuthTime && key != keyACR })
+		maps.DeleteFunc(notes, func(key string, _ any) bool { return key != keyAuthTime && key != keyACR && key != noteLogin })
 		g.Store = notes
 		if g.Subject == "" || !userMay(strings.Fields(g.Scopes)) || !subset(g.Scopes, g.AuthParams.Scopes) {
 			return errors.New("a consent grants what was not asked for, or nobody gave it")

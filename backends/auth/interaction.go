@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -92,7 +93,7 @@ func (i interaction) next() (goidc.Status, error) {
 
 // show renders the page of the current step.
 func (i interaction) show() (goidc.Status, error) {
-	present, err := i.s.present(i.r, i.as)
+	_, present, err := i.s.present(i.r, i.as)
 	if err != nil {
 		return i.unavailable(err)
 	}
@@ -143,6 +144,10 @@ func (i interaction) logIn() (goidc.Status, error) {
 	if username == "" || password == "" || len(username) > maxUsername || len(password) > maxPassword {
 		return i.showSignIn(http.StatusBadRequest, "", "Type your username and your password.")
 	}
+	since, err := i.s.store.LastEnding(i.r.Context()) // before the password is looked at
+	if err != nil {
+		return i.unavailable(err)
+	}
 	result, err := i.s.users.checkPassword(i.r.Context(), username, password)
 	if err != nil {
 		return i.unavailable(err)
@@ -155,7 +160,10 @@ func (i interaction) logIn() (goidc.Status, error) {
 		return i.showSignIn(http.StatusForbidden, username, "The username or the password is not right.")
 	}
 	login := store.Login{UserID: result.User.ID, Username: result.User.Username, Name: result.User.Name, AuthTime: i.s.now()}
-	value, err := i.s.signIn(i.w, i.r, login)
+	value, err := i.s.signIn(i.w, i.r, login, since)
+	if errors.Is(err, store.ErrEnded) {
+		return i.showSignIn(http.StatusForbidden, username, "The password was changed, or all access was ended, in this moment. Sign in again.")
+	}
 	if err != nil {
 		return i.unavailable(err)
 	}

@@ -53,14 +53,18 @@ type stub struct {
 	mu    sync.Mutex
 	fail  bool // answer 500
 	calls int
+	also  func() // runs before the answer
 }
 
 func (s *stub) serve(t *testing.T, mux http.Handler) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.calls++
-		fail := s.fail
+		fail, also := s.fail, s.also
 		s.mu.Unlock()
+		if also != nil {
+			also()
+		}
 		if fail {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
@@ -75,6 +79,13 @@ func (s *stub) serve(t *testing.T, mux http.Handler) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// meanwhile has something happen while the service is asked.
+func (s *stub) meanwhile(also func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.also = also
 }
 
 func (s *stub) setFail(fail bool) {

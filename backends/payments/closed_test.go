@@ -103,6 +103,34 @@ func TestRefundToAClosedAccount(t *testing.T) {
 	})
 }
 
+// A user who never had an account is closed like the others: nobody opens one afterwards.
+func TestWhoNeverHadAnAccountIsClosedToo(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *platform) {
+		for range 2 {
+			if open := p.closing("ghost"); open != (OpenMoney{}) {
+				t.Fatalf("%+v", open)
+			}
+		}
+		if _, err := OpenAccount(t.Context(), p.db, "ghost", "Everyday", "EUR", 100); !errors.Is(err, ledger.ErrClosed) {
+			t.Errorf("an operator opens one: %v", err)
+		}
+		p.call(request{method: "POST", path: "/api/accounts", token: p.userToken("ghost", "accounts:write"),
+			body: object{"name": "Everyday", "currency": "EUR"}}).expect(409, "accounts_closed")
+		// Who could not be closed is not, and a client of that name is another matter.
+		if open := p.closing("ada"); !open.Open {
+			t.Errorf("%+v", open)
+		}
+		if _, err := OpenAccount(t.Context(), p.db, "ada", "Second", "EUR", 0); err != nil {
+			t.Error(err)
+		}
+		if _, err := AddMerchant(t.Context(), p.db, "ghost", "Ghost", "EUR"); err != nil {
+			t.Error(err)
+		}
+		p.booksAreRight()
+	})
+}
+
 // Refunds from before the closing and those that were rejected after it are one list.
 func TestRefundsOfBothKindsArePaged(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 // fuzzTables are those that a refused request must leave as they are. A decision
 // that asks for step-up is kept although the request is refused.
 var fuzzTables = []string{"accounts", "payments", "transfers", "unfolded", "consents", "jobs", "events", "webhook_deliveries",
-	"idempotency_keys", "rejected_refunds", "risk_rules", "risk_lists", "risk_changes"}
+	"idempotency_keys", "rejected_refunds", "closed_owners", "risk_rules", "risk_lists", "risk_changes"}
 
 // Every operation, with an object in every state, and a token for every scope.
 func FuzzHandlers(f *testing.F) {

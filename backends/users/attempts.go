@@ -71,9 +71,14 @@ func (s store) beginAttempt(ctx context.Context, subject string, now time.Time) 
 	return wait, err
 }
 
-// clearAttempts forgets the failures of somebody who has signed in.
-func (s store) clearAttempts(ctx context.Context, subject string) error {
-	_, err := s.db.ExecContext(ctx, "DELETE FROM password_attempts WHERE subject = $1", subject)
+// execer is a database or a transaction.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// clearAttempts forgets the failures of somebody who has proved to be the user.
+func clearAttempts(ctx context.Context, q execer, subject string) error {
+	_, err := q.ExecContext(ctx, "DELETE FROM password_attempts WHERE subject = $1", subject)
 	return err
 }
 

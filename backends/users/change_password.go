@@ -39,19 +39,12 @@ func (s *Service) changePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := wrong.Err(); err != nil {
 		return err
 	}
-	done, err := s.passwords.turn(r.Context())
+	hash, err := s.proveAndHash(r, u, in.Current, in.New)
 	if err != nil {
 		return err
 	}
-	defer done()
-	if err := s.prove(r, u, in.Current); err != nil {
-		return err
-	}
 	now := s.now()
-	if err := s.storePassword(r.Context(), u, hashPassword(in.New), in.Keep, now); err != nil {
-		return err
-	}
-	if err := s.store.clearAttempts(r.Context(), id); err != nil {
+	if err := s.storePassword(r.Context(), u, hash, in.Keep, now); err != nil {
 		return err
 	}
 	if !in.Keep {
@@ -65,7 +58,22 @@ func (s *Service) changePassword(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// storePassword replaces the hash that was proved, and notes what is to follow.
+// proveAndHash hashes a new password for who knows the current one. Its turn ends with it:
+// what follows waits for another service, and must not keep others from signing in.
+func (s *Service) proveAndHash(r *http.Request, u User, current, fresh string) (hash string, err error) {
+	done, err := s.passwords.turn(r.Context())
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	if err := s.prove(r, u, current); err != nil {
+		return "", err
+	}
+	return hashPassword(fresh), nil
+}
+
+// storePassword replaces the hash that was proved, forgets the failures before it, and
+// notes what is to follow.
 func (s *Service) storePassword(ctx context.Context, u User, hash string, keepAccess bool, now time.Time) error {
 	return s.store.db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := s.store.changeIn(ctx, tx, u.ID, now, func(stored *User) error {
@@ -75,7 +83,10 @@ func (s *Service) storePassword(ctx context.Context, u User, hash string, keepAc
 			stored.passwordHash = hash
 			return nil
 		})
-		if err != nil || keepAccess {
+		if err != nil {
+			return err
+		}
+		if err := clearAttempts(ctx, tx, u.ID); err != nil || keepAccess {
 			return err
 		}
 		return s.store.noteEnding(ctx, tx, u.ID, now)

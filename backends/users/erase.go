@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -163,12 +164,14 @@ func (s store) reopen(ctx context.Context, id string, now time.Time) error {
 // erase destroys the user's key, with which what backups hold of the user is lost
 // too, and everything personal. The id stays taken.
 func (s store) erase(ctx context.Context, id string, now time.Time) error {
-	_, err := s.db.ExecContext(ctx, `
-		UPDATE users SET state = 'erased', key = NULL, username_index = NULL, username = NULL, name = NULL, email = NULL, phone = NULL,
-			locale = '', password_hash = '', version = version + 1, updated_at = $2
-		WHERE id = $1 AND state = 'closing'`, id, now.UnixMicro())
-	if err != nil {
-		return err
-	}
-	return s.clearAttempts(ctx, id)
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			UPDATE users SET state = 'erased', key = NULL, username_index = NULL, username = NULL, name = NULL, email = NULL, phone = NULL,
+				locale = '', password_hash = '', version = version + 1, updated_at = $2
+			WHERE id = $1 AND state = 'closing'`, id, now.UnixMicro())
+		if err != nil {
+			return err
+		}
+		return clearAttempts(ctx, tx, id)
+	})
 }

@@ -91,7 +91,7 @@ func (s *Service) judge(ctx context.Context, username, password string) (verdict
 			return verdict{}, err
 		}
 	}
-	if err := s.store.clearAttempts(ctx, c.subject); err != nil {
+	if err := clearAttempts(ctx, s.store.db, c.subject); err != nil {
 		return verdict{}, err
 	}
 	return verdict{Result: resultOK, User: personOf(c.user)}, nil

@@ -213,8 +213,13 @@ func TestOldHashIsReplaced(t *testing.T) {
 
 func TestHashes(t *testing.T) {
 	t.Parallel()
-	if one, two := testHash(), hashPassword(testPassword); one == two || !strings.HasPrefix(one, "$argon2id$v=19$m=47104,t=1,p=1$") {
+	if one, two := testHash(), hashPassword(testPassword); one == two || !strings.HasPrefix(one, "$argon2id$v=19$m=2048,t=1,p=1$") {
 		t.Errorf("%s\n%s", one, two)
+	}
+	salt := []byte("0123456789abcdef")
+	full := encodeHash(fullCost, salt, deriveKey(testPassword, salt, fullCost, keyBytes))
+	if ok, _, err := verifyPassword(full, testPassword); !ok || err != nil || !strings.HasPrefix(full, "$argon2id$v=19$m=47104,t=1,p=1$") {
+		t.Errorf("%s: %v, %v", full, ok, err)
 	}
 	// No user is as much work as a user.
 	if c, _, key, err := decodeHash(newHasher().decoy()); err != nil || c != currentCost || len(key) != keyBytes {

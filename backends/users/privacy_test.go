@@ -24,6 +24,7 @@ import (
 type fakePlatform struct {
 	mu     sync.Mutex
 	away   bool
+	slow   func() // what a revocation waits for
 	open   Money
 	closed []string             // users whose accounts were closed
 	grants map[string][]Consent // by user
@@ -63,6 +64,11 @@ func (f *fakePlatform) RevokeConsent(_ context.Context, user, id string) error {
 
 func (f *fakePlatform) RevokeAll(_ context.Context, user string) error {
 	f.mu.Lock()
+	if slow := f.slow; slow != nil {
+		f.mu.Unlock()
+		slow()
+		f.mu.Lock()
+	}
 	defer f.mu.Unlock()
 	if !f.away {
 		delete(f.grants, user)

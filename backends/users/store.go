@@ -121,7 +121,7 @@ func (s store) replace(ctx context.Context, u User, password string, now time.Ti
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM password_attempts WHERE subject = $1", id); err != nil {
+		if err := clearAttempts(ctx, tx, id); err != nil {
 			return err
 		}
 		same, _, err := verifyPassword(before.passwordHash, password)

@@ -52,6 +52,13 @@ type Service struct {
 
 // New makes the service. It seals what an older version has stored in clear.
 func New(ctx context.Context, cfg Config) (*Service, error) {
+	cfg.Keys.OnFault(func(err error) {
+		if err != nil {
+			cfg.Logger.Error("the key file cannot be read again: the keys that are known go on, and one that was added is not used", "error", err)
+			return
+		}
+		cfg.Logger.Info("the key file can be read again")
+	})
 	stored, err := openStore(ctx, cfg.DB, cfg.Keys)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -38,6 +39,15 @@ type harness struct {
 
 	mu    sync.Mutex
 	clock time.Time
+}
+
+// Where the cost of a hash is not what is tested, the tests do with a part of it.
+func TestMain(m *testing.M) {
+	if currentCost != fullCost {
+		panic("what is shipped hashes at another cost")
+	}
+	currentCost.memory = 2 << 10
+	os.Exit(m.Run())
 }
 
 // fresh gives databases of the service.

@@ -126,8 +126,13 @@ func (c *collector) has(lines []byte) bool {
 	if err != nil {
 		return false
 	}
+	records := make(map[string]bool)
+	for line := range bytes.Lines(received) {
+		_, record, _ := bytes.Cut(line, []byte("tollgate audit audit.info "))
+		records[string(record)] = true
+	}
 	for line := range bytes.Lines(lines) {
-		if !bytes.Contains(received, append([]byte("tollgate audit audit.info "), line...)) {
+		if !records[string(line)] {
 			return false
 		}
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"os"
@@ -128,11 +127,4 @@ func (a *Admin) loader() any {
 		return nil
 	}
 	return a.Config.Load
-}
-
-// loaderName is the module that fetches: how it is set may be secret.
-func loaderName(load any) string {
-	members, _ := load.(map[string]any)
-	module, _ := members["module"].(string)
-	return cmp.Or(module, "none")
 }

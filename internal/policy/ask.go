@@ -4,12 +4,23 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // unknown decides what cannot be analysed, and says so.
 func (w *walk) unknown(what string) bool {
 	w.open(what)
+	return w.oracle.unknown(what)
+}
+
+// unknownNow is unknown for what handlers on the way can change: a question has another
+// answer after them. A comparison is incomplete anyway, and asks once.
+func (w *walk) unknownNow(what string) bool {
+	w.open(what)
+	if !w.oracle.quiet {
+		what += " after " + strconv.Itoa(w.changes)
+	}
 	return w.oracle.unknown(what)
 }
 

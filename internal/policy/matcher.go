@@ -143,7 +143,7 @@ var placeholder = regexp.MustCompile(`\{[a-zA-Z][^{}\s"]*\}`)
 type unknownMatcher struct{ name, raw string }
 
 func (m unknownMatcher) String() string       { return m.name + " " + m.raw }
-func (m unknownMatcher) matches(w *walk) bool { return w.unknown("matcher " + m.String()) }
+func (m unknownMatcher) matches(w *walk) bool { return w.unknownNow("matcher " + m.String()) }
 
 // hostMatcher compares the Host without its port; * is one label.
 type hostMatcher []string

@@ -26,9 +26,9 @@ type Config struct {
 	Admin     Admin
 	Logs      bool // there is a log of what the edge does
 
-	tree    tree                // all of it
-	unread  map[Handler]*unread // what requests do not show
 	ports   ports
+	tree    tree                      // all of it
+	unread  map[Handler]*unread       // what requests do not show
 	indexes map[*Route]*index         // of long lists, by their first route
 	strips  map[string]*identity.List // by what is beside what all take away
 }

@@ -1,6 +1,9 @@
 package policy
 
-import "net"
+import (
+	"cmp"
+	"net"
+)
 
 // admin compares who reaches what can change everything. What is beside that, where
 // configurations are loaded from, has no order.
@@ -13,7 +16,7 @@ func admin(d *differ, at string, was, is any) bool {
 	return inside(byName{
 		"disabled": shown, "listen": shown, "origins": shown, "enforce_origin": shown,
 		"remote": remoteAdmin,
-		"config": inside(byName{"load": loader}),
+		"config": inside(byName{"load": loaded}),
 	})(d, at, was, is)
 }
 
@@ -60,12 +63,19 @@ func remoteAdmin(d *differ, at string, was, is any) bool {
 	return was == nil || is == nil
 }
 
-// loader compares what fetches another configuration, which has no order.
-func loader(d *differ, at string, was, is any) bool {
+// loaded compares what fetches another configuration while this one runs.
+func loaded(d *differ, at string, was, is any) bool {
 	direction := Widened
 	if is == nil {
 		direction = Narrowed
 	}
 	d.tell(direction, at, "another configuration is fetched, by a loader that is not analysed", loaderName(was), loaderName(is))
 	return true
+}
+
+// loaderName is the module that fetches: how it is set may be secret.
+func loaderName(load any) string {
+	o, _ := load.(map[string]any)
+	module, _ := o["module"].(string)
+	return cmp.Or(module, "none")
 }

@@ -10,7 +10,6 @@ import (
 var serverRules = byName{
 	"listen": shown, "strict_sni_host": shown, // by server
 	"routes": shown, "named_routes": shown, "errors": inside(byName{"routes": shown}),
-	"automatic_https":         inside(byName{"disable": opens("automatic HTTPS is off", false)}),
 	"tls_connection_policies": connectionPolicies,
 	"trusted_proxies":         changed("the addresses of clients are believed from other proxies"),
 	"logs":                    accessLogs,

@@ -34,6 +34,7 @@ type walk struct {
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
+	changes int  // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
 	given      bool   // there is an answer, which nothing but another one replaces
@@ -126,7 +127,10 @@ func (w *walk) handlers(handlers []Handler, next next) end {
 	if more := w.config.unread[handlers[0]]; more != nil {
 		w.out.unread = append(w.out.unread, more)
 	}
-	return handlers[0].serve(w, func() end { return w.handlers(handlers[1:], next) })
+	return handlers[0].serve(w, func() end {
+		w.changes++
+		return w.handlers(handlers[1:], next)
+	})
 }
 
 func (h *Subroute) serve(w *walk, next next) end {

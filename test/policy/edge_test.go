@@ -46,7 +46,8 @@ func (e *edge) serve(t testing.TB, r *http.Request) (answer sandbox.Answer) {
 		if p != http.ErrAbortHandler && !strings.Contains(fmt.Sprint(p), "WriteHeader code 0") { // of intercept, where nothing answers
 			panic(p)
 		}
-		answer = sandbox.Answer{ResponseRecorder: &httptest.ResponseRecorder{HeaderMap: make(http.Header)}}
+		answer = sandbox.Answer{ResponseRecorder: httptest.NewRecorder()}
+		answer.Code = 0
 	}()
 	answer, err := e.Serve("srv", r)
 	if err != nil {

@@ -19,6 +19,7 @@ type generator struct {
 	zones     int
 	roomy     bool // limits that nothing reaches
 	open      bool // with what the model does not analyse
+	limited   bool // each API has limits
 	inAPI     *object
 }
 
@@ -215,7 +216,7 @@ func (g *generator) api(depth int) object {
 		if g.chance(40) {
 			inside = append([]object{g.published()}, inside...)
 		}
-		if g.chance(50) {
+		if g.chance(50) || g.limited {
 			inside = append([]object{g.limits()}, inside...)
 		}
 		api["routes"] = inside
@@ -240,7 +241,7 @@ func (g *generator) api(depth int) object {
 		g.match(r)
 		first = append(first, r)
 	}
-	if g.chance(50) {
+	if g.chance(50) || g.limited {
 		first = append(first, g.limits())
 	}
 	api["routes"] = append(first, inside...)

@@ -227,7 +227,9 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		missing[name] = true
 	}
 	for n := 0; n < 2000 && len(missing) > 0; n++ {
-		w.plantFaults(w.generator(7, n), missing)
+		g := w.generator(7, n)
+		g.limited = n%2 == 0
+		w.plantFaults(g, missing)
 	}
 	for name := range missing {
 		t.Errorf("nobody notices that %s", name)

@@ -40,10 +40,19 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 // Hold keeps transactions with one name apart: who comes second waits until the
 // first has ended. SQLite needs nothing: its transactions run one after another.
 func (d Dialect) Hold(ctx context.Context, tx *sql.Tx, name string) error {
+	return d.lock(ctx, tx, "pg_advisory_xact_lock", name)
+}
+
+// Share is Hold beside others that share: it waits for who holds, and who holds for it.
+func (d Dialect) Share(ctx context.Context, tx *sql.Tx, name string) error {
+	return d.lock(ctx, tx, "pg_advisory_xact_lock_shared", name)
+}
+
+func (d Dialect) lock(ctx context.Context, tx *sql.Tx, function, name string) error {
 	if d != Postgres {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
+	if _, err := tx.ExecContext(ctx, `SELECT `+function+`(hashtextextended($1, 0))`, name); err != nil {
 		return fmt.Errorf("database: waiting for another transaction: %w", err)
 	}
 	return nil
@@ -89,16 +98,18 @@ func (db *DB) inTxOnce(ctx context.Context, fn func(tx *sql.Tx) error) error {
 
 // PostgreSQL's SQLSTATE codes (its manual, appendix A).
 const (
-	pgUniqueViolation      = "23505"
-	pgCheckViolation       = "23514"
-	pgSerializationFailure = "40001"
-	pgDeadlockDetected     = "40P01"
-	pgConnectionException  = "08" // a class
+	pgUniqueViolation       = "23505"
+	pgCheckViolation        = "23514"
+	pgSerializationFailure  = "40001"
+	pgDeadlockDetected      = "40P01"
+	pgConnectionException   = "08" // a class
+	pgInsufficientResources = "53" // a class: connections, memory, disk
 )
 
-// pgBusy: too many connections, a lock or a statement took too long, the session idled
-// in a transaction, the server stops, has crashed, or starts.
-var pgBusy = []string{"53300", "55P03", "57014", "25P03", "57P01", "57P02", "57P03"}
+// pgBusy: a lock or a statement took too long, the session idled, in a transaction or
+// without one; the server stops, has crashed, or starts; it takes no writes, as a standby
+// that is not promoted yet; or nobody knows whether a statement was carried out.
+var pgBusy = []string{"55P03", "57014", "25P03", "57P05", "57P01", "57P02", "57P03", "25006", "40003"}
 
 func retryable(err error) bool {
 	switch pgCode(err) {
@@ -126,7 +137,8 @@ func IsBusy(err error) bool {
 	code := pgCode(err)
 	var connecting *pgconn.ConnectError
 	var connection *net.OpError
-	return slices.Contains(pgBusy, code) || strings.HasPrefix(code, pgConnectionException) || retryable(err) ||
+	return slices.Contains(pgBusy, code) || strings.HasPrefix(code, pgConnectionException) ||
+		strings.HasPrefix(code, pgInsufficientResources) || retryable(err) ||
 		errors.As(err, &connecting) || errors.As(err, &connection) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF)
 }

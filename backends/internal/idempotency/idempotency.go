@@ -78,6 +78,7 @@ type Keeper struct {
 	now     func() time.Time
 	mu      sync.Mutex
 	running map[[sha256.Size]byte]bool // by Request.id
+	lanes   *lanes
 }
 
 // New makes a keeper. now is nil for the clock of the machine.
@@ -85,7 +86,7 @@ func New(db *database.DB, now func() time.Time) *Keeper {
 	if now == nil {
 		now = time.Now
 	}
-	return &Keeper{db: db, now: now, running: make(map[[sha256.Size]byte]bool)}
+	return &Keeper{db: db, now: now, running: make(map[[sha256.Size]byte]bool), lanes: newLanes()}
 }
 
 // Do runs fn once for the request, in a transaction that also stores the answer,
@@ -98,6 +99,13 @@ func (k *Keeper) Do(ctx context.Context, req Request, fn func(tx *sql.Tx) (Respo
 		return Response{}, errRunning
 	}
 	defer k.end(id)
+	if k.db.Dialect == database.Postgres { // on SQLite all wait for the one writer, and hold nothing
+		done, err := k.lanes.take(ctx, req.Client)
+		if err != nil {
+			return Response{}, err
+		}
+		defer done()
+	}
 	var resp Response
 	err := k.db.InTx(ctx, func(tx *sql.Tx) (err error) {
 		if err := k.lock(ctx, tx, id); err != nil {

@@ -38,7 +38,7 @@ func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, u
 	secret := webhook.NewSecret()
 	endpoint := Endpoint{Client: client, URL: url, Secret: webhook.FormatSecret(secret)}
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := holdEndpoints(ctx, tx, db.Dialect, client, changed); err != nil {
+		if err := db.Dialect.Hold(ctx, tx, endpointsOf(client)); err != nil {
 			return err
 		}
 		id, found, err := endpointID(ctx, tx, client, url)
@@ -74,25 +74,11 @@ func AddEndpoint(ctx context.Context, db *database.DB, v *vault.Vault, client, u
 	return endpoint, nil
 }
 
-// What a transaction does with a client's endpoints, as PostgreSQL's function for it.
-const (
-	published = "pg_advisory_xact_lock_shared"
-	changed   = "pg_advisory_xact_lock"
-)
-
-// holdEndpoints keeps publishing for a client and changing its endpoints apart,
-// until the transaction ends. Without, an event could commit for an endpoint that
-// has just been replaced, behind the back of what redirects its deliveries. SQLite
-// needs nothing: its transactions run one after another.
-func holdEndpoints(ctx context.Context, tx *sql.Tx, dialect database.Dialect, client, lock string) error {
-	if dialect != database.Postgres {
-		return nil
-	}
-	if _, err := tx.ExecContext(ctx, `SELECT `+lock+`(hashtextextended($1, 0))`, "webhook endpoints of "+client); err != nil {
-		return fmt.Errorf("outbox: holding endpoints: %w", err)
-	}
-	return nil
-}
+// endpointsOf names what publishing for a client and changing its endpoints wait for each
+// other by: who publishes shares it, who changes holds it. Without, an event could commit
+// for an endpoint that has just been replaced, behind the back of what redirects its
+// deliveries.
+func endpointsOf(client string) string { return "webhook endpoints of " + client }
 
 // endpointID gives the id of the client's endpoint with this URL, or a new one.
 func endpointID(ctx context.Context, tx *sql.Tx, client, url string) (id string, found bool, err error) {

@@ -50,7 +50,7 @@ func Publish(ctx context.Context, tx *sql.Tx, dialect database.Dialect, e Event,
 	if err != nil {
 		return fmt.Errorf("outbox: %w", err)
 	}
-	if err := holdEndpoints(ctx, tx, dialect, e.Client, published); err != nil {
+	if err := dialect.Share(ctx, tx, endpointsOf(e.Client)); err != nil {
 		return err
 	}
 	endpoints, err := enabledEndpoints(ctx, tx, e.Client)

@@ -115,8 +115,9 @@ func (f Feed) Get(ctx context.Context, client, id string) (e Told, deliveries []
 		return Told{}, nil, err
 	}
 	rows, err := f.DB.QueryContext(ctx, `
-		SELECT endpoint_id, state, attempts, due_at, last_status, last_error, COALESCE(finished_at, 0)
-		FROM webhook_deliveries WHERE event_id = $1 ORDER BY endpoint_id`, id)
+		SELECT d.endpoint_id, d.state, d.attempts, d.due_at, d.last_status, d.last_error, COALESCE(d.finished_at, 0)
+		FROM webhook_deliveries d JOIN webhook_endpoints e ON e.id = d.endpoint_id
+		WHERE d.event_id = $1 AND e.client_id = $2 ORDER BY d.endpoint_id`, id, client)
 	if err != nil {
 		return Told{}, nil, fmt.Errorf("outbox: %w", err)
 	}
@@ -141,7 +142,7 @@ func (f Feed) Get(ctx context.Context, client, id string) (e Told, deliveries []
 // Dispatcher.
 func (f Feed) Redeliver(ctx context.Context, client, id, endpoint string) error {
 	err := f.DB.InTx(ctx, func(tx *sql.Tx) error {
-		if err := holdEndpoints(ctx, tx, f.DB.Dialect, client, published); err != nil {
+		if err := f.DB.Dialect.Share(ctx, tx, endpointsOf(client)); err != nil {
 			return err
 		}
 		if _, err := scanEvent(tx.QueryRowContext(ctx, selectEvent+`WHERE client_id = $1 AND id = $2`, client, id)); err != nil {

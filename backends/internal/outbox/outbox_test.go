@@ -62,13 +62,17 @@ func (p *post) endpoint(client, url string) Endpoint {
 
 func (p *post) publish(client string, n int) {
 	p.t.Helper()
-	for range n {
-		err := p.db.InTx(p.t.Context(), func(tx *sql.Tx) error {
-			return Publish(p.t.Context(), tx, p.db.Dialect, Event{Client: client, Type: "payment.succeeded", Subject: "s", Data: map[string]int{"n": 1}}, p.now())
-		})
-		if err != nil {
-			p.t.Fatal(err)
+	err := p.db.InTx(p.t.Context(), func(tx *sql.Tx) error {
+		for range n {
+			err := Publish(p.t.Context(), tx, p.db.Dialect, Event{Client: client, Type: "payment.succeeded", Subject: "s", Data: map[string]int{"n": 1}}, p.now())
+			if err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }
 

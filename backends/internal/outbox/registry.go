@@ -192,22 +192,27 @@ func changedOne(result sql.Result, err error) error {
 	return err
 }
 
+// removed is the client of endpoints that were removed, which no real one can be.
+const removed = ""
+
 // Remove forgets an endpoint, with what waits for it. The events stay in the feed.
+//
+// There may be a month of deliveries, which no one transaction should delete. So the
+// endpoint becomes nobody's: it is off, without its URL and secrets, and neither it nor its
+// deliveries are shown to anybody. Purge deletes them.
 func (g *Registry) Remove(ctx context.Context, client, id string) error {
 	return g.change(ctx, client, func(tx *sql.Tx) error {
 		if _, err := endpointOf(ctx, tx, client, id); err != nil {
 			return err
 		}
-		for _, query := range []string{
-			`DELETE FROM webhook_deliveries WHERE endpoint_id = $1`,
-			`DELETE FROM webhook_old_secrets WHERE endpoint_id = $1`,
-			`DELETE FROM webhook_endpoints WHERE id = $1`,
-		} {
-			if _, err := tx.ExecContext(ctx, query, id); err != nil {
-				return err
-			}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM webhook_old_secrets WHERE endpoint_id = $1`, id); err != nil {
+			return err
 		}
-		return nil
+		now := g.Now().UnixMicro()
+		_, err := tx.ExecContext(ctx, `
+			UPDATE webhook_endpoints SET client_id = $1, url = id, secret = $2, disabled_at = $3, disabled_reason = 'removed',
+				version = version + 1, updated_at = $3 WHERE id = $4`, removed, []byte{}, now, id)
+		return err
 	})
 }
 
@@ -267,7 +272,7 @@ func (g *Registry) retire(ctx context.Context, tx *sql.Tx, rowID, endpoint strin
 // what is published meanwhile.
 func (g *Registry) change(ctx context.Context, client string, fn func(*sql.Tx) error) error {
 	err := g.DB.InTx(ctx, func(tx *sql.Tx) error {
-		if err := holdEndpoints(ctx, tx, g.DB.Dialect, client, changed); err != nil {
+		if err := g.DB.Dialect.Hold(ctx, tx, endpointsOf(client)); err != nil {
 			return err
 		}
 		return fn(tx)

@@ -126,11 +126,68 @@ func TestRemovingAnEndpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.publish("shop", 1)
+		if err := Purge(t.Context(), p.db, p.now()); err != nil {
+			t.Fatal(err)
+		}
 		for query, want := range map[string]int{
 			`SELECT count(*) FROM webhook_deliveries`: 0, `SELECT count(*) FROM webhook_old_secrets`: 0, `SELECT count(*) FROM events`: 3,
+			`SELECT count(*) FROM webhook_endpoints`: 0,
 		} {
 			p.await(want, query)
 		}
+	})
+}
+
+// However many deliveries an endpoint has, no one transaction deletes them all; and from the
+// first moment nobody sees it any more, or sends to it.
+func TestRemovingAnEndpointWithManyDeliveries(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(p *post) {
+		g, feed := p.registry(), Feed{DB: p.db, Now: p.now}
+		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was told") }))
+		defer server.Close()
+		e, _ := p.add("shop", server.URL)
+		p.publish("shop", 2*removedBatch+10)
+		var event string
+		if err := p.db.QueryRow(`SELECT id FROM events ORDER BY id LIMIT 1`).Scan(&event); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Remove(t.Context(), "shop", e.ID); err != nil {
+			t.Fatal(err)
+		}
+		p.await(2*removedBatch+10, `SELECT count(*) FROM webhook_deliveries`) // none was deleted at once
+		if _, err := g.Get(t.Context(), "shop", e.ID); !errors.Is(err, ErrNotFound) {
+			t.Errorf("it is there: %v", err)
+		}
+		if list, err := g.List(t.Context(), "shop", "", 10); err != nil || len(list) != 0 {
+			t.Errorf("listed: %v, %v", list, err)
+		}
+		if _, deliveries, err := feed.Get(t.Context(), "shop", event); err != nil || len(deliveries) != 0 {
+			t.Errorf("its deliveries are shown: %v, %v", deliveries, err)
+		}
+		if err := feed.Redeliver(t.Context(), "shop", event, e.ID); !errors.Is(err, ErrNotFound) {
+			t.Errorf("redelivered: %v", err)
+		}
+		if backlog, err := ReadBacklog(t.Context(), p.db, p.now()); err != nil || backlog.Waiting != 0 {
+			t.Errorf("waiting: %+v, %v", backlog, err)
+		}
+		var url string
+		var secret []byte
+		if err := p.db.QueryRow(`SELECT url, secret FROM webhook_endpoints`).Scan(&url, &secret); err != nil || len(secret) != 0 || url != e.ID {
+			t.Errorf("kept: %s, %d octets of a secret, %v", url, len(secret), err)
+		}
+		again, _ := p.add("shop", server.URL) // the place is free
+		if err := g.Remove(t.Context(), "shop", again.ID); err != nil {
+			t.Fatal(err)
+		}
+		d, _ := p.start()
+		d.Wake()
+		if err := Purge(t.Context(), p.db, p.now()); err != nil {
+			t.Error(err)
+		}
+		p.await(0, `SELECT count(*) FROM webhook_deliveries`)
+		p.await(0, `SELECT count(*) FROM webhook_endpoints`)
+		p.await(2*removedBatch+10, `SELECT count(*) FROM events`)
 	})
 }
 

@@ -41,6 +41,8 @@ type Ring struct {
 	mu            sync.Mutex
 	keys          []ringKey   // the newest first
 	read          os.FileInfo // of the file that they are from
+	fault         string      // of the last look at the file
+	tell          func(error) // see OnFault; nil tells nobody
 }
 
 type ringKey struct {
@@ -51,7 +53,7 @@ type ringKey struct {
 // LoadRing reads the keys for a purpose from the file, which is made with one key
 // when it is missing.
 func LoadRing(path, purpose string) (*Ring, error) {
-	if err := create(path); err != nil {
+	if err := create(path, syncFolder); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
 	r := &Ring{path: path, purpose: purpose}
@@ -79,6 +81,29 @@ func (r *Ring) reload() error {
 	defer r.mu.Unlock()
 	r.keys, r.read = keys, info
 	return nil
+}
+
+// OnFault sets what is called when the file cannot be read again, once for each reason, and
+// with nil when it can. It must not wait.
+func (r *Ring) OnFault(tell func(error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell = tell
+}
+
+// note tells of a look at the file that ended otherwise than the one before.
+func (r *Ring) note(err error) {
+	fault := ""
+	if err != nil {
+		fault = err.Error()
+	}
+	r.mu.Lock()
+	changed, tell := fault != r.fault, r.tell
+	r.fault = fault
+	r.mu.Unlock()
+	if changed && tell != nil {
+		tell(err)
+	}
 }
 
 // refresh reads the file again if it is another one by now. Who adds a key puts a new
@@ -111,7 +136,7 @@ func idOf(master []byte) (id [idSize]byte) {
 // sealed anew would be lost when the old ones are forgotten. While the file cannot be
 // read, the keys that are known go on.
 func (r *Ring) Seal(row string, plain []byte) []byte {
-	_ = r.refresh()
+	r.note(r.refresh())
 	r.mu.Lock()
 	newest := r.keys[0]
 	r.mu.Unlock()
@@ -126,7 +151,9 @@ func (r *Ring) Open(row string, sealed []byte) ([]byte, error) {
 	}
 	v := r.find(sealed)
 	if v == nil {
-		if err := r.reload(); err != nil {
+		err := r.reload()
+		r.note(err)
+		if err != nil {
 			return nil, err
 		}
 		if v = r.find(sealed); v == nil {
@@ -163,7 +190,7 @@ func AddKey(path string) error {
 	if len(masters) == maxKeys {
 		return fmt.Errorf("vault: %s holds %d keys: forget the old ones first", path, maxKeys)
 	}
-	return writeMasters(path, append([][]byte{NewKey()}, masters...))
+	return writeMasters(path, append([][]byte{NewKey()}, masters...), syncFolder)
 }
 
 // ForgetOld leaves only the newest key in the file. What an older one sealed never
@@ -173,12 +200,13 @@ func ForgetOld(path string) error {
 	if err != nil {
 		return err
 	}
-	return writeMasters(path, masters[:1])
+	return writeMasters(path, masters[:1], syncFolder)
 }
 
 // writeMasters puts a file in the place of another, with its owner, group and permissions:
-// a service that may read the one, by its group too, reads the other.
-func writeMasters(path string, masters [][]byte) error {
+// a service that may read the one, by its group too, reads the other. Its name is on the
+// disk as well when it returns: what is sealed with a key from then on must not outlive it.
+func writeMasters(path string, masters [][]byte, sync func(folder string) error) error {
 	before, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("vault: %w", err)
@@ -195,7 +223,19 @@ func writeMasters(path string, masters [][]byte) error {
 	if err := os.Rename(draft.Name(), path); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
+	if err := sync(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("vault: the key file is in its place, and may not be there after a loss of power: %w", err)
+	}
 	return nil
+}
+
+// syncFolder has the names in a folder on the disk.
+func syncFolder(path string) error {
+	folder, err := os.Open(path) // #nosec G304 -- the operator names it
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // ownAs gives a file the owner and group of another. Who may not do that could lock the

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,6 +91,77 @@ func TestWhoOnlySealsTakesTheNewKey(t *testing.T) {
 	}
 	if _, err := restarted.Open("row", running.Seal("row", []byte("hello"))); err != nil {
 		t.Error(err)
+	}
+}
+
+// A file that cannot be read is told of once, and again when the reason is another or it
+// can be read: each value that is sealed looks at it.
+func TestAFileThatCannotBeReadIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "key")
+	r, err := LoadRing(path, "users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	r.OnFault(func(err error) { told = append(told, fmt.Sprint(err)) })
+	seal := func() {
+		t.Helper()
+		for range 3 {
+			if _, err := r.Open("row", r.Seal("row", []byte("x"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	seal()
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	seal()
+	if err := os.WriteFile(path, []byte("half a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seal()
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	seal()
+	if len(told) != 3 || !strings.Contains(told[0], "no such file") || !strings.Contains(told[1], "10 bytes") || told[2] != "<nil>" {
+		t.Errorf("told %q", told)
+	}
+}
+
+// The folder is synced when the new file has its name, and not before, and who asked for
+// it is told when that fails.
+func TestTheNameOfAKeyFileIsOnTheDisk(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for name, put := range map[string]func(path string, sync func(string) error) error{
+		"made":     create,
+		"replaced": func(path string, sync func(string) error) error { return writeMasters(path, [][]byte{NewKey()}, sync) },
+	} {
+		path := filepath.Join(t.TempDir(), "key")
+		size := int64(0)
+		if name == "replaced" {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := put(path, func(folder string) error {
+			if info, err := os.Stat(path); err == nil && folder == filepath.Dir(path) {
+				size = info.Size()
+			}
+			return broken
+		})
+		if !errors.Is(err, broken) || size != keySize {
+			t.Errorf("%s: %d octets under its name when the folder was synced, %v", name, size, err)
+		}
+	}
+	if err := syncFolder(t.TempDir()); err != nil {
+		t.Error(err)
+	}
+	if err := syncFolder(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Error("a folder that is not there is synced")
 	}
 }
 

@@ -26,7 +26,7 @@ type Vault struct{ aead cipher.AEAD }
 // Load reads the master key from the file, which is made when it is missing, and
 // derives the key for the purpose: what is sealed for one does not open for another.
 func Load(path, purpose string) (*Vault, error) {
-	if err := create(path); err != nil {
+	if err := create(path, syncFolder); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
 	masters, err := readMasters(path)
@@ -74,7 +74,7 @@ func aeadOf(key []byte) (*Vault, error) {
 // create writes a new key when there is none. The file is linked into place
 // complete, so that of several processes that start together one wins and none
 // reads half a key.
-func create(path string) error {
+func create(path string, sync func(folder string) error) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -89,10 +89,10 @@ func create(path string) error {
 	if err := errors.Join(err, draft.Sync(), draft.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(draft.Name(), path); !errors.Is(err, fs.ErrExist) {
+	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return nil
+	return sync(filepath.Dir(path)) // of a key that another process has just linked, too
 }
 
 // Seal encrypts. row names where the result belongs: it opens only there, so

@@ -61,8 +61,8 @@ func Open(ctx context.Context, tx *sql.Tx, a Account, now time.Time) (Account, e
 	}
 	a.ID, a.Version, a.CreatedAt = id.String(), 1, now.UTC().Truncate(time.Microsecond)
 	var closed bool
-	err = tx.QueryRowContext(ctx, `
-		SELECT EXISTS (SELECT 1 FROM accounts WHERE kind = $1 AND owner = $2 AND closed_at IS NOT NULL)`, a.Kind, a.Owner).Scan(&closed)
+	err = tx.QueryRowContext(ctx, `SELECT $1 = 'wallet' AND EXISTS (SELECT 1 FROM closed_owners WHERE owner = $2)`,
+		string(a.Kind), a.Owner).Scan(&closed)
 	if err != nil {
 		return Account{}, fmt.Errorf("ledger: opening an account: %w", err)
 	}

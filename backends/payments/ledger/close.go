@@ -12,8 +12,8 @@ import (
 // and commit.
 var ErrClosed = errors.New("ledger: the account is closed")
 
-// Close closes the wallets of an owner for good: nothing is moved to or from them any
-// more. One that holds money, or takes part in a hold, cannot be closed; done is false
+// Close closes the wallets of an owner for good, also of one who has none: nothing is moved
+// to or from them any more, and no other is opened. One that holds money, or takes part in a hold, cannot be closed; done is false
 // then, and the caller has to roll back, since others may have been closed.
 //
 // Closing and moving change the same row, so that of a refund and a closing at once one
@@ -23,14 +23,23 @@ func Close(ctx context.Context, tx *sql.Tx, owner string, now time.Time) (done b
 		UPDATE accounts SET closed_at = $1, version = version + 1 WHERE kind = 'wallet' AND owner = $2 AND closed_at IS NULL
 			AND credits_posted = debits_posted AND debits_pending = 0 AND credits_pending = 0`, now.UnixMicro(), owner)
 	if err != nil {
-		return false, fmt.Errorf("ledger: closing: %w", err)
+		return false, wrapClosing(err)
 	}
 	err = tx.QueryRowContext(ctx, `
 		SELECT NOT EXISTS (SELECT 1 FROM accounts WHERE kind = 'wallet' AND owner = $1 AND closed_at IS NULL)`, owner).Scan(&done)
-	if err != nil {
-		return false, fmt.Errorf("ledger: closing: %w", err)
+	if err != nil || !done {
+		return false, wrapClosing(err)
 	}
-	return done, nil
+	_, err = tx.ExecContext(ctx, `INSERT INTO closed_owners (owner, closed_at) VALUES ($1, $2) ON CONFLICT (owner) DO NOTHING`,
+		owner, now.UnixMicro())
+	return err == nil, wrapClosing(err)
+}
+
+func wrapClosing(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("ledger: closing: %w", err)
 }
 
 // lockOpen takes the lock of a wallet's row, as lock does, unless it is closed.

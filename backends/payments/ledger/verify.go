@@ -32,6 +32,8 @@ var rules = []Rule{
 	{"a closed account is an empty wallet", "accounts", `
 		SELECT id FROM accounts WHERE closed_at IS NOT NULL AND
 			(kind <> 'wallet' OR credits_posted <> debits_posted OR debits_pending <> 0 OR credits_pending <> 0)`},
+	{"who has closed all accounts has none that is open", "accounts", `
+		SELECT a.id FROM accounts a JOIN closed_owners c ON c.owner = a.owner WHERE a.kind = 'wallet' AND a.closed_at IS NULL`},
 	{"a wallet has no entries that wait", "unfolded", `
 		SELECT u.transfer_id AS id FROM unfolded u LEFT JOIN accounts a ON a.id = u.account AND a.kind <> 'wallet'
 		WHERE a.id IS NULL`},

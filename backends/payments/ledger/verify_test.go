@@ -42,6 +42,7 @@ func TestVerifyNamesThePlantedRow(t *testing.T) {
 			UPDATE accounts SET debits_posted = debits_posted + 900 WHERE id = 'WALLET'`},
 		"money in a closed account":      {"an empty wallet", `UPDATE accounts SET closed_at = 1 WHERE id = 'WALLET'`},
 		"a merchant's that is closed":    {"an empty wallet", `UPDATE accounts SET closed_at = 1 WHERE id = 'MERCHANT'`},
+		"a wallet of who closed all":     {"none that is open", `INSERT INTO closed_owners SELECT owner, 1 FROM accounts WHERE id = 'WALLET'`},
 		"a balance on a merchant":        {"replayed", `UPDATE accounts SET credits_posted = 1 WHERE id = 'MERCHANT'`},
 		"an entry without a transfer":    {"replayed", `INSERT INTO unfolded VALUES ('MERCHANT', 'x', 0, 0, 0, 7)`},
 		"an entry of a wallet":           {"entries that wait", `INSERT INTO unfolded VALUES ('WALLET', 'x', 0, 0, 0, 0)`},

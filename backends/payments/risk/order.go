@@ -47,11 +47,6 @@ func (d Decision) ordered(ctx context.Context, tx *sql.Tx, dialect database.Dial
 	return d.among(ctx, tx, m, crowds)
 }
 
-// share is Hold beside others that share.
-func share(ctx context.Context, tx *sql.Tx, name string) error {
-	return execute(ctx, tx, `SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))`, name)
-}
-
 // among takes the locks of the crowds and measures: again, with a lock of its own, where
 // a count is near a threshold. A shared lock cannot be made one's own, since two that
 // tried would wait for each other; it is given back with the savepoint before it.
@@ -62,7 +57,7 @@ func (d Decision) among(ctx context.Context, tx *sql.Tx, m measuring, crowds []c
 	}
 	for {
 		for _, c := range crowds {
-			hold := share
+			hold := database.Postgres.Share
 			if m.alone[c.over] {
 				hold = database.Postgres.Hold
 			}
@@ -83,8 +78,8 @@ func (d Decision) among(ctx context.Context, tx *sql.Tx, m measuring, crowds []c
 	}
 }
 
-func execute(ctx context.Context, tx *sql.Tx, statement string, args ...any) error {
-	if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+func execute(ctx context.Context, tx *sql.Tx, statement string) error {
+	if _, err := tx.ExecContext(ctx, statement); err != nil {
 		return fmt.Errorf("risk: %w", err)
 	}
 	return nil

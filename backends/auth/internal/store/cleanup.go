@@ -7,6 +7,7 @@ const batch = 500
 
 // tables are those whose rows end, with the key that a batch is chosen by.
 var tables = []struct{ name, key string }{
+	{"access_endings", "number"},
 	{"authorization_sessions", "id"},
 	{"grants", "id"},
 	{"jtis", "hash"},

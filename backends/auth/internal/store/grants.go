@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
@@ -32,17 +34,30 @@ func (s *Store) insert(ctx context.Context, g *goidc.Grant) error {
 	// are bearer values are hashed or sealed, and the others are compared in SQL.
 	row := *g
 	row.AuthCode, row.RefreshToken = "", ""
+	row.Store = maps.Clone(g.Store)
+	delete(row.Store, NoteLogin)
 	data, err := json.Marshal(row)
 	if err != nil {
 		return fmt.Errorf("grant: %w", err)
 	}
 	now := s.now()
-	_, err = s.write(ctx, `INSERT INTO grants (id, client_id, subject, code_hash, code_expires_at,
-			refresh_hash, refresh_sealed, refresh_expires_at, jkt, created_at, used_at, expires_at, data)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`,
-		g.ID, g.ClientID, g.Subject, s.hashOf(vault.AuthCode, g.AuthCode), micros(g.AuthCodeExpiresAt),
-		s.hashOf(vault.RefreshToken, g.RefreshToken), s.sealRefreshToken(g), micros(g.RefreshTokenExpiresAt),
-		g.JWKThumbprint, now.UnixMicro(), s.endOf(g, now).UnixMicro(), string(data))
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if g.AuthCode != "" { // a user's; a client's own has no code
+			if err := s.signedIn(ctx, tx, g); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client_id, subject, code_hash, code_expires_at,
+				refresh_hash, refresh_sealed, refresh_expires_at, jkt, created_at, used_at, expires_at, data)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)`,
+			g.ID, g.ClientID, g.Subject, s.hashOf(vault.AuthCode, g.AuthCode), micros(g.AuthCodeExpiresAt),
+			s.hashOf(vault.RefreshToken, g.RefreshToken), s.sealRefreshToken(g), micros(g.RefreshTokenExpiresAt),
+			g.JWKThumbprint, now.UnixMicro(), s.endOf(g, now).UnixMicro(), string(data))
+		return err
+	})
+	if _, own := refusal.Own(err); own {
+		return err
+	}
 	return unavailable(err)
 }
 

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/open-tollgate/tollgate/backends/auth/internal/vault"
@@ -18,13 +20,23 @@ type Login struct {
 // seenEvery bounds how often reading a login writes to the database.
 const seenEvery = time.Minute
 
-// CreateLogin gives the value of a new login cookie.
-func (s *Store) CreateLogin(ctx context.Context, l Login) (value string, err error) {
+// CreateLogin gives the value of a new login cookie. since is the LastEnding of before the
+// password was looked at: it is ErrEnded if the user's access was ended after it.
+func (s *Store) CreateLogin(ctx context.Context, l Login, since int64) (value string, err error) {
 	value = vault.Random()
-	_, err = s.write(ctx, `INSERT INTO login_sessions (hash, user_id, username, name, auth_time, seen_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		s.vault.Hash(vault.LoginSession, value), l.UserID, l.Username, l.Name,
-		l.AuthTime.UnixMicro(), s.now().UnixMicro(), l.AuthTime.Add(s.life.LoginMax).UnixMicro())
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.endedSince(ctx, tx, l.UserID, since); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO login_sessions (hash, user_id, username, name, auth_time, seen_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			s.vault.Hash(vault.LoginSession, value), l.UserID, l.Username, l.Name,
+			l.AuthTime.UnixMicro(), s.now().UnixMicro(), l.AuthTime.Add(s.life.LoginMax).UnixMicro())
+		return err
+	})
+	if errors.Is(err, ErrEnded) {
+		return "", err
+	}
 	return value, unavailable(err)
 }
 

@@ -18,7 +18,7 @@ import (
 func TestLogin(t *testing.T) {
 	forEach(t, func(t *testing.T, s *fixture) {
 		at := time.Now().Truncate(time.Microsecond)
-		value, err := s.CreateLogin(t.Context(), Login{UserID: "u", Username: "alice", Name: "Alice", AuthTime: at})
+		value, err := s.CreateLogin(t.Context(), Login{UserID: "u", Username: "alice", Name: "Alice", AuthTime: at}, 0)
 		must(t, err)
 		for range 3 { // use keeps it from going idle
 			s.advance(20 * time.Minute)
@@ -32,7 +32,7 @@ func TestLogin(t *testing.T) {
 		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {
 			t.Fatalf("idle for 31 minutes: %v", err)
 		}
-		value, err = s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: s.now()})
+		value, err = s.CreateLogin(t.Context(), Login{UserID: "u", AuthTime: s.now()}, 0)
 		must(t, err)
 		must(t, s.DeleteLogin(t.Context(), value))
 		if _, err := s.Login(t.Context(), value); !errors.Is(err, goidc.ErrNotFound) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -15,16 +16,28 @@ func (s *Store) OnRevoke(notify func()) { s.revoked = notify }
 // revokeWhere revokes grants for good: the first time stays. It outlives the request
 // that asked for it, whose caller may hang up to keep a stolen code alive.
 func (s *Store) revokeWhere(ctx context.Context, where string, args ...any) (changed int64, err error) {
-	changed, err = s.write(context.WithoutCancel(ctx),
-		`UPDATE grants SET revoked_at = $1, refresh_sealed = NULL WHERE revoked_at = 0 AND `+where,
+	ctx = context.WithoutCancel(ctx)
+	err = s.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+		changed, err = s.revokeIn(ctx, tx, where, args...)
+		return err
+	})
+	return changed, s.afterRevoking(changed, err)
+}
+
+func (s *Store) revokeIn(ctx context.Context, tx *sql.Tx, where string, args ...any) (changed int64, err error) {
+	result, err := tx.ExecContext(ctx, `UPDATE grants SET revoked_at = $1, refresh_sealed = NULL WHERE revoked_at = 0 AND `+where,
 		append([]any{s.now().UnixMicro()}, args...)...)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, err
 	}
-	if changed > 0 && s.revoked != nil {
+	return result.RowsAffected()
+}
+
+func (s *Store) afterRevoking(changed int64, err error) error {
+	if err == nil && changed > 0 && s.revoked != nil {
 		s.revoked()
 	}
-	return changed, nil
+	return unavailable(err)
 }
 
 // RevokedGrant is a grant whose tokens the edges are to refuse.
@@ -169,14 +182,10 @@ func (s *Store) RevokeGrant(ctx context.Context, id string) error {
 
 // RevokeUserGrants revokes all that the user has granted to the client, or to
 // everybody when client is empty, and says how many grants that were. With the latter
-// the user is signed out everywhere, and that first: what a browser has open could
-// grant something new else.
+// the user is signed out everywhere: what a browser has open could grant something new else.
 func (s *Store) RevokeUserGrants(ctx context.Context, subject, client string) (int64, error) {
 	if client == "" {
-		if _, err := s.write(context.WithoutCancel(ctx), `DELETE FROM login_sessions WHERE user_id = $1`, subject); err != nil {
-			return 0, unavailable(err)
-		}
-		return s.revokeWhere(ctx, ofUser+`$2`, subject)
+		return s.endAccess(ctx, subject)
 	}
 	return s.revokeWhere(ctx, ofUser+`$2 AND client_id = $3`, subject, client)
 }
