@@ -35,6 +35,7 @@ func (s *source) load(file string) (*policy.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	c.File = file // file_server hides it, whatever it is called
 	return c, nil
 }
 

@@ -19,6 +19,7 @@ type atoms struct {
 	regexps      []string
 	methods      []string
 	queries      []string
+	parameters   []string // that rewrites look at: all of them in one query
 	addresses    []netip.Addr
 	fields       map[string][][]string
 	wanted       map[string][]string // patterns of header fields
@@ -42,7 +43,7 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 	a.addresses = []netip.Addr{netip.MustParseAddr("198.51.100.77")}
 	a.hosts = []string{stranger + ".invalid"}
 	for _, s := range servers {
-		v := visitor{host: host, matcher: a.gather, handler: a.gatherKeys}
+		v := visitor{host: host, matcher: a.gather, handler: a.gatherHandler}
 		v.routes(s.Routes)
 		v.routes(s.Errors)
 		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
@@ -50,6 +51,9 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 		}
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
+	if len(a.parameters) > 0 {
+		a.queries = append(a.queries, strings.Join(unique(a.parameters), "&"))
+	}
 	a.hosts, a.queries = unique(a.hosts), unique(a.queries)
 	a.addresses = unique(a.addresses)
 	for field, patterns := range a.wanted {
@@ -58,13 +62,23 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 	return a
 }
 
+// gatherHandler has what handlers tell requests apart by.
+func (a *atoms) gatherHandler(h Handler) {
+	switch h := h.(type) {
+	case *RateLimit:
+		a.gatherKeys(h)
+	case *Rewrite:
+		h.gather(a)
+	case *Proxy:
+		if h.Rewrite != nil {
+			h.Rewrite.gather(a)
+		}
+	}
+}
+
 // gatherKeys has what limits count by, and what says the cost: a request without it is
 // refused, and one that costs nothing is not counted.
-func (a *atoms) gatherKeys(h Handler) {
-	limit, ok := h.(*RateLimit)
-	if !ok {
-		return
-	}
+func (a *atoms) gatherKeys(limit *RateLimit) {
 	for _, z := range limit.Zones {
 		for _, name := range z.key.placeholders() {
 			a.gatherValues(name, "")
@@ -386,11 +400,13 @@ func (a *atoms) request(s *Server, host, path string) Request {
 func (r *Request) complete(a *atoms) {
 	if r.Method == "" {
 		r.Method = "GET"
+	} else {
+		r.open["method"] = true
 	}
 	if !r.Remote.IsValid() {
 		r.Remote = a.addresses[0]
 	}
-	r.open = nil
+	r.open, r.asked = nil, r.open
 }
 
 // URL is the request's, for people.

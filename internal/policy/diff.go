@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // Direction is how access changes.
@@ -23,18 +24,21 @@ const (
 
 // Change is a difference between two configurations, and a request that shows it.
 type Change struct {
-	Direction Direction   `json:"direction"`
-	API       string      `json:"api,omitempty"` // of the configuration that lets it in
-	What      string      `json:"what"`
-	Rule      Step        `json:"rule"`             // that lets it in
-	Method    string      `json:"method,omitempty"` // none: a setting, which no single request shows
-	URL       string      `json:"url,omitempty"`
-	Header    http.Header `json:"header,omitempty"`
-	Address   string      `json:"address,omitempty"`
-	Token     string      `json:"token,omitempty"`
-	Old       string      `json:"old"`
-	New       string      `json:"new"`
-	More      int         `json:"more,omitempty"` // further requests of the same kind
+	Direction Direction `json:"direction"`
+	API       string    `json:"api,omitempty"` // of the configuration that lets it in
+	What      string    `json:"what"`
+	// Part is what is another, of a request that both let in: "request" (its method and target),
+	// "field NAME", "transport.tls", "root"... None where it is about who is let in, and to whom.
+	Part    string      `json:"part,omitempty"`
+	Rule    Step        `json:"rule"`             // that lets it in
+	Method  string      `json:"method,omitempty"` // none: a setting, which no single request shows
+	URL     string      `json:"url,omitempty"`
+	Header  http.Header `json:"header,omitempty"`
+	Address string      `json:"address,omitempty"`
+	Token   string      `json:"token,omitempty"`
+	Old     string      `json:"old"`
+	New     string      `json:"new"`
+	More    int         `json:"more,omitempty"` // further requests of the same kind
 	// Series says how often the request has to be sent, where a limit has changed.
 	Series *Series `json:"series,omitempty"`
 
@@ -213,6 +217,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	}
 	switch {
 	case !was.Admits() && !is.Admits():
+		d.answers(r, was, is)
 		return
 	case !was.Admits():
 		d.admit(Widened, r, was, is, is, "was refused and is let in")
@@ -223,7 +228,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	}
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
-		d.moved(r, was, is)
+		d.elsewhere(r, was, is)
 		d.limits(j, r, was, is)
 		return
 	}
@@ -233,7 +238,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if t, found := before.beyond(after, d.now); found {
 		d.add(Narrowed, r, t, was, is, was, "needs more than before")
 	}
-	d.moved(r, was, is)
+	d.elsewhere(r, was, is)
 	d.limits(j, r, was, is)
 }
 
@@ -249,22 +254,7 @@ func (d *differ) admit(direction Direction, r *Request, was, is, by *Outcome, wh
 	}
 }
 
-func (d *differ) moved(r *Request, was, is *Outcome) {
-	if was.Kind == is.Kind && slices.Equal(was.Upstreams, is.Upstreams) && was.API == is.API {
-		return
-	}
-	t, _ := d.token(is)
-	d.add(Moved, r, t, was, is, is, fmt.Sprintf("goes from %s to %s", was.place(), is.place()))
-}
-
 func (o *Outcome) place() string { return strings.TrimSpace("api " + o.API + ": " + o.String()) }
-
-func (d *differ) token(o *Outcome) (*Token, bool) {
-	if all := demandOf(o).least(d.now); len(all) > 0 {
-		return all[0], true
-	}
-	return nil, false
-}
 
 // add keeps the simplest request of a kind, and counts the rest.
 func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string) {
@@ -272,33 +262,51 @@ func (d *differ) add(direction Direction, r *Request, t *Token, was, is, by *Out
 }
 
 func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, by *Outcome, what string, s *Series) *Change {
+	return d.addChange(r, t, was, is, &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary(), Series: s})
+}
+
+func (d *differ) addChange(r *Request, t *Token, was, is *Outcome, c *Change) *Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := string(direction) + what + was.Rule.At + "|" + is.Rule.At + "|" + by.API
-	if c := d.changes[key]; c != nil {
-		c.More++
-		if !c.Witness.plainer(r) {
-			c.witness(r, t)
-			c.Series = s
-		}
+	key := string(c.Direction) + c.Part + c.What + was.Rule.At + "|" + is.Rule.At + "|" + c.API
+	before := d.changes[key]
+	switch {
+	case before == nil:
+		c.witness(r, t)
+		d.changes[key] = c
 		return c
+	case before.Witness.plainer(r):
+		before.More++
+	default:
+		c.More = before.More + 1
+		c.witness(r, t)
+		*before = *c
 	}
-	c := &Change{Direction: direction, API: by.API, What: what, Rule: by.Rule, Old: was.Summary(), New: is.Summary()}
-	c.witness(r, t)
-	c.Series = s
-	d.changes[key] = c
-	return c
+	return before
 }
 
 // plainer says whether it is the simpler one of two requests; by its text where both are
 // as simple, so that the result does not depend on who was first.
 func (r *Request) plainer(other *Request) bool {
 	a, b := len(r.URL())+10*len(r.Header), len(other.URL())+10*len(other.Header)
+	if mine, theirs := capitals(r.Target), capitals(other.Target); a == b && mine != theirs {
+		return mine < theirs
+	}
 	return a < b || a == b && r.Method+r.URL() <= other.Method+other.URL()
+}
+
+func capitals(text string) (count int) {
+	for _, r := range text {
+		if unicode.IsUpper(r) {
+			count++
+		}
+	}
+	return count
 }
 
 func (c *Change) witness(r *Request, t *Token) {
 	c.Witness = *r
+	c.Witness.asked = nil
 	c.Witness.Token, c.Witness.HasCert = t, t != nil && t.X5T
 	c.Witness.SentAs = Bearer
 	if t != nil && t.JKT {
@@ -332,7 +340,7 @@ func (d *differ) result() *DiffResult {
 	}
 	rank := map[Direction]string{Widened: "1", Narrowed: "2", Moved: "3"}
 	slices.SortFunc(r.Changes, func(a, b *Change) int {
-		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.What+b.Rule.At)
+		return strings.Compare(rank[a.Direction]+a.API+a.URL+a.Part+a.What+a.Rule.At, rank[b.Direction]+b.API+b.URL+b.Part+b.What+b.Rule.At)
 	})
 	slices.Sort(r.Open)
 	slices.Sort(r.Cut)

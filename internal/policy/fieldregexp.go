@@ -8,10 +8,17 @@ import (
 )
 
 // headerRegexp wants of each field a value that an expression finds something in.
-type headerRegexp map[string]*regexp.Regexp
+type headerRegexp map[string]namedRegexp
+
+// namedRegexp is an expression, and what placeholders call what it finds.
+type namedRegexp struct {
+	*regexp.Regexp
+	name string
+}
 
 func newHeaderRegexp(raw json.RawMessage) (Matcher, error) {
 	var fields map[string]struct {
+		Name    string `json:"name"`
 		Pattern string `json:"pattern"`
 	}
 	if err := json.Unmarshal(raw, &fields); err != nil {
@@ -23,7 +30,7 @@ func newHeaderRegexp(raw json.RawMessage) (Matcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		m[field] = compiled
+		m[field] = namedRegexp{compiled, options.Name}
 	}
 	return m, nil
 }
@@ -45,9 +52,11 @@ func (m headerRegexp) matches(w *walk) bool {
 			}
 			continue
 		}
-		if !slices.ContainsFunc(values, m[field].MatchString) {
+		n := slices.IndexFunc(values, m[field].MatchString)
+		if n < 0 {
 			return false
 		}
+		w.captured = append(w.captured, captured{m[field].Regexp, m[field].name, values[n]})
 	}
 	return true
 }

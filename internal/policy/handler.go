@@ -41,25 +41,23 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "rate_limit":
 		return p.rateLimit(at, raw)
 	case "reverse_proxy":
-		h := decode(p, where, raw, &Proxy{At: at, API: p.api})
-		h.addresses = h.list()
-		h.responses = p.responses(at, h.HandleResponse)
-		return h
+		return p.proxy(at, raw)
 	case "intercept":
-		h := decode(p, where, raw, &Intercept{At: at})
+		h := decode(p, where, raw, &Intercept{At: at, text: canonicalJSON(raw)})
 		h.responses = p.responses(at, h.HandleResponse)
 		return h
 	case "copy_response", "copy_response_headers":
 		return &CopyResponse{At: at, What: kind.Handler, onlyFields: kind.Handler == "copy_response_headers"}
 	case "static_response":
-		return decode(p, where, raw, &Static{At: at})
+		return p.static(at, raw)
 	case "error":
 		return decode(p, where, raw, &StaticError{At: at})
 	case "rewrite":
 		return p.rewrite(at, raw)
 	case "headers":
 		h := decode(p, where, raw, &Headers{At: at})
-		p.server.setsHost = p.server.setsHost || h.setsHost()
+		h.answer = answerText(h.Response)
+		p.server.setsHost = p.server.setsHost || h.Request.setsHost()
 		return h
 	case "invoke":
 		return decode(p, where, raw, &Invoke{At: at})
@@ -68,14 +66,14 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "assertion_keys":
 		return &PublishedHandler{At: at, What: "assertion_keys"}
 	case "file_server":
-		return decode(p, where, raw, &FilesHandler{At: at})
+		return p.files(at, raw)
 	case "vars", "map":
 		if steers(kind.Handler, raw) {
 			return &Steers{At: at, What: kind.Handler}
 		}
-		return &Pass{At: at, What: kind.Handler}
+		return newPass(at, kind.Handler, raw)
 	case "identity_assertion", "timeouts", "encode", "request_body", "tracing", "push", "log_append", "templates":
-		return &Pass{At: at, What: kind.Handler}
+		return newPass(at, kind.Handler, raw)
 	default:
 		return &Unknown{At: at, What: kind.Handler}
 	}
@@ -273,66 +271,6 @@ func (h *Require) String() string {
 	return strings.Join(parts, " ")
 }
 
-// Proxy forwards.
-type Proxy struct {
-	At        string
-	API       *API `json:"-"`
-	Upstreams []struct {
-		Dial string `json:"dial"`
-	} `json:"upstreams"`
-	Dynamic   json.RawMessage `json:"dynamic_upstreams"`
-	Transport struct {
-		Protocol string `json:"protocol"`
-		TLS      *struct {
-			Insecure bool `json:"insecure_skip_verify"`
-		} `json:"tls"`
-	} `json:"transport"`
-	HandleResponse []rawResponse `json:"handle_response"`
-
-	addresses []string
-	responses []*response
-}
-
-// Addresses are where it forwards to, with the scheme.
-func (h *Proxy) Addresses() []string { return h.addresses }
-
-func (h *Proxy) list() []string {
-	scheme := "http://"
-	switch {
-	case h.Transport.Protocol == "fastcgi":
-		scheme = "fastcgi://"
-	case h.Transport.TLS != nil:
-		scheme = "https://"
-	}
-	var all []string
-	for _, u := range h.Upstreams {
-		all = append(all, scheme+u.Dial)
-	}
-	if len(h.Dynamic) > 0 {
-		all = append(all, scheme+"(dynamic)")
-	}
-	slices.Sort(all)
-	return all
-}
-
-func (h *Proxy) String() string { return "reverse_proxy " + strings.Join(h.Addresses(), " ") }
-
-// Static answers by itself. Caddy's redir is one, too.
-type Static struct {
-	At      string
-	Status  json.RawMessage     `json:"status_code"`
-	Headers map[string][]string `json:"headers"`
-	Body    string              `json:"body"`
-	Abort   bool                `json:"abort"`
-}
-
-func (h *Static) String() string {
-	if location := h.Headers["Location"]; len(location) > 0 {
-		return "redir " + location[0]
-	}
-	return "respond " + strings.Trim(string(h.Status), `"`)
-}
-
 // StaticError raises an error.
 type StaticError struct {
 	At     string
@@ -341,39 +279,24 @@ type StaticError struct {
 
 func (h *StaticError) String() string { return "error " + strings.Trim(string(h.Status), `"`) }
 
-// FilesHandler answers with what is in a folder.
-type FilesHandler struct {
-	At       string
-	Root     string `json:"root"`
-	PassThru bool   `json:"pass_thru"`
-}
-
-func (h *FilesHandler) String() string { return "file_server" }
-
 // Headers changes the fields of requests, and of answers.
 type Headers struct {
-	At      string
-	Request *struct {
-		Add     map[string][]string        `json:"add"`
-		Set     map[string][]string        `json:"set"`
-		Delete  []string                   `json:"delete"`
-		Replace map[string]json.RawMessage `json:"replace"`
-	} `json:"request"`
+	At       string
+	Request  *fieldChanges   `json:"request"`
+	Response json.RawMessage `json:"response"`
+
+	answer string // what is done to the answer's, as it is written; empty: nothing
+}
+
+// answerText is equal for what means the same.
+func answerText(raw json.RawMessage) string {
+	if text := canonicalJSON(raw); text != "null" && text != "{}" {
+		return text
+	}
+	return ""
 }
 
 func (h *Headers) String() string { return "header" }
-
-// setsHost says whether it changes the Host, which Caddy treats as a field here.
-func (h *Headers) setsHost() bool {
-	if h.Request == nil {
-		return false
-	}
-	fields := slices.Concat(slices.Collect(maps.Keys(h.Request.Add)), slices.Collect(maps.Keys(h.Request.Set)),
-		slices.Collect(maps.Keys(h.Request.Replace)), h.Request.Delete)
-	return slices.ContainsFunc(fields, func(f string) bool {
-		return hasPlaceholder(f) || valueMatches(strings.ToLower(f), "host")
-	})
-}
 
 // Invoke runs a named route.
 type Invoke struct {
@@ -382,11 +305,6 @@ type Invoke struct {
 }
 
 func (h *Invoke) String() string { return "invoke " + h.Name }
-
-// Pass changes nothing about who gets where.
-type Pass struct{ At, What string }
-
-func (h *Pass) String() string { return h.What }
 
 // PublishedHandler answers GET with what the edge itself says.
 type PublishedHandler struct {

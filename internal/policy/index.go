@@ -126,7 +126,9 @@ func (w *walk) alive(routes []*Route) []int {
 	}
 	places := w.config.indexes[routes[0]].find(w.req.Host, &w.path)
 	w.oracle.looked += len(places)
+	matched := w.captured
 	places = slices.DeleteFunc(places, func(n int) bool { return excluded(routes[n].Match, w) })
+	w.captured = matched // they have not been their turn yet
 	if w.oracle.living == nil {
 		w.oracle.living = make(map[listAt][]int)
 	}

@@ -195,6 +195,9 @@ func claimMatches(claim any, wanted []string) bool {
 	}
 }
 
+// ownVars are those that Caddy sets by itself.
+var ownVars = []string{"client_ip", "trusted_proxy", "start_time", "uuid"}
+
 // value gives what a placeholder stands for; itself where that is not known.
 func (w *walk) value(name string) (value string, known bool) {
 	if w.steered != "" && (name == "http.vars.client_ip" || strings.HasPrefix(name, "http.auth.")) {
@@ -207,25 +210,35 @@ func (w *walk) value(name string) (value string, known bool) {
 		values, known := w.field(field)
 		return strings.Join(values, ","), known
 	}
-	if key, ok := strings.CutPrefix(name, "http.request.uri.query."); ok {
-		return strings.Join(lenient(w.query())[key], ","), w.lost == ""
+	if value, ok := w.uriValue(name); ok {
+		return value, w.lost == "" && (w.lostQuery == "" || strings.HasPrefix(name, pathPlaceholder))
+	}
+	if strings.HasPrefix(name, capturePrefix) {
+		value, found := w.capture(name)
+		return value, found || w.unset(name)
+	}
+	if variable, ok := strings.CutPrefix(name, "http.vars."); ok && !slices.Contains(ownVars, variable) {
+		return plain(w.vars[variable]), !hasPlaceholder(w.vars[variable]) // nothing, where it was not set
 	}
 	switch name {
 	case "http.vars.client_ip":
 		return addressText(w.address(true)), true
 	case "http.request.remote.host":
 		return addressText(w.address(false)), true
-	case "http.request.host":
-		return w.req.Host, true
+	case "http.request.host", "http.request.hostport":
+		hosts, known := w.field("Host")
+		switch {
+		case !known:
+			return "{" + name + "}", false
+		case name == "http.request.hostport":
+			return lastOf(hosts), true
+		default:
+			return hostname(lastOf(hosts)), true
+		}
 	case "http.request.method":
 		return w.currentMethod(), w.lostMethod == ""
 	case "http.api.name":
-		if w.current != nil {
-			return w.current.Name, true
-		}
-		return "", true
-	case "http.request.uri.path":
-		return w.url.Path, w.lost == ""
+		return w.out.API, true // it stays set behind the API
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

@@ -151,10 +151,21 @@ type hostMatcher []string
 func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
 func (m hostMatcher) matches(w *walk) bool {
-	if w.anyHost {
-		return w.unknown(m.String() + " after a handler has set it")
+	if !w.anyHost {
+		return m.has(w.req.Host)
 	}
-	return m.has(w.req.Host)
+	if hosts, known := w.field("Host"); known {
+		return m.has(hostname(lastOf(hosts)))
+	}
+	return w.unknown(m.String() + " after a handler has set it")
+}
+
+// lastOf gives the value that counts where Caddy takes a field of several for the Host.
+func lastOf(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 func (m hostMatcher) has(host string) bool {
@@ -247,8 +258,8 @@ type queryMatcher map[string][]string
 func (m queryMatcher) String() string { return "query " + compact(m) }
 
 func (m queryMatcher) matches(w *walk) bool {
-	if w.lost != "" {
-		return w.unknown(m.String() + " after " + w.lost)
+	if w.lostQuery != "" {
+		return w.unknown(m.String() + " after " + w.lostQuery)
 	}
 	query := w.query()
 	if len(m) == 0 {

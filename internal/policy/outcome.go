@@ -34,6 +34,7 @@ type Outcome struct {
 	Reason    string    `json:"reason,omitempty"`
 	Rule      Step      `json:"rule"` // that decided
 	Upstreams []string  `json:"upstreams,omitempty"`
+	Sent      *Sent     `json:"sent,omitempty"` // what they, or whoever else answers, are asked
 	Location  string    `json:"location,omitempty"`
 	Challenge string    `json:"challenge,omitempty"`
 	Counters  []Counter `json:"counters,omitempty"`
@@ -49,6 +50,7 @@ type Outcome struct {
 	zones    []*Zone
 	unread   []*unread // of the handlers on the way
 	public   bool
+	way      *way // to who answers; nil: nobody was reached
 }
 
 // Admits says whether the request got to something.
@@ -62,6 +64,9 @@ func (o *Outcome) Admits() bool {
 		return o.Kind == Published
 	}
 }
+
+// Reaches says whether the request is asked of something outside the configuration.
+func (o *Outcome) Reaches() bool { return o.Kind == Forwarded || o.Kind == Files }
 
 // String tells the outcome in one line.
 func (o *Outcome) String() string {

@@ -125,6 +125,7 @@ func cleanKeepingSlashes(p string) string {
 
 // pathRegexp matches letter by letter.
 type pathRegexp struct {
+	name     string
 	pattern  string
 	compiled *regexp.Regexp
 	prefix   string // what every match begins with, when it is anchored
@@ -132,6 +133,7 @@ type pathRegexp struct {
 
 func newPathRegexp(raw json.RawMessage) (Matcher, error) {
 	var options struct {
+		Name    string `json:"name"`
 		Pattern string `json:"pattern"`
 	}
 	if err := json.Unmarshal(raw, &options); err != nil {
@@ -141,7 +143,7 @@ func newPathRegexp(raw json.RawMessage) (Matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := pathRegexp{pattern: options.Pattern, compiled: compiled}
+	m := pathRegexp{name: options.Name, pattern: options.Pattern, compiled: compiled}
 	if rest, anchored := strings.CutPrefix(options.Pattern, "^"); anchored && !strings.Contains(rest, "|") {
 		if literal, err := regexp.Compile(rest); err == nil {
 			m.prefix, _ = literal.LiteralPrefix()
@@ -157,5 +159,9 @@ func (m pathRegexp) matches(w *walk) bool {
 		return w.unknown(m.String() + " after " + w.lost)
 	}
 	p := w.currentPath().clean
-	return strings.HasPrefix(p, m.prefix) && m.compiled.MatchString(p)
+	if !strings.HasPrefix(p, m.prefix) || !m.compiled.MatchString(p) {
+		return false
+	}
+	w.captured = append(w.captured, captured{m.compiled, m.name, p})
+	return true
 }

@@ -19,6 +19,7 @@ import (
 // Config is a configuration as far as it decides about requests.
 type Config struct {
 	Hash     string // names it: see Hash
+	File     string // that it was read from, where it was one
 	Tollgate Settings
 	Servers  []*Server // by name; twice where one listens for both schemes
 	// Redirects is the server that Caddy adds for those of automatic HTTPS; nil: none.

@@ -20,7 +20,8 @@ type Request struct {
 	SentAs  Scheme     // how Token is sent
 	HasCert bool       // the certificate that the token is bound to, or any, is shown
 
-	open map[string]bool // header fields and other dimensions that are not decided yet
+	open  map[string]bool // header fields and other dimensions that are decided, while others are not
+	asked map[string]bool // the same, of one that is complete
 }
 
 // Scheme is the one of the Authorization field.

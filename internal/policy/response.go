@@ -59,24 +59,27 @@ func (h *Proxy) serve(w *walk, next next) end {
 		if !r.always && !w.unknown(fmt.Sprintf("what the service answers that is asked at %s: handle_response %d", h.At, n)) {
 			continue
 		}
+		h.deliver(w)
 		if r.hands() {
-			w.forward(h)
+			w.forward(h, w.out.way)
 			w.replaceStatus(r.status)
 			return answered
 		}
-		before := w.responding
-		w.responding = h
+		before, asked := w.responding, w.asked
+		w.responding, w.asked = h, append(slices.Clip(w.asked), w.out.way)
 		e := w.routes(r.routes, next)
-		w.responding = before
+		w.responding, w.asked = before, asked
 		return e
 	}
-	w.forward(h)
+	h.deliver(w)
+	w.forward(h, w.out.way)
 	return answered
 }
 
-func (w *walk) forward(h *Proxy) {
+// forward has the service's answer be that to the request; it was asked on that way.
+func (w *walk) forward(h *Proxy, by *way) {
 	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams = h.Addresses()
+	w.out.Upstreams, w.out.way = h.Addresses(), by
 }
 
 func (h *Proxy) inner() [][]*Route { return innerOf(h.responses) }
@@ -87,12 +90,14 @@ type Intercept struct {
 	HandleResponse []rawResponse `json:"handle_response"`
 
 	responses []*response
+	text      string // as it is written
 }
 
 func (h *Intercept) String() string    { return "intercept" }
 func (h *Intercept) inner() [][]*Route { return innerOf(h.responses) }
 
 func (h *Intercept) serve(w *walk, next next) end {
+	w.passes = append(slices.Clip(w.passes), &Pass{At: h.At, What: "intercept", text: h.text})
 	e := next()
 	switch {
 	case e.failed || w.aborted(): // an error is none of its answers
@@ -189,6 +194,6 @@ func (h *CopyResponse) serve(w *walk, next next) end {
 	case h.onlyFields:
 		return next()
 	}
-	w.forward(w.responding)
+	w.forward(w.responding, w.asked[len(w.asked)-1])
 	return answered
 }

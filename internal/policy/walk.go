@@ -3,6 +3,7 @@ package policy
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,21 +23,29 @@ type walk struct {
 	url            *url.URL // as rewritten
 	path           lowered
 	queryChanged   bool
-	lost           string // why the URL is not known any more
-	lostMethod     string // why the method is not
-	steered        string // by which handler address and identity are not what they were
-	anyHost        bool   // a handler has set the Host
+	lost           string   // why the URL is not known any more
+	rewrites       []string // since then
+	lostQuery      string   // why its query is not
+	lostMethod     string   // why the method is not
+	methodSet      bool     // method is a handler's, even if it is empty
+	anyHost        bool     // a handler has set the Host
+	steered        string   // by which handler address and identity are not what they were
 
-	set     map[string][]string // fields that a handler has set or removed
-	hidden  map[string]bool     // fields of which nothing is known
-	strips  *identity.List      // what the api around takes away
-	groups  map[string]bool     // satisfied by a route
+	fields   fields
+	vars     map[string]string
+	captured []captured
+	answers  []string // what is done to the fields of the answer
+	passes   []*Pass
+
+	strips  *identity.List  // what the api around takes away
+	groups  map[string]bool // satisfied by a route
 	current *API
 	proven  bool // the DPoP proof is used up
 	invoked int  // named routes on the way
 	changes int  // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
+	asked      []*way // to services whose answers were handled
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
@@ -71,6 +80,9 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	if e := w.routes(s.Routes, w.nothing); e.failed {
 		w.handleError(e)
 	}
+	if !o.quiet && w.out.way != nil && w.out.Reaches() {
+		w.out.Sent = w.out.way.sent(r)
+	}
 	return w.out
 }
 
@@ -80,8 +92,8 @@ func (w *walk) begin() error {
 	if err != nil {
 		return err
 	}
-	w.url, w.target, w.method = u, w.req.Target, ""
-	w.path, w.queryChanged, w.lost, w.lostMethod = newLowered(u.Path), false, "", ""
+	w.url, w.target, w.method, w.methodSet = u, w.req.Target, "", false
+	w.path, w.queryChanged, w.lost, w.lostQuery, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", "", nil
 	return nil
 }
 
@@ -171,7 +183,7 @@ func (h *API) serve(w *walk, _ next) end {
 			return w.deny(http.StatusNotFound, "not_found", Step{h.At, h.String() + ": nothing in it is for this"})
 		})
 	}
-	w.current, w.strips = nil, nil
+	w.current = nil // what it has taken away, error routes do not see either
 	if e.failed {
 		w.out.Reason = e.reason // it is logged, whoever answers
 		e.bare = false          // an error with a status from here on
@@ -198,15 +210,7 @@ func (h *API) admit(w *walk) end {
 // enter takes away what only the edge may say.
 func (w *walk) enter(h *API) {
 	w.strips = h.strips
-	for field := range w.set { // by a handler before the API, which nobody spares
-		w.strip(field)
-	}
-	for field := range w.hidden {
-		w.strip(field)
-	}
-	for _, field := range []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"} {
-		w.hide(field)
-	}
+	w.fields.enter(w)
 }
 
 func (h *AccessToken) serve(w *walk, next next) end {
@@ -253,6 +257,7 @@ func (h *Static) serve(w *walk, _ next) end {
 	if location := h.Headers["Location"]; len(location) > 0 {
 		w.out.Location = location[0]
 	}
+	h.deliver(w)
 	return answered
 }
 
@@ -273,39 +278,16 @@ func statusOf(raw []byte) (status int, known bool) {
 	return status, err == nil
 }
 
-func (h *FilesHandler) serve(w *walk, next next) end {
-	if h.PassThru && !w.unknown("whether a file is there, at "+h.At) {
-		return next()
-	}
-	w.answer(Files, 0, Step{h.At, h.String()})
-	return answered
-}
-
 func (h *Headers) serve(w *walk, next next) end {
-	if h.Request == nil {
-		return next()
+	if h.answer != "" {
+		w.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
 	}
-	w.anyHost = w.anyHost || h.setsHost()
-	for field, values := range h.Request.Set {
-		w.setField(field, values)
-	}
-	for field := range h.Request.Add {
-		w.hide(field)
-	}
-	for field := range h.Request.Replace {
-		w.hide(field)
-	}
-	for _, field := range h.Request.Delete {
-		if strings.Contains(field, "*") {
-			w.hide("*")
-			continue
-		}
-		w.setField(field, nil)
+	if h.Request != nil {
+		w.anyHost = w.anyHost || h.Request.setsHost()
+		w.fields.change(w, h.Request)
 	}
 	return next()
 }
-
-func (h *Pass) serve(_ *walk, next next) end { return next() }
 
 func (h *PublishedHandler) serve(w *walk, next next) end {
 	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
@@ -315,6 +297,7 @@ func (h *PublishedHandler) serve(w *walk, next next) end {
 		return next()
 	}
 	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
+	w.deliver(h, nil)
 	return answered
 }
 
@@ -336,6 +319,7 @@ func (h *Unknown) serve(w *walk, next next) end {
 		return next()
 	}
 	w.answer(Responded, http.StatusOK, Step{h.At, h.String()})
+	w.deliver(h, nil)
 	return answered
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/open-tollgate/tollgate/caddymodules/sandbox"
 	"github.com/open-tollgate/tollgate/internal/policy"
 	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
@@ -27,7 +28,7 @@ func TestDiffIsExact(t *testing.T) {
 	t.Logf("SEED=%d", seed)
 	pairs, widened, equal := setting(t, "PAIRS", 2*len(sharps)), 0, 0
 	for n := range pairs {
-		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + 1<<19 + uint64(n), upstreams: w.upstreams, keys: w.keys, roomy: true}
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + 1<<19 + uint64(n), upstreams: w.upstreams, keys: w.keys, roots: w.roots, roomy: true}
 		first := g.config()
 		p := g.plant(first)
 		before, _ := json.Marshal(first) // of plain values
@@ -42,7 +43,7 @@ func TestDiffIsExact(t *testing.T) {
 		want := change.want
 		if sharply && (n/2+n/2/len(sharps))%2 == 1 { // backwards; forwards in the next round
 			before, after = after, before
-			want = map[policy.Direction]policy.Direction{policy.Widened: policy.Narrowed, policy.Narrowed: policy.Widened}[want]
+			want = map[policy.Direction]policy.Direction{policy.Widened: policy.Narrowed, policy.Narrowed: policy.Widened, policy.Moved: policy.Moved}[want]
 		}
 		d := w.diff(g, before, after)
 		if sharply && (want == "" && len(d.Changes) > 0 || want != "" && !d.Has(want)) {
@@ -58,7 +59,10 @@ func TestDiffIsExact(t *testing.T) {
 			equal++
 		}
 	}
-	t.Logf("%d pairs: %d widened, %d equal; %d series sent", pairs, widened, equal, w.replayed)
+	t.Logf("%d pairs: %d widened, %d equal; %d series sent, %d shown to go elsewhere", pairs, widened, equal, w.replayed, w.moved)
+	if w.moved < pairs/10 {
+		t.Errorf("of %d pairs only %d have been shown to go elsewhere", pairs, w.moved)
+	}
 	if widened < pairs/5 || equal < pairs/10 {
 		t.Errorf("of %d pairs %d widened and %d equal: the changes have no variety", pairs, widened, equal)
 	}
@@ -87,7 +91,8 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 			w.replay(c, refusing, admitting)
 			continue
 		}
-		if c.Direction == policy.Moved {
+		if c.Part != "" || c.Direction == policy.Moved {
+			w.elsewhere(c, before, after)
 			continue
 		}
 		if w.reaches(refusing, c.Witness) {
@@ -101,18 +106,28 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 		_, m := w.request(g, oldModel.Servers[0].TLS)
 		j := &policy.Judge{Now: time.Now()}
 		was, is := oldModel.Evaluate(oldModel.Servers[0], m, j)[0], newModel.Evaluate(newModel.Servers[0], m, j)[0]
-		if was.Admits() || !is.Admits() || slices.ContainsFunc(d.Changes, widens) {
-			continue
+		if !was.Admits() && is.Admits() && !slices.ContainsFunc(d.Changes, widens) {
+			w.t.Fatalf("not found to be wider: %s\n%s\n%s", w.say(m), before, after)
 		}
-		w.t.Fatalf("not found to be wider: %s\n%s\n%s", w.say(m), before, after)
+		if w.movesInModel(&m, &was, &is) && !slices.ContainsFunc(d.Changes, moves) && d.Complete {
+			w.t.Fatalf("not found to go elsewhere: %s\n%+v\n%+v\n%s\n%s", w.say(m), was.Sent, is.Sent, before, after)
+		}
+	}
+	if len(d.Changes) == 0 && d.Complete {
+		if other := w.same(g, before, after, oldModel.Servers[0].TLS, 30); other != "" {
+			w.t.Fatalf("called equal: %s\n%s\n%s", other, before, after)
+		}
 	}
 	return d
 }
 
 // widens says whether a change lets somebody in, other than more often.
 func widens(c *policy.Change) bool {
-	return c.Direction == policy.Widened && !strings.HasPrefix(c.What, "limit ")
+	return c.Direction == policy.Widened && !strings.HasPrefix(c.What, "limit ") && c.Part == ""
 }
+
+// moves says whether a change has a request go elsewhere, or as something else.
+func moves(c *policy.Change) bool { return c.Direction == policy.Moved || c.Part != "" }
 
 func (w *world) say(m policy.Request) string {
 	return fmt.Sprintf("%s %s host %s from %v %v token %+v as %s", m.Method, m.Target, m.Host, m.Remote, m.Header, m.Token, m.SentAs)
@@ -175,6 +190,16 @@ func (w *world) fresh(config []byte) *edge {
 
 func (w *world) send(real *edge, m policy.Request) bool {
 	w.t.Helper()
+	return w.admitted(w.answer(real, m))
+}
+
+func (w *world) admitted(answer sandbox.Answer) bool {
+	return reached(answer) != "" || answer.Header().Get("X-Static") != "" && answer.Code < 300 || answer.Code == http.StatusAccepted
+}
+
+// answer is the real chain's to a request of the model's.
+func (w *world) answer(real *edge, m policy.Request) sandbox.Answer {
+	w.t.Helper()
 	r := w.parsed(&m)
 	maps.Copy(r.Header, m.Header)
 	if m.Token != nil {
@@ -185,8 +210,7 @@ func (w *world) send(real *edge, m policy.Request) bool {
 			r.Header.Set("DPoP", w.proofKey.Proof(time.Now(), m.Method, "https://edge.test"+path, sent))
 		}
 	}
-	answer := real.serve(w.t, r)
-	return answer.Header().Get("X-Upstream") != "" || answer.Header().Get("X-Static") != "" && answer.Code < 300 || answer.Code == http.StatusAccepted
+	return real.serve(w.t, r)
 }
 
 // sign makes the token that a witness speaks of.

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,7 @@ type world struct {
 	t         testing.TB
 	upstreams []string
 	keys      []string
+	roots     []string
 	issuers   []*tokentest.Issuer
 	eddsa     map[*tokentest.Issuer]*tokentest.Key
 	es256     map[*tokentest.Issuer]*tokentest.Key
@@ -70,6 +72,7 @@ type world struct {
 	last      string // request, for messages
 	edges     int    // that were made fresh
 	replayed  int    // series sent
+	moved     int    // witnesses that were shown to go elsewhere
 }
 
 // credential is a token as the model knows it, and as it is sent.
@@ -82,9 +85,10 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, cert: &x509.Certificate{Raw: []byte("certificate")}, es256: make(map[*tokentest.Issuer]*tokentest.Key), eddsa: make(map[*tokentest.Issuer]*tokentest.Key)}
 	for n := range 2 {
 		name := strconv.Itoa(n)
-		service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("X-Upstream", name) }))
+		service := httptest.NewServer(record(name))
 		t.Cleanup(service.Close)
 		w.upstreams = append(w.upstreams, strings.TrimPrefix(service.URL, "http://"))
+		w.roots = append(w.roots, folder(t))
 		w.addIssuer([]string{"https://one.test", "https://two.test"}[n])
 	}
 	w.proofKey = tokentest.NewKey(t, "ES256", "proof")
@@ -204,7 +208,7 @@ func (w *world) parsed(m *policy.Request) *http.Request {
 	}
 	r.RemoteAddr = netip.AddrPortFrom(m.Remote, 1234).String()
 	for name, values := range m.Header {
-		r.Header[name] = values
+		r.Header[name] = slices.Clone(values) // handlers change them in place
 	}
 	if m.TLS {
 		r.TLS = &tls.ConnectionState{HandshakeComplete: true, Version: tls.VersionTLS13}

@@ -14,6 +14,7 @@ type generator struct {
 	number    uint64 // of the configuration: zones of two must not share counts
 	upstreams []string
 	keys      []string // files with the keys of issuers
+	roots     []string // of folders
 	apis      int
 	groups    int
 	zones     int
@@ -56,7 +57,7 @@ func (g *generator) matcher(depth int) (string, any) {
 	case kind < 4:
 		return "path", some(g, paths)
 	case kind < 5:
-		return "path_regexp", object{"pattern": one(g, regexps)}
+		return "path_regexp", object{"name": "named", "pattern": one(g, regexps)}
 	case kind < 7:
 		return "method", some(g, append(methods, "get", "TRACE"))
 	case kind < 8:
@@ -98,6 +99,11 @@ func (g *generator) set(depth int) object {
 	for range 1 + g.IntN(2) {
 		name, value := g.matcher(depth)
 		set[name] = value
+	}
+	if expression, ok := set["path_regexp"].(object); ok && len(set) > 1 {
+		// Caddy looks at a set in any order, and keeps what an expression has found even where another
+		// matcher of the set fails.
+		expression["name"] = "other"
 	}
 	return set
 }
@@ -152,8 +158,7 @@ func (g *generator) handler(depth int) object {
 	case kind < 12:
 		return g.rewrite()
 	case kind < 13:
-		operation := one(g, []object{{"set": object{"X-Flag": []string{"1"}}}, {"delete": []string{"X-Flag"}}, {"set": object{"X-Mode": []string{"xx"}}}})
-		return object{"handler": "headers", "request": operation}
+		return object{"handler": "headers", "request": g.changes()}
 	case kind < 14:
 		return object{"handler": "static_response", "status_code": one(g, []any{200, 204, 403, 302, ""}), "headers": object{"X-Static": []string{"1"}}}
 	case kind < 15:
@@ -164,28 +169,20 @@ func (g *generator) handler(depth int) object {
 		if g.chance(30) {
 			return g.rateLimit()
 		}
+		if g.chance(50) {
+			return object{"handler": "vars", "a": one(g, []any{"b", "{http.request.uri.path.file}", 7}), "root": one(g, g.roots)}
+		}
 		return g.passing()
 	case kind < 18:
 		return g.intercept()
 	case kind < 19:
+		if g.chance(50) {
+			return g.folder()
+		}
 		return g.odd()
 	default:
 		return g.proxy()
 	}
-}
-
-func (g *generator) proxy() object {
-	return object{"handler": "reverse_proxy", "upstreams": []object{{"dial": one(g, g.upstreams)}},
-		"transport": object{"protocol": "http", "keep_alive": object{"enabled": false}}}
-}
-
-func (g *generator) rewrite() object {
-	return one(g, []object{
-		{"handler": "rewrite", "strip_path_prefix": "/a"}, {"handler": "rewrite", "strip_path_prefix": "users/"},
-		{"handler": "rewrite", "strip_path_suffix": ".json"}, {"handler": "rewrite", "uri": "/users/7"},
-		{"handler": "rewrite", "uri": "/a{http.request.uri.path}"}, {"handler": "rewrite", "uri": "?a=1"},
-		{"handler": "rewrite", "method": "get"}, {"handler": "rewrite", "uri": "/b?b=2", "method": "POST"},
-	})
 }
 
 func (g *generator) errorRoutes() []object {

@@ -63,7 +63,7 @@ type modules struct{ handlers, matchers map[string]bool }
 func madeModules(t *testing.T) modules {
 	t.Helper()
 	made := modules{make(map[string]bool), make(map[string]bool)}
-	w := &world{upstreams: []string{"127.0.0.1:1"}, keys: []string{"one.json", "two.json"}}
+	w := &world{upstreams: []string{"127.0.0.1:1"}, keys: []string{"one.json", "two.json"}, roots: []string{"/srv"}}
 	for n := range 300 {
 		g := w.generator(5, n)
 		g.open = n%2 == 0

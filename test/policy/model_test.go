@@ -86,7 +86,7 @@ func TestModelIsTheEdge(t *testing.T) {
 }
 
 func (w *world) generator(seed uint64, n int) *generator {
-	return &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys}
+	return &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + uint64(n), upstreams: w.upstreams, keys: w.keys, roots: w.roots}
 }
 
 // said is what became of a request, as the edge shows it or the model tells it.
@@ -97,6 +97,8 @@ type said struct {
 	got                   bool // to something
 	open                  bool // something on its way is not analysed
 	any                   bool // what answers is not analysed: it may be anything
+	asked                 string
+	known                 bool // what is asked
 }
 
 func (s said) String() string {
@@ -110,7 +112,8 @@ func (w *world) ask(g *generator, real *edge, server *policy.Server) (policy.Req
 	a := real.serve(w.t, r)
 	return m, said{
 		api: a.API, status: a.Code, reason: a.Reason, upstream: a.Header().Get("X-Upstream"), remaining: told(a.Header()["Ratelimit"]),
-		got: a.Header().Get("X-Upstream") != "" || a.Header().Get("X-Static") != "" && a.Code < 300,
+		asked: reached(a),
+		got:   a.Header().Get("X-Upstream") != "" || a.Header().Get("X-Static") != "" && a.Code < 300,
 	}
 }
 
@@ -126,6 +129,9 @@ func saysOf(w *world, model *policy.Config, m policy.Request, j *policy.Judge) [
 			s = said{open: s.open}
 		}
 		s.any = o.Kind == policy.Files || strings.HasSuffix(o.Rule.What, "(not analysed)") || strings.HasPrefix(o.Rule.What, "intercept, where nothing answers")
+		if s.asked, s.known = w.says(&o, &m); o.Kind == policy.Files {
+			s.known = s.known && s.asked != ""
+		}
 		all = append(all, s)
 	}
 	return all
@@ -144,6 +150,9 @@ func (y *tally) compare(was said, is []said) string {
 	if !slices.ContainsFunc(is, func(s said) bool { return s.open }) {
 		if len(is) != 1 || is[0].String() != was.String() && !is[0].any {
 			return "they differ"
+		}
+		if is[0].known && is[0].asked != was.asked && is[0].got {
+			return "something else is asked: " + was.asked + ", and in the model " + is[0].asked
 		}
 		return ""
 	}
@@ -216,6 +225,12 @@ var faults = map[string][2]string{
 	"nobody's requests are skipped":  {`"empty_key":"share"`, `"empty_key":"skip"`},
 	"a network is an address":        {`"ipv4_prefix":8`, `"ipv4_prefix":32`},
 	"a zone is for all":              {`}","match":`, `}","mutch":`},
+	"a value is another":             {`"replace":"/a/$1"`, `"replace":"/b/$1"`},
+	"a query is dropped":             {`"uri":"/b?{http.request.uri.query}"`, `"uri":"/b?"`},
+	"a rewrite is not done":          {`"uri":"/admin{http.request.uri}"`, `"uri":"/admin/"`},
+	"a field is taken away":          {`"delete":["X-F*"]`, `"delete":["X-G*"]`},
+	"a field is set otherwise":       {`"set":{"X-Role":[`, `"set":{"X-Rule":[`},
+	"a folder is another":            {`"handler":"file_server","root":"`, `"handler":"file_server","root":"/nowhere`},
 	"errors are not caught":          {`"errors":{"routes"`, `"errors":{"rautes"`},
 }
 

@@ -33,7 +33,7 @@ func TestReportKeepsItsSchema(t *testing.T) {
 	}
 	configs := [][]byte{shipped, []byte("{}")}
 	for n := range 50 {
-		g := &generator{Rand: rand.New(rand.NewPCG(1, uint64(n))), number: uint64(n), upstreams: []string{"127.0.0.1:1"}, keys: []string{"one.json", "two.json"}}
+		g := &generator{Rand: rand.New(rand.NewPCG(1, uint64(n))), number: uint64(n), upstreams: []string{"127.0.0.1:1"}, keys: []string{"one.json", "two.json"}, roots: []string{"/srv"}}
 		config, err := json.Marshal(g.config())
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,327 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// fieldChanges are what a handler does to header fields, as Caddy has it.
+type fieldChanges struct {
+	Add     map[string][]string      `json:"add"`
+	Set     map[string][]string      `json:"set"`
+	Delete  []string                 `json:"delete"`
+	Replace map[string][]replacement `json:"replace"`
+}
+
+type replacement struct {
+	Search string `json:"search"`
+	Regexp string `json:"search_regexp"`
+	With   string `json:"replace"`
+}
+
+// setsHost says whether it changes the Host, which Caddy treats as a field here.
+func (c *fieldChanges) setsHost() bool {
+	if c == nil {
+		return false
+	}
+	fields := slices.Concat(slices.Collect(maps.Keys(c.Add)), slices.Collect(maps.Keys(c.Set)), slices.Collect(maps.Keys(c.Replace)), c.Delete)
+	return slices.ContainsFunc(fields, func(f string) bool {
+		return hasPlaceholder(f) || valueMatches(strings.ToLower(f), "host")
+	})
+}
+
+// field is what has become of a header field: what was sent, or values in its place, and
+// what was done to that since.
+type field struct {
+	sent   bool
+	values []string // instead; nil: there is none
+	ops    []fieldOp
+}
+
+// fieldOp adds a value, replaces texts, or does what is not followed.
+type fieldOp struct {
+	kind           opKind
+	search, regexp string
+	value          string // that is added, put in, or what is not followed, as it is written
+}
+
+type opKind byte
+
+const (
+	opAdd opKind = iota
+	opReplace
+	opOpaque
+)
+
+func (f field) equals(other field) bool {
+	return f.sent == other.sent && slices.Equal(f.values, other.values) && (f.values == nil) == (other.values == nil) && slices.Equal(f.ops, other.ops)
+}
+
+// String tells it for people.
+func (f field) String() string {
+	text := "taken away"
+	switch {
+	case f.sent:
+		text = "as sent"
+	case f.values != nil:
+		text = strings.Join(f.values, ", ")
+	}
+	for _, op := range f.ops {
+		switch op.kind {
+		case opAdd:
+			text += "; added: " + op.value
+		case opReplace:
+			text += "; " + op.search + op.regexp + " replaced by " + op.value
+		default:
+			text += "; " + op.value
+		}
+	}
+	return text
+}
+
+// resolve gives the values, where these were sent, and whether they are all known.
+func (f field) resolve(sent []string, r *Request) (values []string, exact bool) {
+	exact = true
+	fill := func(text string) string {
+		if r != nil {
+			text = r.fillSent(text)
+		}
+		exact = exact && !hasPlaceholder(text)
+		return plain(text)
+	}
+	if f.sent {
+		values = slices.Clone(sent)
+	} else {
+		for _, value := range f.values {
+			values = append(values, fill(value))
+		}
+	}
+	for _, op := range f.ops {
+		switch op.kind {
+		case opOpaque:
+			exact = false
+		case opAdd:
+			values = append(values, fill(op.value))
+		default:
+			replace := replacer(fill(op.search), op.regexp, fill(op.value))
+			exact = exact && replace != nil
+			for n := range values {
+				if replace != nil {
+					values[n] = replace(values[n])
+				}
+			}
+		}
+	}
+	return values, exact
+}
+
+// replacer is nil where the expression does not compile, or depends on the request.
+func replacer(search, expression, with string) func(string) string {
+	if expression == "" {
+		return func(value string) string { return strings.ReplaceAll(value, search, with) }
+	}
+	compiled, err := regexp.Compile(expression)
+	if err != nil || hasPlaceholder(expression) {
+		return nil
+	}
+	return func(value string) string { return compiled.ReplaceAllString(value, with) }
+}
+
+// fields are what handlers have made of all of them. Who is not made is as sent, but for
+// what the api around takes away, and for what was done to all.
+type fields struct {
+	made map[string]field
+	gone []string  // patterns, in lower case
+	all  []fieldOp // of what is not made
+	edge bool      // an API has set those that are its own
+}
+
+func (f *fields) now(w *walk, name string) field {
+	if made, ok := f.made[name]; ok {
+		return made
+	}
+	if f.edge && slices.Contains(edgeFields, name) {
+		return field{ops: edgeOps}
+	}
+	gone := slices.ContainsFunc(f.gone, func(pattern string) bool { return valueMatches(pattern, strings.ToLower(name)) })
+	return field{sent: !gone && !w.stripped(name), ops: f.all}
+}
+
+func (f *fields) put(name string, made field) {
+	if f.made == nil {
+		f.made = make(map[string]field)
+	}
+	f.made[name] = made
+}
+
+func (f *fields) append(w *walk, name string, op fieldOp) {
+	now := f.now(w, name)
+	now.ops = append(slices.Clip(now.ops), op)
+	f.put(name, now)
+}
+
+// disturb is for what may have changed any of them.
+func (f *fields) disturb(op fieldOp) {
+	for name, made := range f.made {
+		made.ops = append(slices.Clip(made.ops), op)
+		f.made[name] = made
+	}
+	f.all = append(slices.Clip(f.all), op)
+}
+
+// clone is for what is done on the way to one service only.
+func (f *fields) clone() fields {
+	return fields{made: maps.Clone(f.made), gone: f.gone, all: f.all, edge: f.edge}
+}
+
+// change does what Caddy does, in its order.
+func (f *fields) change(w *walk, c *fieldChanges) {
+	if c == nil {
+		return
+	}
+	for _, name := range c.Delete {
+		if w.fill(name) == "*" {
+			*f = fields{gone: []string{"*"}}
+		}
+	}
+	for _, raw := range slices.Sorted(maps.Keys(c.Add)) {
+		for _, value := range c.Add[raw] {
+			f.named(w, raw, "add", func(name string) { f.append(w, name, fieldOp{value: w.fill(value)}) })
+		}
+	}
+	f.set(w, c.Set)
+	for _, raw := range c.Delete {
+		f.named(w, raw, "delete", func(name string) { f.remove(name) })
+	}
+	for _, raw := range slices.Sorted(maps.Keys(c.Replace)) {
+		for _, r := range c.Replace[raw] {
+			op := fieldOp{kind: opReplace, search: w.fill(r.Search), regexp: w.fill(r.Regexp), value: w.fill(r.With)}
+			f.named(w, raw, "replace", func(name string) {
+				if name == "*" {
+					f.disturb(op)
+				} else {
+					f.append(w, name, op)
+				}
+			})
+		}
+	}
+}
+
+// set joins what is written for the same field in several spellings.
+func (f *fields) set(w *walk, values map[string][]string) {
+	set := make(map[string][]string, len(values))
+	for _, raw := range slices.Sorted(maps.Keys(values)) {
+		f.named(w, raw, "set", func(name string) { set[name] = append(set[name], values[raw]...) })
+	}
+	for name, values := range set {
+		f.put(name, field{values: []string{w.fill(strings.Join(values, ","))}})
+	}
+}
+
+// named calls do with the name of a field, if it is known.
+func (f *fields) named(w *walk, raw, what string, do func(name string)) {
+	name := plain(w.fill(raw))
+	if hasPlaceholder(name) {
+		f.disturb(fieldOp{kind: opOpaque, value: what + " " + name})
+		return
+	}
+	do(canonicalField(name))
+}
+
+func (f *fields) remove(name string) {
+	switch {
+	case name == "*": // was done before all else
+	case strings.Contains(name, "*"):
+		pattern := strings.ToLower(name)
+		f.gone = append(slices.Clip(f.gone), pattern)
+		for made := range f.made {
+			if valueMatches(pattern, strings.ToLower(made)) {
+				f.made[made] = field{}
+			}
+		}
+	default:
+		f.put(name, field{})
+	}
+}
+
+// edgeFields are those that an API makes.
+var edgeFields = []string{"X-Request-Id", "X-Fapi-Interaction-Id", "Connection", "Upgrade", "Http2-Settings"}
+
+// setByEdge is how.
+const setByEdge = "set by the edge"
+
+var edgeOps = []fieldOp{{kind: opOpaque, value: setByEdge}}
+
+// enter takes away what an API takes away, and what a handler before it has set of that,
+// which nobody spares.
+func (f *fields) enter(w *walk) {
+	for name := range f.made {
+		if w.stripped(name) {
+			f.made[name] = field{}
+		}
+	}
+	for _, name := range edgeFields {
+		delete(f.made, name)
+	}
+	f.edge = true
+}
+
+// field gives the values of a header field as they are now, and whether they are known.
+func (w *walk) field(name string) (values []string, known bool) {
+	name = canonicalField(name)
+	now := w.fields.now(w, name)
+	var sent []string
+	if now.sent {
+		sent = w.sent(name)
+	}
+	return now.resolve(sent, w.complete())
+}
+
+// complete gives the request where nothing of it is left open.
+func (w *walk) complete() *Request {
+	if w.req.open != nil {
+		return nil
+	}
+	return w.req
+}
+
+// sent gives what the request has in a field, and asks where that is not decided.
+func (w *walk) sent(name string) []string {
+	if name == "Host" {
+		return []string{w.req.Host}
+	}
+	if w.req.undecided("header " + name) {
+		if values := pick(w.oracle, w.oracle.fields[name]); values != nil {
+			w.req.Header[name] = values
+		}
+	}
+	return w.req.Header[name]
+}
+
+// stripped says whether the API around takes the field away.
+func (w *walk) stripped(name string) bool {
+	if w.strips == nil {
+		return false
+	}
+	field := http.Header{name: {""}}
+	w.strips.Strip(field)
+	return len(field) == 0
+}
+
+// canonicalMembers are the members of an object, each as a text that is equal for what means
+// the same.
+func canonicalMembers(raw json.RawMessage) (members map[string]string) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(raw, &all) != nil {
+		return nil
+	}
+	members = make(map[string]string, len(all))
+	for name, value := range all {
+		members[name] = canonicalJSON(value)
+	}
+	return members
+}

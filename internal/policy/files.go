@@ -1,0 +1,84 @@
+package policy
+
+import (
+	"cmp"
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+)
+
+// FilesHandler answers with what is in a folder.
+type FilesHandler struct {
+	At       string
+	Root     string   `json:"root"`
+	FS       string   `json:"fs"`
+	Hide     []string `json:"hide"`
+	PassThru bool     `json:"pass_thru"`
+
+	leaves map[string]string
+}
+
+func (p *parser) files(at string, raw json.RawMessage) *FilesHandler {
+	h := &FilesHandler{At: at, leaves: leavesOf(raw)}
+	p.fail(at+" file_server", json.Unmarshal(raw, h))
+	return h
+}
+
+func (h *FilesHandler) String() string { return "file_server" }
+
+func (h *FilesHandler) serve(w *walk, next next) end {
+	if h.PassThru && !w.unknown("whether a file is there, at "+h.At) {
+		return next()
+	}
+	w.answer(Files, 0, Step{h.At, h.String()})
+	w.deliver(h, map[string]string{
+		"root": w.fill(cmp.Or(h.Root, w.vars["root"], ".")),
+		"fs":   w.fill(cmp.Or(h.FS, w.vars["fs"])),
+	})
+	return answered
+}
+
+// hidden are the files that it does not show. The Caddyfile hides itself, whatever it is
+// called.
+func (h *FilesHandler) hidden(c *Config) []string {
+	all := slices.Clone(h.Hide)
+	for n, name := range all {
+		if c.File != "" && path.Clean(name) == path.Clean(c.File) {
+			all[n] = "(this configuration)"
+		}
+	}
+	return all
+}
+
+// Static answers by itself. Caddy's redir is one, too.
+type Static struct {
+	At      string
+	Status  json.RawMessage     `json:"status_code"`
+	Headers map[string][]string `json:"headers"`
+	Body    string              `json:"body"`
+	Abort   bool                `json:"abort"`
+
+	leaves map[string]string
+}
+
+func (p *parser) static(at string, raw json.RawMessage) *Static {
+	h := &Static{At: at, leaves: leavesOf(raw)}
+	p.fail(at+" static_response", json.Unmarshal(raw, h))
+	return h
+}
+
+func (h *Static) String() string {
+	if location := h.Headers["Location"]; len(location) > 0 {
+		return "redir " + location[0]
+	}
+	return "respond " + strings.Trim(string(h.Status), `"`)
+}
+
+func (h *Static) deliver(w *walk) {
+	settings := map[string]string{"body": w.fill(h.Body), "status": strings.Trim(string(h.Status), `"`)}
+	for name, values := range h.Headers {
+		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
+	}
+	w.deliver(h, settings)
+}

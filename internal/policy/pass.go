@@ -1,0 +1,65 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+)
+
+// Pass changes nothing about who gets where.
+type Pass struct {
+	At, What string
+
+	text    string            // as it is written
+	vars    map[string]string // that it sets
+	maxBody int64             // of request_body; 0: none
+}
+
+func newPass(at, what string, raw json.RawMessage) *Pass {
+	h := &Pass{At: at, What: what, text: canonicalJSON(raw)}
+	switch what {
+	case "vars":
+		h.vars = make(map[string]string)
+		var all map[string]any
+		_ = json.Unmarshal(raw, &all) // was read before
+		delete(all, "handler")
+		for name, value := range all {
+			if text, ok := value.(string); ok {
+				h.vars[name] = text
+			} else {
+				h.vars[name] = compact(value)
+			}
+		}
+	case "request_body":
+		var body struct {
+			Max int64 `json:"max_size"`
+		}
+		_ = json.Unmarshal(raw, &body)
+		h.maxBody = body.Max
+	}
+	return h
+}
+
+func (h *Pass) String() string { return h.What }
+
+func (h *Pass) serve(w *walk, next next) end {
+	if h.vars == nil {
+		w.passes = append(w.passes[:len(w.passes):len(w.passes)], h)
+		return next()
+	}
+	vars := maps.Clone(w.vars)
+	if vars == nil {
+		vars = make(map[string]string, len(h.vars))
+	}
+	for name, value := range h.vars {
+		vars[name] = w.fill(value)
+	}
+	w.vars = vars
+	return next()
+}
+
+// silent says whether a change of the handler changes nothing that anybody reaches: how an
+// answer is packed, and what is traced.
+func (h *Pass) silent() bool {
+	return strings.Contains(" encode tracing push ", " "+h.What+" ")
+}

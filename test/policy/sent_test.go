@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/open-tollgate/tollgate/caddymodules/sandbox"
+	"github.com/open-tollgate/tollgate/internal/policy"
+)
+
+// got is what a service has been asked.
+type got struct {
+	Method, Target, Host string
+	Fields               map[string][]string
+}
+
+// fields are those that the random handlers change.
+var fields = []string{"X-Flag", "X-Mode", "X-User-Id", "X-Role"}
+
+// record answers with what it was asked.
+func record(name string) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		g := got{r.Method, r.RequestURI, r.Host, make(map[string][]string)}
+		for _, field := range fields {
+			if values := r.Header[field]; values != nil {
+				g.Fields[field] = values
+			}
+		}
+		rw.Header().Set("X-Upstream", name)
+		rw.Header().Set("X-Got", g.String())
+	})
+}
+
+func (g got) String() string {
+	text, _ := json.Marshal(g) // of strings
+	return string(text)
+}
+
+// folder is one that file_server can show: names that the random paths have, with where they
+// are as what is in them.
+func folder(t testing.TB) string {
+	root := t.TempDir()
+	for _, name := range []string{"a", "b", "admin", "users/7", "users/x-1", "a b", "usersx"} {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte("file:"+file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// reached is what the answer shows of what was asked of whom.
+func reached(answer sandbox.Answer) string {
+	if text := answer.Header().Get("X-Got"); text != "" {
+		return text
+	}
+	if body := answer.Body.String(); strings.HasPrefix(body, "file:") {
+		return body
+	}
+	return ""
+}
+
+// says is what the model has of the same, and false where nothing can be said.
+func (w *world) says(o *policy.Outcome, m *policy.Request) (text string, known bool) {
+	if o.Sent == nil {
+		return "", true
+	}
+	if len(o.Sent.Rewrites) > 0 {
+		return "", false
+	}
+	if o.Kind == policy.Files {
+		return fileOf(o)
+	}
+	g := got{o.Sent.Method, o.Sent.Target, o.Sent.Host, make(map[string][]string)}
+	if strings.HasPrefix(g.Host, "{") { // as the service is called
+		g.Host = strings.TrimPrefix(o.Upstreams[0], "http://")
+	}
+	for _, field := range fields {
+		values := o.Sent.Field(field, m.Header[field])
+		if slices.Contains(values, "(not known)") {
+			return "", false
+		}
+		if values != nil {
+			g.Fields[field] = values
+		}
+	}
+	return g.String(), true
+}
+
+// fileOf is what is in the file, where there is one. What becomes of others is up to the folder.
+func fileOf(o *policy.Outcome) (text string, known bool) {
+	target, err := http.NewRequest(o.Sent.Method, o.Sent.Target, nil)
+	if err != nil || o.Sent.Method != http.MethodGet || strings.HasSuffix(target.URL.Path, "/") {
+		return "", false
+	}
+	content, err := os.ReadFile(filepath.Join(o.Sent.Root, filepath.Clean("/"+target.URL.Path)))
+	return string(content), err == nil
+}
