@@ -15,16 +15,13 @@ type unread struct {
 	text    string // of the members
 }
 
-// readBy are the handlers of which requests show something, and the members that do;
-// none: all of them. All members of other handlers are unread.
+// readBy are the handlers of Tollgate, and their members of which requests show something,
+// or that are told by API. Those of other handlers are compared on the way of requests.
 var readBy = map[string][]string{
-	"subroute": nil, "invoke": nil, "reverse_proxy": nil, "static_response": nil, "error": nil, "rewrite": nil, "file_server": nil,
-	"vars":         {"root"},
-	"headers":      {"request"},
 	"api":          {"name", "public", "profile", "methods", "websocket", "strip", "audit", "routes"},
 	"access_token": {"issuers", "audiences"},
 	"require":      {"scopes", "claims", "sender_constrained", "dpop", "mtls", "acr", "max_age", "authorization_details"},
-	"rate_limit":   {"rate_limits"},
+	"rate_limit":   {}, // and of its zones: zoneMembers
 }
 
 // zoneMembers are those of a zone of a rate_limit that requests show.
@@ -33,34 +30,8 @@ var zoneMembers = []string{
 	"ipv4_prefix", "ipv6_prefix", "on_failure", "shadow",
 }
 
-// unreadRules are those of handlers whose changes have a direction.
-var unreadRules = map[string]rule{
-	"request_body": inside(byName{"max_size": mostBytes}),
-}
-
-// mostBytes is how much of a body is read; all of it where nothing is said.
-func mostBytes(d *differ, at string, was, is any) bool {
-	const all = 1 << 62
-	old, wasFine := orDefault(was, float64(0)).(float64)
-	new, isFine := orDefault(is, float64(0)).(float64)
-	if !wasFine || !isFine || old < 0 || new < 0 {
-		return false
-	}
-	least := func(n float64) int64 {
-		if n == 0 || n > all {
-			return all
-		}
-		return int64(n)
-	}
-	d.rank(at, "more is read of a body", least(old), least(new), was, is)
-	return true
-}
-
 // note keeps what is unread of a handler.
 func (p *parser) note(at string, raw json.RawMessage, h Handler) Handler {
-	if _, open := h.(*Unknown); open { // all of it is, and it is named
-		return h
-	}
 	var kind struct {
 		Handler string `json:"handler"`
 	}
@@ -69,7 +40,7 @@ func (p *parser) note(at string, raw json.RawMessage, h Handler) Handler {
 		return h // does not load
 	}
 	read, known := readBy[kind.Handler]
-	if known && read == nil {
+	if !known {
 		return h
 	}
 	all := make(map[string]any)
@@ -187,11 +158,10 @@ func (d *differ) unread() {
 		if p.is != nil {
 			kind, is = p.is.kind, p.is.members
 		}
-		r := unreadRules[kind]
-		if r == nil && (was == nil || is == nil) {
+		if was == nil || is == nil {
 			d.tell(Widened, p.at(), kind+": is there or not, in a way that is not analysed", was, is)
 			continue
 		}
-		d.setting(p.at(), was, is, r)
+		d.unknown(p.at(), was, is)
 	}
 }
