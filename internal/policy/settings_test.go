@@ -257,6 +257,18 @@ func TestNoChangeHidesAnother(t *testing.T) {
 	}
 }
 
+// TestZonesAreReadWhole: what a zone has that its comparison does not know counts as wider.
+func TestZonesAreReadWhole(t *testing.T) {
+	t.Parallel()
+	base := string(everySetting(t))
+	other := strings.Replace(base, `"empty_key": "deny",`, `"empty_key": "deny", "unheard_of": 1,`, 1)
+	for _, d := range []*DiffResult{Diff(parsed(t, base), parsed(t, other), time.Unix(1e9, 0)), Diff(parsed(t, other), parsed(t, base), time.Unix(1e9, 0))} {
+		if !d.Has(Widened) {
+			t.Errorf("passed over: %s", compact(d.Changes))
+		}
+	}
+}
+
 // TestServersArePaired: a Caddyfile's servers are numbers, and another site shifts them.
 func TestServersArePaired(t *testing.T) {
 	t.Parallel()
@@ -267,7 +279,7 @@ func TestServersArePaired(t *testing.T) {
 		want []string
 	}{
 		"other names":    {`"a":{"listen":["10.0.0.1:443"],"max_header_bytes":2},"b":{"listen":["127.0.0.1:443"],"max_header_bytes":1}`, nil},
-		"one in front":   {`"srv0":{"listen":["127.0.0.1:8080"]},"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv2":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"widened /apps/http/servers/srv0"}},
+		"one in front":   {`"srv0":{"listen":["127.0.0.1:80"]},"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv2":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"moved ", "widened /apps/http/servers/srv0"}}, // it answers where nobody did
 		"one is gone":    {`"srv0":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"narrowed /apps/http/servers/srv0"}},
 		"a setting":      {`"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv0":{"listen":["10.0.0.1:443"],"max_header_bytes":3}`, []string{"widened /apps/http/servers/srv0/max_header_bytes"}},
 		"one more":       {`"srv0":{"listen":["127.0.0.1:443","127.0.0.2:443"],"max_header_bytes":1},"srv1":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"widened /apps/http/servers/srv0/listen"}},

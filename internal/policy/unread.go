@@ -15,14 +15,13 @@ type unread struct {
 	text    string // of the members
 }
 
-// readBy are the handlers of which requests show something, and the members that do;
-// none: all of them. All members of other handlers are unread.
+// readBy are the handlers of Tollgate, and their members of which requests show something,
+// or that are told by API. Those of other handlers are compared on the way of requests.
 var readBy = map[string][]string{
-	"subroute": nil, "invoke": nil, "reverse_proxy": nil, "static_response": nil, "error": nil, "rewrite": nil, "file_server": nil,
 	"api":          {"name", "public", "profile", "methods", "websocket", "strip", "audit", "routes"},
 	"access_token": {"issuers", "audiences"},
 	"require":      {"scopes", "claims", "sender_constrained", "dpop", "mtls", "acr", "max_age", "authorization_details"},
-	"rate_limit":   {"rate_limits"},
+	"rate_limit":   {}, // and of its zones: zoneMembers
 }
 
 // zoneMembers are those of a zone of a rate_limit that requests show.
@@ -33,12 +32,6 @@ var zoneMembers = []string{
 
 // note keeps what is unread of a handler.
 func (p *parser) note(at string, raw json.RawMessage, h Handler) Handler {
-	switch h.(type) {
-	case *Unknown: // all of it is, and it is named
-		return h
-	case *Pass, *Headers, *Intercept: // compared on the way of each request
-		return h
-	}
 	var kind struct {
 		Handler string `json:"handler"`
 	}
@@ -47,7 +40,7 @@ func (p *parser) note(at string, raw json.RawMessage, h Handler) Handler {
 		return h // does not load
 	}
 	read, known := readBy[kind.Handler]
-	if known && read == nil {
+	if !known {
 		return h
 	}
 	all := make(map[string]any)
@@ -169,6 +162,6 @@ func (d *differ) unread() {
 			d.tell(Widened, p.at(), kind+": is there or not, in a way that is not analysed", was, is)
 			continue
 		}
-		d.setting(p.at(), was, is, nil)
+		d.unknown(p.at(), was, is)
 	}
 }
