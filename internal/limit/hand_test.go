@@ -79,6 +79,22 @@ func (h *byHand) used(l *Limit, key string) (used int64) {
 	return used
 }
 
+// holdTake holds the answer to the next take back until it is released, and tells that it was asked.
+func (h *byHand) holdTake() (asked <-chan struct{}, release func()) {
+	hold, came := make(chan struct{}), make(chan struct{})
+	h.set(func() {
+		h.treat = func(b *batch) (<-chan struct{}, bool) {
+			if !b.has(opTake) {
+				return nil, false
+			}
+			h.set(func() { h.treat = nil })
+			close(came)
+			return hold, false
+		}
+	})
+	return came, func() { close(hold) }
+}
+
 func (b *batch) has(code opCode) bool {
 	for _, o := range b.ops {
 		if o.code == code {

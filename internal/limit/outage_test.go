@@ -68,16 +68,7 @@ func TestResetBesideADecision(t *testing.T) {
 	}
 	other := newHandNode(t, h, EngineConfig{})
 	mustTake(t, other, Debit{Limit: strict, Key: "k"})
-	hold, asked := make(chan struct{}), make(chan struct{}, 1)
-	h.set(func() {
-		h.treat = func(b *batch) (<-chan struct{}, bool) {
-			if !b.has(opTake) {
-				return nil, false
-			}
-			asked <- struct{}{}
-			return hold, false
-		}
-	})
+	asked, release := h.holdTake()
 	decided := make(chan Decision)
 	go func() {
 		d, err := e.Take(t.Context(), []Debit{{Limit: busy, Key: "k"}, {Limit: strict, Key: "k"}}, nil)
@@ -87,11 +78,10 @@ func TestResetBesideADecision(t *testing.T) {
 		decided <- d
 	}()
 	<-asked
-	h.set(func() { h.treat = nil })
 	if err := e.Reset(t.Context(), busy, "k"); err != nil {
 		t.Fatal(err)
 	}
-	close(hold)
+	release()
 	if d := <-decided; d.Allowed {
 		t.Errorf("%+v", d)
 	}

@@ -230,17 +230,7 @@ func TestSlotWaitsForAnotherLimit(t *testing.T) {
 	a.Release(warm, d.States) // the node keeps the slot for a moment
 
 	both := []Debit{{Limit: slots, Key: "k"}, {Limit: strict, Key: "k"}}
-	hold := make(chan struct{})
-	asked := make(chan struct{}, 1)
-	h.set(func() {
-		h.treat = func(b *batch) (<-chan struct{}, bool) {
-			if !b.has(opTake) {
-				return nil, false
-			}
-			asked <- struct{}{}
-			return hold, false
-		}
-	})
+	asked, release := h.holdTake()
 	decided := make(chan Decision)
 	go func() {
 		d, err := a.Take(t.Context(), both, nil)
@@ -250,7 +240,6 @@ func TestSlotWaitsForAnotherLimit(t *testing.T) {
 		decided <- d
 	}()
 	<-asked
-	h.set(func() { h.treat = nil })
 	c := a.channel(slots.scope)
 	c.occupied(subject{series: a.registry.of(slots), key: "k"}, slots, true)
 	c.refreshSlots() // as it does every few seconds
@@ -265,7 +254,7 @@ func TestSlotWaitsForAnotherLimit(t *testing.T) {
 			flying++
 		}
 	}
-	close(hold)
+	release()
 	if (<-decided).Allowed {
 		flying++
 	}
