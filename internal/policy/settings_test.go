@@ -298,7 +298,7 @@ func TestServersArePaired(t *testing.T) {
 		want []string
 	}{
 		"other names":    {`"a":{"listen":["10.0.0.1:443"],"max_header_bytes":2},"b":{"listen":["127.0.0.1:443"],"max_header_bytes":1}`, nil},
-		"one in front":   {`"srv0":{"listen":["127.0.0.1:8080"]},"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv2":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"widened /apps/http/servers/srv0"}},
+		"one in front":   {`"srv0":{"listen":["127.0.0.1:80"]},"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv2":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"moved ", "widened /apps/http/servers/srv0"}}, // it answers where nobody did
 		"one is gone":    {`"srv0":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"narrowed /apps/http/servers/srv0"}},
 		"a setting":      {`"srv1":{"listen":["127.0.0.1:443"],"max_header_bytes":1},"srv0":{"listen":["10.0.0.1:443"],"max_header_bytes":3}`, []string{"widened /apps/http/servers/srv0/max_header_bytes"}},
 		"one more":       {`"srv0":{"listen":["127.0.0.1:443","127.0.0.2:443"],"max_header_bytes":1},"srv1":{"listen":["10.0.0.1:443"],"max_header_bytes":2}`, []string{"widened /apps/http/servers/srv0/listen"}},
