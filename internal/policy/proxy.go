@@ -94,7 +94,7 @@ func (h *Proxy) deliver(w *walk) {
 		alone.fields.put("Host", field{values: []string{upstreamHost}})
 	}
 	if h.Headers != nil {
-		alone.fields.change(&alone, h.Headers.Request)
+		alone.fields.change(w, h.Headers.Request) // its placeholders are of the request as it came here
 		if h.answer != "" {
 			alone.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
 		}
