@@ -31,13 +31,13 @@ func TestSlotsLeaveNothing(t *testing.T) {
 			e.Release(before, states)
 			before, states = debits, d.States
 			clock.advance(100 * time.Millisecond)
-			if e.memory == nil && i%32 == 31 { // what has come back is told in real time
+			if e.memory == nil && i%16 == 15 { // what has come back is told in real time
 				e.sweep()
 				c := e.channel(l.scope)
 				await(t, "the store to hear of free slots", func() bool {
 					c.mu.Lock()
 					defer c.mu.Unlock()
-					return len(c.unsent) == 0
+					return len(c.unsent) == 0 && c.flights == 0
 				})
 			}
 		}
