@@ -74,7 +74,7 @@ func (e *Engine) charge(d Debit, n int64) {
 	now, g := e.micros(), d.Limit.shared.grid
 	it := s.items[who]
 	if it == nil {
-		if it = s.insert(newItem[entry](who), now); it == nil {
+		if it = s.insert(newEntry(who), now); it == nil {
 			who.series.overflows(g, now)
 			s.Unlock()
 			return
@@ -98,7 +98,7 @@ func (e *Engine) occupy(t *touch, i int, d Debit) bool {
 		return false
 	}
 	if it.value.slots == 0 {
-		e.channel(d.Limit.scope).occupied(t.subjects[i], d.Limit, true)
+		e.channelOf(t.subjects[i].series).occupied(t.subjects[i], d.Limit, true)
 	}
 	it.value.slots += d.cost()
 	it.until = it.value.until(d.Limit, t.now)

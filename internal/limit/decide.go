@@ -205,7 +205,7 @@ func (e *Engine) ask(p *pending, t *touch, know *[MaxDebits]known) {
 			a.noted = true
 			it.value.flying += a.ask.need
 			it.until = max(it.until, t.now+2*e.deadline.Microseconds())
-			a.ask.want = e.want(&it.value, d.Limit, t.now, a.ask.need)
+			a.ask.want = p.channel.want(&it.value, d.Limit, t.now, a.ask.need)
 		}
 		p.asks = append(p.asks, a)
 		t.subjects[i].series.zone.roundTrips.Add(1)

@@ -62,5 +62,5 @@ func (e *Engine) letGo(it *item[entry]) bool {
 	if v.slots > 0 || v.lent > 0 || v.telling > 0 || v.lease != nil && (v.lease.aloft > 0 || v.lease.tokens() > 0) {
 		return false
 	}
-	return v.unsent.used == 0 || e.channel(it.series.zone.scope).forget(it.subject, it.until)
+	return v.unsent.used == 0 || e.channelOf(it.series).forget(it.subject, it.until)
 }

@@ -119,11 +119,11 @@ func (l *Limit) leasable(nodes int64) bool {
 // and, where there is plenty, what may come above the average, less what there is already. What is not used of
 // them is given back with the next call; what is missing would be a call more. It marks
 // that they are asked for.
-func (e *Engine) want(v *entry, l *Limit, now, need int64) int64 {
+func (c *channel) want(v *entry, l *Limit, now, need int64) int64 {
 	if v.lease == nil || v.lease.wanted > 0 || v.lease.pause > now || l.shared.kind == Concurrency {
 		return 0
 	}
-	trip := e.channel(l.scope).trip.Load()
+	trip := c.trip.Load()
 	want := v.lease.expected(now, l.lease-time.Duration(trip)*time.Microsecond, l.lease)
 	if v.remaining > l.shared.events/16 { // or others could use what this node holds
 		want = generous(want)
@@ -152,7 +152,7 @@ func (e *Engine) prefetch(c *channel, t *touch, debits []Debit) (fetches []*pend
 		if l.lasting(t.now+ahead.Microseconds()) > min(l.granted/2, l.expected(t.now, ahead, d.Limit.lease)+1) {
 			continue
 		}
-		if want := e.want(&t.items[i].value, d.Limit, t.now, 0); want > 0 {
+		if want := c.want(&t.items[i].value, d.Limit, t.now, 0); want > 0 {
 			a := ask{limit: d.Limit, key: t.subjects[i].key, want: want}
 			fetches = append(fetches, &pending{engine: e, channel: c, born: t.now,
 				asks: []asked{{who: t.subjects[i], debit: i, ask: a}}})

@@ -25,7 +25,7 @@ func (e *Engine) record(p *pending, a *asked, word answer, l landing) {
 	}
 	now, limit := e.micros(), a.ask.limit
 	if it == nil {
-		if it = s.insert(newItem[entry](a.who), now); it == nil {
+		if it = s.insert(newEntry(a.who), now); it == nil {
 			a.who.series.overflows(limit.shared.grid, now)
 			if l.allowed && !word.short {
 				p.channel.giveBack(a.who, limit, newReceipt(limit, word, l), word.extra)

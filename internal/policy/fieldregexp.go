@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"maps"
 	"regexp"
 	"slices"
 )
@@ -44,19 +43,11 @@ func (m headerRegexp) String() string {
 }
 
 func (m headerRegexp) matches(w *walk) bool {
-	for _, field := range slices.Sorted(maps.Keys(m)) {
-		values, known := w.field(field)
-		if !known {
-			if !w.unknown("header " + field + ", which a handler before has set") {
-				return false
-			}
-			continue
+	return everyField(w, m, func(want namedRegexp, values []string) bool {
+		n := slices.IndexFunc(values, want.MatchString)
+		if n >= 0 {
+			w.captured = append(w.captured, captured{want.Regexp, want.name, values[n]})
 		}
-		n := slices.IndexFunc(values, m[field].MatchString)
-		if n < 0 {
-			return false
-		}
-		w.captured = append(w.captured, captured{m[field].Regexp, m[field].name, values[n]})
-	}
-	return true
+		return n >= 0
+	})
 }

@@ -211,7 +211,12 @@ type headerMatcher map[string][]string
 func (m headerMatcher) String() string { return "header " + compact(m) }
 
 func (m headerMatcher) matches(w *walk) bool {
-	for _, field := range slices.Sorted(maps.Keys(m)) {
+	return everyField(w, m, fieldMatches)
+}
+
+// everyField says whether each field has what is wanted of it, as far as its values are known.
+func everyField[T any](w *walk, wanted map[string]T, matches func(want T, values []string) bool) bool {
+	for _, field := range slices.Sorted(maps.Keys(wanted)) {
 		values, known := w.field(field)
 		if !known {
 			if !w.unknown("header " + field + ", which a handler before has set") {
@@ -219,7 +224,7 @@ func (m headerMatcher) matches(w *walk) bool {
 			}
 			continue
 		}
-		if !fieldMatches(m[field], values) {
+		if !matches(wanted[field], values) {
 			return false
 		}
 	}

@@ -34,31 +34,37 @@ func blocks(t *testing.T, page, kind string) (code []string) {
 func TestGuideWithCurl(t *testing.T) {
 	t.Parallel()
 	d := shared(t)
-	folder := t.TempDir()
-	for name, target := range map[string]string{"bin": bin, "data": d.dir} {
+	typed(t, "guide.md", map[string]string{"bin": bin, "data": d.dir},
+		`"issuer":"`+d.Issuer, `"status":"requires_consent"`, `/oauth/authorize?client_id=my-app`, `"status":"succeeded"`,
+		`"amount":{"value":4500,"currency":"EUR"}`, `"captured":{"value":12350,`, `"refunded":{"value":4500,`,
+		`"type":"payment.succeeded"`, `"type":"payment.refunded"`)
+}
+
+// typed runs what a page of the docs tells to type, in a folder with links to what is there,
+// and wants the output to have all of these, in this order.
+func typed(t *testing.T, page string, links map[string]string, wants ...string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	for name, target := range links {
 		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", strings.Join(blocks(t, "guide.md", "sh"), "\n"))
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", strings.Join(blocks(t, page, "sh"), "\n"))
 	cmd.Dir = folder
 	said, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	// In this order: what the guide says that the answers say.
 	rest := string(said)
-	for _, want := range []string{
-		`"issuer":"` + d.Issuer, `"status":"requires_consent"`, `/oauth/authorize?client_id=my-app`, `"status":"succeeded"`,
-		`"amount":{"value":4500,"currency":"EUR"}`, `"captured":{"value":12350,`, `"refunded":{"value":4500,`,
-		`"type":"payment.succeeded"`, `"type":"payment.refunded"`,
-	} {
+	for _, want := range wants {
 		_, after, found := strings.Cut(rest, want)
 		if !found {
 			t.Fatalf("no %s in what is left of the output:\n%s\n---- all of it:\n%s", want, rest, said)
 		}
 		rest = after
 	}
+	return folder
 }
 
 // TestGuideInGo: what the guide quotes is in the program, and the program walks all
