@@ -59,7 +59,7 @@ type next func() end
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
 	failed bool
-	bare   bool // a problem of an API's, in which Caddy's own handlers see no status
+	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
 	status int
 	reason string
 }
@@ -151,12 +151,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 		return e
 	}
 	before := w.errorStatus
-	w.errorStatus = e.status
-	if e.bare {
-		w.errorStatus = noStatus
-	} else {
-		w.toldStatus = e.status
-	}
+	w.handling(e)
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
 	return e
@@ -165,7 +160,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if w.invoked++; r == nil || w.invoked > maxInvoked {
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
@@ -332,7 +327,7 @@ func (w *walk) refuse(status int, reason string, rule Step) {
 	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule = Refused, status, reason, rule
 }
 
-// deny is fail for what is not an error of Caddy's own.
+// deny is fail for what is none of Caddy's errors with a status.
 func (w *walk) deny(status int, reason string, rule Step) end {
 	e := w.fail(status, reason, rule)
 	e.bare = true
