@@ -31,6 +31,9 @@ func (h *FilesHandler) serve(w *walk, next next) end {
 	if h.PassThru && !w.unknown("whether a file is there, at "+h.At) {
 		return next()
 	}
+	if status, fails := w.fails(fileFails, h.At); fails {
+		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	}
 	w.answer(Files, 0, Step{h.At, h.String()})
 	w.deliver(h, map[string]string{
 		"root": w.fill(cmp.Or(h.Root, w.vars["root"], ".")),

@@ -196,6 +196,11 @@ func (h *RateLimit) serve(w *walk, next next) end {
 		}
 		return next() // nothing is counted
 	}
+	if slices.ContainsFunc(counters, func(c Counter) bool { return !c.Shadow }) {
+		if status, fails := w.fails(limitFails, h.At); fails {
+			return h.refuse(w, status, "quota_exceeded", "")
+		}
+	}
 	zone, over := w.judge.take(counters)
 	w.out.Counters = append(w.out.Counters, counters...)
 	if over {

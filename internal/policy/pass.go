@@ -43,6 +43,16 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 func (h *Pass) String() string { return h.What }
 
 func (h *Pass) serve(w *walk, next next) end {
+	if h.What == "identity_assertion" {
+		if status, fails := w.fails(assertionFails, h.At); fails {
+			return w.deny(status, "", Step{h.At, h.String()})
+		}
+	}
+	if h.maxBody > 0 {
+		if status, fails := w.fails(bodyFails, h.At); fails {
+			return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+		}
+	}
 	if h.vars == nil {
 		w.passes = append(w.passes[:len(w.passes):len(w.passes)], h)
 		return next()

@@ -55,6 +55,9 @@ func innerOf(all []*response) [][]*Route {
 
 // serve asks the service. What it answers is not known, so all ways on from there are gone.
 func (h *Proxy) serve(w *walk, next next) end {
+	if e := h.reach(w); e.failed {
+		return e
+	}
 	for n, r := range h.responses {
 		if !r.always && !w.unknown(fmt.Sprintf("what the service answers that is asked at %s: handle_response %d", h.At, n)) {
 			continue
@@ -73,6 +76,14 @@ func (h *Proxy) serve(w *walk, next next) end {
 	}
 	h.deliver(w)
 	w.forward(h, w.out.way)
+	return answered
+}
+
+// reach says whether there is an answer at all.
+func (h *Proxy) reach(w *walk) end {
+	if status, fails := w.fails(serviceFails, h.At); fails {
+		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	}
 	return answered
 }
 

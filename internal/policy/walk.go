@@ -37,12 +37,14 @@ type walk struct {
 	answers  []string // what is done to the fields of the answer
 	passes   []*Pass
 
-	strips  *identity.List  // what the api around takes away
-	groups  map[string]bool // satisfied by a route
-	current *API
-	proven  bool // the DPoP proof is used up
-	invoked int  // named routes on the way
-	changes int  // handlers that were passed: each may have changed what matchers look at
+	strips   *identity.List  // what the api around takes away
+	groups   map[string]bool // satisfied by a route
+	current  *API
+	proven   bool           // the DPoP proof is used up
+	invoked  int            // named routes on the way
+	catching int            // subroutes around that have error routes
+	tried    [failKinds]int // what can fail and did not
+	changes  int            // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
 	asked      []*way // to services whose answers were handled
@@ -77,7 +79,13 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 		w.refuse(http.StatusBadRequest, "bad_request", Step{What: "not a request target"})
 		return w.out
 	}
-	if e := w.routes(s.Routes, w.nothing); e.failed {
+	e := answered
+	if status, fails := w.fails(serverFails, s.Name); fails {
+		e = w.fail(status, "", Step{What: serverFails.what})
+	} else {
+		e = w.routes(s.Routes, w.nothing)
+	}
+	if e.failed {
 		w.handleError(e)
 	}
 	if !o.quiet && w.out.way != nil && w.out.Reaches() {
@@ -146,8 +154,13 @@ func (w *walk) handlers(handlers []Handler, next next) end {
 }
 
 func (h *Subroute) serve(w *walk, next next) end {
+	if !h.caught {
+		return w.routes(h.Routes, next)
+	}
+	w.catching++
 	e := w.routes(h.Routes, next)
-	if !e.failed || !h.caught {
+	w.catching--
+	if !e.failed {
 		return e
 	}
 	before := w.errorStatus
@@ -201,6 +214,13 @@ func (h *API) admit(w *walk) end {
 	if !methods.matches(w) {
 		return w.fail(http.StatusMethodNotAllowed, "method_not_allowed", Step{h.At, h.String() + ": methods " + strings.Join(h.Methods, " ")})
 	}
+	can := apiFails
+	if h.Audit == "required" {
+		can = auditFails
+	}
+	if status, fails := w.fails(can, h.At); fails {
+		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	}
 	if w.lost != "" && !w.unknown("whether the path is canonical after "+w.lost) || w.lost == "" && canonical.Check(w.url, w.target) != nil {
 		return w.fail(http.StatusBadRequest, "path_not_canonical", Step{h.At, h.String() + ": the path is not canonical"})
 	}
@@ -215,6 +235,9 @@ func (w *walk) enter(h *API) {
 
 func (h *AccessToken) serve(w *walk, next next) end {
 	w.meet(h.At, h)
+	if status, fails := w.fails(tokenFails, h.At); fails {
+		return w.failWith(&refusal{status: status}, Step{h.At, h.String()})
+	}
 	w.out.tokens = h
 	r := w.judge.token(w, h)
 	if r == nil && w.judge != nil && w.req.SentAs == DPoP {
@@ -231,6 +254,9 @@ func (h *AccessToken) serve(w *walk, next next) end {
 
 func (h *Require) serve(w *walk, next next) end {
 	w.meet(h.At, h)
+	if status, fails := w.fails(requireFails, h.At); fails {
+		return w.failWith(&refusal{status: status}, Step{h.At, h.String()})
+	}
 	w.out.requires = append(w.out.requires, h)
 	if r := w.judge.require(w, h); r != nil {
 		return w.failWith(r, Step{h.At, h.String()})
