@@ -86,7 +86,7 @@ func (f failure) String() string {
 // fails says whether the request fails here, and with which status. It does so once.
 func (w *walk) fails(f *failing, at string) (status int, fails bool) {
 	switch {
-	case w.out.failed:
+	case w.out.failed, w.last:
 		return 0, false
 	case w.oracle.quiet:
 		status, fails = w.fate(f)

@@ -239,6 +239,10 @@ func (w *walk) value(name string) (value string, known bool) {
 		return w.currentMethod(), w.lostMethod == ""
 	case "http.api.name":
 		return w.out.API, true // it stays set behind the API
+	case "http.error.status_code":
+		if w.toldStatus > 0 {
+			return strconv.Itoa(w.toldStatus), true
+		}
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,6 +43,7 @@ type walk struct {
 	current  *API
 	proven   bool           // the DPoP proof is used up
 	invoked  int            // named routes on the way
+	last     bool           // what fails now ends the request: its error routes are left
 	catching int            // subroutes around that have error routes
 	tried    [failKinds]int // what can fail and did not
 	changes  int            // handlers that were passed: each may have changed what matchers look at
@@ -68,8 +70,19 @@ type end struct {
 
 var answered = end{}
 
-// noStatus is the status of an error that Caddy's own handlers cannot tell.
-const noStatus = -1
+// What stands for the status of an error that is no one number.
+const (
+	noStatus   = -1 // Caddy's own handlers cannot tell it
+	openStatus = -2 // the request decides it
+)
+
+// shownStatus is the status that an answer has.
+func shownStatus(status int) int {
+	if status < 0 {
+		return http.StatusInternalServerError
+	}
+	return status
+}
 
 // walkRequest sends the request through a server.
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
@@ -177,14 +190,18 @@ func (h *Subroute) serve(w *walk, next next) end {
 
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
-	if w.invoked++; r == nil || w.invoked > maxInvoked {
+	if r == nil {
 		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+	}
+	if w.invoked++; w.invoked > maxInvoked {
+		return (&Unknown{h.At, h.String() + ", after a thousand named routes"}).serve(w, next)
 	}
 	return w.routes([]*Route{r}, next)
 }
 
-// maxInvoked is how many named routes one request goes through; more are a circle.
-const maxInvoked = 100
+// maxInvoked is how many named routes a request is followed through: they may be a circle,
+// in which the edge itself goes on until it has no more memory.
+const maxInvoked = 1000
 
 func (h *API) serve(w *walk, _ next) end {
 	w.meet(h.At, h)
@@ -204,7 +221,7 @@ func (h *API) serve(w *walk, _ next) end {
 	if !e.failed || w.hasErrorRoute(e.status) {
 		return e
 	}
-	w.out.Kind, w.out.Status = Refused, e.status
+	w.out.Kind, w.out.Status = Refused, shownStatus(e.status)
 	return answered
 }
 
@@ -264,16 +281,25 @@ func (h *Require) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *Static) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
+func (h *Static) serve(w *walk, next next) end {
+	status, kind := w.statusOf(h.Status)
 	switch {
 	case h.Abort:
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	case !known:
-		w.unknown("status " + string(h.Status))
+	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
+		if w.unknown("whether status " + string(h.Status) + " is 103") {
+			return next()
+		}
 		defer func() { w.anyStatus = true }()
 		status = http.StatusOK
+	case kind != oneStatus:
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+	case status == http.StatusEarlyHints: // is not the answer yet
+		return next()
+	case status == 0 && w.errorStatus == openStatus:
+		defer func() { w.anyStatus = true }()
+		status = http.StatusInternalServerError
 	case status == 0 && w.errorStatus > 0:
 		status = w.errorStatus
 	case status == 0:
@@ -288,21 +314,41 @@ func (h *Static) serve(w *walk, _ next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
-	if !known || status == 0 {
+	status, kind := w.statusOf(h.Status)
+	switch {
+	case kind == anyStatus:
+		status = openStatus
+		w.open("status " + string(h.Status))
+	case kind == noStatusAtAll || status == 0:
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 }
 
-func statusOf(raw []byte) (status int, known bool) {
-	text := strings.Trim(string(raw), `"`)
-	if text == "" || text == "null" {
-		return 0, true
+// statusOf gives the status that a handler's setting says; 0: none.
+func (w *walk) statusOf(raw json.RawMessage) (status int, kind statusKind) {
+	written := statusText(raw)
+	if written == "" {
+		return 0, oneStatus
+	}
+	text, known := w.know(written)
+	if !known {
+		return 0, anyStatus
 	}
 	status, err := strconv.Atoi(text)
-	return status, err == nil
+	if err != nil {
+		return 0, noStatusAtAll
+	}
+	return status, oneStatus
 }
+
+type statusKind int
+
+const (
+	oneStatus     statusKind = iota
+	anyStatus                // whatever the request makes of it
+	noStatusAtAll            // no number: an error
+)
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
