@@ -35,10 +35,9 @@ func (h *FilesHandler) serve(w *walk, next next) end {
 		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 	}
 	w.answer(Files, 0, Step{h.At, h.String()})
-	w.deliver(h, map[string]string{
-		"root": w.fill(cmp.Or(h.Root, w.vars["root"], ".")),
-		"fs":   w.fill(cmp.Or(h.FS, w.vars["fs"])),
-	})
+	settings := filledLeaves(w, h.leaves)
+	settings["root"], settings["fs"] = w.fill(cmp.Or(h.Root, w.vars["root"], ".")), w.fill(cmp.Or(h.FS, w.vars["fs"]))
+	w.deliver(h, settings)
 	return answered
 }
 
@@ -79,7 +78,7 @@ func (h *Static) String() string {
 }
 
 func (h *Static) deliver(w *walk) {
-	settings := map[string]string{"body": w.fill(h.Body), "status": strings.Trim(string(h.Status), `"`)}
+	settings := map[string]string{"body": w.fill(h.Body), "status": w.fill(statusText(h.Status))}
 	for name, values := range h.Headers {
 		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
 	}

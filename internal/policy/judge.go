@@ -92,7 +92,7 @@ func (h *AccessToken) verify(t *Token, now time.Time) string {
 		return "wrong_algorithm"
 	case !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(trust.Audiences, a) }):
 		return "wrong_audience"
-	case !t.Expires.IsZero() && !now.Before(t.Expires):
+	case !t.Expires.IsZero() && !now.Before(t.Expires.Add(trust.leeway)):
 		return "expired"
 	case trust.Bound && !t.Bound():
 		return "not_sender_constrained"

@@ -190,12 +190,6 @@ func (h *RateLimit) serve(w *walk, next next) end {
 	if len(counters) == 0 {
 		return next()
 	}
-	if tooMuch := slices.ContainsFunc(counters, func(c Counter) bool { return c.Cost > c.zone.most() }); tooMuch {
-		if slices.ContainsFunc(counters, func(c Counter) bool { return !c.Shadow }) {
-			return h.refuse(w, http.StatusBadRequest, "rate_limit_cost_too_large", "")
-		}
-		return next() // nothing is counted
-	}
 	if slices.ContainsFunc(counters, func(c Counter) bool { return !c.Shadow }) {
 		if status, fails := w.fails(limitFails, h.At); fails {
 			return h.refuse(w, status, "quota_exceeded", "")
@@ -221,7 +215,7 @@ func (h *RateLimit) refuse(w *walk, status int, reason, zone string) end {
 }
 
 // counter gives whom a request counts for in a zone and with how much, or why nobody can
-// tell. A cost of nothing is not counted.
+// tell. A cost of nothing is not counted, and one of more than there ever is neither.
 func (w *walk) counter(h *RateLimit, z *Zone) (Counter, *refusal) {
 	key := z.key.fill(w, z)
 	if !key.full && z.EmptyKey == emptyDeny {
@@ -233,6 +227,9 @@ func (w *walk) counter(h *RateLimit, z *Zone) (Counter, *refusal) {
 	cost, ok := w.cost(z)
 	if !ok {
 		return Counter{}, &refusal{status: http.StatusBadRequest, reason: "rate_limit_cost_missing"}
+	}
+	if cost > z.most() {
+		return Counter{}, &refusal{status: http.StatusBadRequest, reason: "rate_limit_cost_too_large"}
 	}
 	c := Counter{Zone: z.Name, Key: key.text, Events: z.MaxEvents, Within: z.within(), Shadow: z.Shadow, Cost: cost, zone: z}
 	if h.API != nil {

@@ -90,7 +90,7 @@ func (h *Proxy) reach(w *walk) end {
 // forward has the service's answer be that to the request; it was asked on that way.
 func (w *walk) forward(h *Proxy, by *way) {
 	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams, w.out.way = h.Addresses(), by
+	w.out.Upstreams, w.out.way = h.addressesFor(w), by
 }
 
 func (h *Proxy) inner() [][]*Route { return innerOf(h.responses) }

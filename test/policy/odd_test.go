@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
+	"github.com/open-tollgate/tollgate/internal/token/tokentest"
 )
 
 // matched has the first service answer where a set of matchers does, and nobody else.
@@ -57,7 +59,29 @@ var odd = []struct {
 	{"an expression that counts", after(`{"handler":"headers","request":{"replace":{"X-Flag":[{"search_regexp":"^a{2}$","replace":"z"}]}}}`, flagIsZ), policy.Request{Header: http.Header{"X-Flag": {"aa"}}}},
 	{"an expression that is filled in", after(`{"handler":"headers","request":{"replace":{"X-Flag":[{"search_regexp":"^{http.request.method}$","replace":"z"}]}}}`, flagIsZ), policy.Request{Header: http.Header{"X-Flag": {"GET"}}}},
 	{"an address with a zone", matched(`{"remote_ip":{"ranges":["fe80::/10"]}}`), policy.Request{Remote: netip.MustParseAddr("fe80::1%eth0")}},
+	{"a cost of more than a limit in shadow holds", after(`{"handler":"rate_limit","rate_limits":{"a":{"key":"x","window":"1m","max_events":5,"cost":{"value":"{http.request.header.X-Cost}"},"shadow":true},"b":{"key":"y","window":"1m","max_events":5}}}`, `{}`), policy.Request{Header: http.Header{"X-Cost": {"6"}}}},
 	{"a parameter without a name", after(`{"handler":"rewrite","query":{"delete":["{http.request.uri.query.z}"]}}`, `{"query":{"":["1"]}}`), policy.Request{Target: "/a?=1"}},
+}
+
+// TestLeewayIsKnown has a token that is let in after its end.
+func TestLeewayIsKnown(t *testing.T) {
+	w := newWorld(t)
+	api := `"routes":[{"handle":[{"handler":"api","name":"planted","routes":[{"handle":[{"handler":"access_token"}]},` + toFirst + `]}]}]`
+	config := bytes.ReplaceAll(w.server("{"+api+"}"), []byte(`"url":"https://one.test"`), []byte(`"leeway":"1m","url":"https://one.test"`))
+	end := time.Now().Add(-20 * time.Second)
+	m := plain(policy.Request{Token: &policy.Token{Issuer: "https://one.test", Audience: []string{"api"}, Algorithm: w.issuers[0].Key().Algorithm, Expires: end}, SentAs: policy.Bearer})
+	r := w.parsed(&m)
+	r.Header.Set("Authorization", "Bearer "+w.issuers[0].Token(tokentest.Claim("aud", "api"), tokentest.Claim("exp", end.Unix())))
+	if got := w.fresh(config).serve(t, r); got.Header().Get("X-Upstream") == "" {
+		t.Fatalf("the edge does not let the token in: %d %s", got.Code, got.Reason)
+	}
+	model, err := policy.Parse(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := model.Evaluate(model.Servers[0], m, &policy.Judge{Now: time.Now()}); !all[0].Admits() {
+		t.Errorf("the model does not: %s", all[0].String())
+	}
 }
 
 // TestOddConfigurations wants of the model to know each way in that the edge has.
