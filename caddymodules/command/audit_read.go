@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -153,11 +157,31 @@ func printTail(w io.Writer, dir string, f filter, count int) (next int64, err er
 		return true
 	})
 	for _, text := range last {
-		if _, werr := fmt.Fprintf(w, "%s\n", text); werr != nil {
+		if _, werr := fmt.Fprintf(w, "%s\n", shown(text)); werr != nil {
 			return next, werr
 		}
 	}
 	return next, err
+}
+
+// shown is a line as JSON may have it too, with an escape in place of each character that
+// could steer a terminal: the folder may be somebody else's, and nothing of it is verified.
+func shown(line []byte) []byte {
+	plain := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(line, func(r rune) bool { return !plain(r) }) {
+		return line
+	}
+	var escaped []byte
+	for _, r := range string(line) {
+		if plain(r) {
+			escaped = utf8.AppendRune(escaped, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+		}
+	}
+	return escaped
 }
 
 func printFrom(w io.Writer, dir string, f filter, from int64) (next int64, err error) {
@@ -166,7 +190,7 @@ func printFrom(w io.Writer, dir string, f filter, from int64) (next int64, err e
 	err = auditlog.Records(dir, from, func(number int64, text []byte) bool {
 		next = number + 1
 		if f.matches(text) {
-			_, werr = fmt.Fprintf(w, "%s\n", text)
+			_, werr = fmt.Fprintf(w, "%s\n", shown(text))
 		}
 		return werr == nil
 	})
