@@ -135,6 +135,7 @@ type Log struct {
 	reserved int
 	lost     uint64 // since the log was last written
 	failing  error  // why the log cannot be written now
+	pending  int    // taken from the queue by a try to write that failed
 	closed   bool
 	info     Info
 }
@@ -142,7 +143,7 @@ type Log struct {
 // Info describes a log, for metrics.
 type Info struct {
 	Size       int64     // records in the tree
-	Waiting    int       // records that are not written yet
+	Waiting    int       // records that are not written yet, those of a try that failed among them
 	Lost       uint64    // records that found no room, in the life of this Log
 	Checkpoint time.Time // when the newest checkpoint was signed
 	Failures   uint64    // tries to write that failed
@@ -294,6 +295,7 @@ func (l *Log) report(err error) {
 	l.mu.Lock()
 	changed := (err == nil) != (l.failing == nil)
 	l.failing = err
+	l.pending = l.writer.pending.count
 	if err != nil {
 		l.info.Failures++
 	} else {
@@ -310,7 +312,7 @@ func (l *Log) Info() Info {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	info := l.info
-	info.Waiting, info.Failing = len(l.queue), l.failing != nil
+	info.Waiting, info.Failing = len(l.queue)+l.pending, l.failing != nil
 	for _, c := range l.config.Copies {
 		info.CopiesLost += c.Lost()
 	}
@@ -330,7 +332,7 @@ func (l *Log) Close() error {
 		err = l.flush()
 	}
 	if err != nil {
-		err = fmt.Errorf("%d records are lost: %w", l.writer.pending.count+l.Info().Waiting, err)
+		err = fmt.Errorf("%d records are lost: %w", l.Info().Waiting, err)
 	}
 	return errors.Join(err, closeCopies(l.config.Copies), l.writer.close())
 }

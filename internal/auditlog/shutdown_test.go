@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -98,4 +99,24 @@ func TestAFailedOpenEndsItsCopies(t *testing.T) {
 		t.Fatal("opened")
 	}
 	<-c.done
+}
+
+// What could not be written at the end is told, all of it.
+func TestTheEndOfALogThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	l := idle(t, Config{Dir: t.TempDir()})
+	_ = l.writer.segment.records.file.Close() // as a disk that is gone
+	for n := range 3 {
+		l.Append(decision(n))
+	}
+	if l.flush() == nil {
+		t.Fatal("written")
+	}
+	l.Append(decision(4))
+	if info := l.Info(); info.Waiting != 4 || !info.Failing {
+		t.Errorf("%+v", info)
+	}
+	if err := l.Close(); err == nil || !strings.Contains(err.Error(), "5 records are lost") { // and "stopped"
+		t.Errorf("%v", err)
+	}
 }
