@@ -90,7 +90,7 @@ func runLint(cmd *cobra.Command, files *source, config, rules string, failOn pol
 		return nil, err
 	}
 	for _, s := range unused {
-		cmd.PrintErrf("suppression of %s for api %q: nothing is found there any more\n", s.Check, s.API)
+		cmd.PrintErrf("suppression of %q for api %q: nothing is found there any more\n", s.Check, s.API)
 	}
 	cmd.PrintErrln(l.summary(from))
 	return l, nil

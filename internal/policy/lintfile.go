@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // LintOptions are what a site says about its lint: rules of its own, and what it puts up with.
@@ -168,23 +170,21 @@ func (r *SiteRule) judge(l *linter, rule *Rule) {
 
 // WriteFindings writes them for people.
 func WriteFindings(w io.Writer, findings []Finding, verbose bool) error {
+	var b strings.Builder
 	for _, f := range findings {
-		if f.Suppressed != "" && !verbose {
-			continue
-		}
 		api := ""
 		if f.API != "" {
 			api = "api " + f.API + ": "
 		}
-		text := fmt.Sprintf("%s %s: %s%s\n    at %s\n    cure: %s\n", f.Severity, f.Check, api, f.Message, f.At, f.Cure)
-		if f.Suppressed != "" {
-			text = fmt.Sprintf("suppressed %s: %s%s: %s\n", f.Check, api, f.Message, f.Suppressed)
-		}
-		if _, err := io.WriteString(w, text); err != nil {
-			return err
+		switch {
+		case f.Suppressed == "":
+			printable.Fprintf(&b, "%s %s: %s%s\n    at %s\n    cure: %s\n", f.Severity, f.Check, api, f.Message, f.At, f.Cure)
+		case verbose:
+			printable.Fprintf(&b, "suppressed %s: %s%s: %s\n", f.Check, api, f.Message, f.Suppressed)
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // WriteSARIF writes findings as SARIF 2.1.0, for those who gather the results of many tools.

@@ -2,11 +2,12 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // Report is what a configuration exposes, for people and machines.
@@ -116,24 +117,24 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteText writes the report as tables.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "Policy %s\n", r.Policy)
+	printable.Fprintf(t, "Policy %s\n", r.Policy)
 	for _, a := range r.APIs {
-		fmt.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
-		fmt.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))
+		printable.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
+		printable.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))
 		writeRules(t, a.Rules)
 		for _, may := range a.May {
-			fmt.Fprintf(t, "  may also answer %s\n", may)
+			printable.Fprintf(t, "  may also answer %s\n", may)
 		}
 	}
-	fmt.Fprintf(t, "\nPublic: what anybody reaches (%d)\n", len(r.Public))
+	printable.Fprintf(t, "\nPublic: what anybody reaches (%d)\n", len(r.Public))
 	writeRules(t, r.Public)
-	fmt.Fprintf(t, "\nOutside any API: no policy holds here (%d)\n", len(r.Outside))
+	printable.Fprintf(t, "\nOutside any API: no policy holds here (%d)\n", len(r.Outside))
 	writeRules(t, r.Outside)
-	fmt.Fprintf(t, "\nNot analysed, and counted as open (%d)\n", len(r.Open))
+	printable.Fprintf(t, "\nNot analysed, and counted as open (%d)\n", len(r.Open))
 	for _, text := range r.Open {
-		fmt.Fprintf(t, "  %s\n", text)
+		printable.Fprintf(t, "  %s\n", text)
 	}
-	fmt.Fprintf(t, "\nListens on %s. Admin API: %s. Limits are counted in %s. Audit log: %s.\n",
+	printable.Fprintf(t, "\nListens on %s. Admin API: %s. Limits are counted in %s. Audit log: %s.\n",
 		strings.Join(r.Edge.Listen, " "), r.Edge.Admin, memory(r.Edge.Redis), onOff(r.Edge.Audit))
 	return t.Flush()
 }
@@ -181,9 +182,9 @@ func (t Trust) String() string {
 
 func writeRules(w io.Writer, rules []*Rule) {
 	for _, r := range rules {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", anyOr(r.Methods), r.Where(), r.Target)
+		printable.Fprintf(w, "  %s\t%s\t%s\n", anyOr(r.Methods), r.Where(), r.Target)
 		for _, line := range slices.Concat(prefixed("needs ", r.Requires), prefixed("limit ", r.Limits), prefixed("not analysed: ", r.Open)) {
-			fmt.Fprintf(w, "  \t    %s\t\n", line)
+			printable.Fprintf(w, "  \t    %s\t\n", line)
 		}
 	}
 }
