@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,8 +50,9 @@ type walk struct {
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
-	errorStatus int // of the error that is being handled; 0: none
-	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
+	broken      string // the matcher that has failed
+	errorStatus int    // of the error that is being handled; 0: none
+	toldStatus  int    // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -59,7 +61,7 @@ type next func() end
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
 	failed bool
-	bare   bool // a problem of an API's, in which Caddy's own handlers see no status
+	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
 	status int
 	reason string
 }
@@ -73,6 +75,9 @@ const noStatus = -1
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
 	w := &walk{config: c, server: s, req: r, judge: j, oracle: o, groups: make(map[string]bool)}
 	w.out.Server = s.Name
+	if j != nil {
+		w.out.Counts = maps.Clone(j.Counts)
+	}
 	if err := w.begin(); err != nil {
 		w.refuse(http.StatusBadRequest, "bad_request", Step{What: "not a request target"})
 		return w.out
@@ -114,7 +119,14 @@ func (w *walk) routes(routes []*Route, next next) end { return w.routesFrom(rout
 func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 	for n := w.following(routes, at); n < len(routes); n = w.following(routes, n+1) {
 		r := routes[n]
-		if r.Group != "" && w.groups[r.Group] || !anySet(r.Match, w) {
+		if r.Group != "" && w.groups[r.Group] {
+			continue
+		}
+		found := anySet(r.Match, w)
+		if w.broken != "" {
+			return w.breakOff()
+		}
+		if !found {
 			continue
 		}
 		if r.Group != "" {
@@ -130,6 +142,13 @@ func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 		return w.handlers(r.Handlers, rest)
 	}
 	return next()
+}
+
+// breakOff is what becomes of a request when a matcher fails.
+func (w *walk) breakOff() end {
+	rule := Step{What: w.broken}
+	w.broken = ""
+	return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
 }
 
 func (w *walk) handlers(handlers []Handler, next next) end {
@@ -151,12 +170,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 		return e
 	}
 	before := w.errorStatus
-	w.errorStatus = e.status
-	if e.bare {
-		w.errorStatus = noStatus
-	} else {
-		w.toldStatus = e.status
-	}
+	w.handling(e)
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
 	return e
@@ -165,7 +179,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if w.invoked++; r == nil || w.invoked > maxInvoked {
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
@@ -216,6 +230,14 @@ func (w *walk) enter(h *API) {
 func (h *AccessToken) serve(w *walk, next next) end {
 	w.meet(h.At, h)
 	w.out.tokens = h
+	if w.asserted() { // an error route has led it to a second API
+		return w.failWith(unauthorized("unknown_issuer", w.challenge("invalid_token", "")), Step{h.At, h.String() + ": the token is the edge's own assertion"})
+	}
+	for _, name := range []string{"Authorization", "DPoP"} {
+		if f := w.fields.now(w, canonicalField(name)); !f.equals(field{sent: true}) {
+			w.open(h.String() + " at " + h.At + ", whose " + name + " is not the caller's")
+		}
+	}
 	r := w.judge.token(w, h)
 	if r == nil && w.judge != nil && w.req.SentAs == DPoP {
 		if w.proven { // an error route has led it to a second API
@@ -227,6 +249,11 @@ func (h *AccessToken) serve(w *walk, next next) end {
 		return w.failWith(r, Step{h.At, h.String()})
 	}
 	return next()
+}
+
+// asserted says whether an assertion has taken the token's place.
+func (w *walk) asserted() bool {
+	return slices.ContainsFunc(w.passes, func(p *Pass) bool { return p.What == "identity_assertion" })
 }
 
 func (h *Require) serve(w *walk, next next) end {
@@ -289,25 +316,6 @@ func (h *Headers) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *PublishedHandler) serve(w *walk, next next) end {
-	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
-		return next()
-	}
-	if h.paths != nil && !h.isPublished(w) {
-		return next()
-	}
-	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
-	w.deliver(h, nil)
-	return answered
-}
-
-func (h *PublishedHandler) isPublished(w *walk) bool {
-	if w.lost != "" {
-		return w.unknown(h.What + " after " + w.lost)
-	}
-	return h.paths()[w.req.Host+" "+w.url.EscapedPath()]
-}
-
 func (h *Steers) serve(w *walk, next next) end {
 	w.steered = h.What + " at " + h.At
 	w.open("handler " + w.steered)
@@ -332,7 +340,7 @@ func (w *walk) refuse(status int, reason string, rule Step) {
 	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule = Refused, status, reason, rule
 }
 
-// deny is fail for what is not an error of Caddy's own.
+// deny is fail for what is none of Caddy's errors with a status.
 func (w *walk) deny(status int, reason string, rule Step) end {
 	e := w.fail(status, reason, rule)
 	e.bare = true
