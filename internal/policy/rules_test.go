@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -21,5 +23,33 @@ func TestARuleNeedsWhatIsOnItsWay(t *testing.T) {
 		if !slices.Equal(r.Requires, want[n]) {
 			t.Errorf("rule %d needs %q, want %q", n, r.Requires, want[n])
 		}
+	}
+}
+
+// TestRulesAreBounded has named routes that invoke the next one twice each: the ways through
+// forty of them are more than any memory holds, and what is not listed is said.
+func TestRulesAreBounded(t *testing.T) {
+	t.Parallel()
+	var named []string
+	for n := range 40 {
+		invoke := fmt.Sprintf(`"handle":[{"handler":"invoke","name":"r%d"}]`, n+1)
+		named = append(named, fmt.Sprintf(`"r%d":{"handle":[{"handler":"subroute","routes":[{"match":[{"path":["/x"]}],%s},{"match":[{"path":["/y"]}],%s}]}]}`, n, invoke, invoke))
+	}
+	named = append(named, `"r40":{"match":[{"path":["/z"]}],"handle":[{"handler":"static_response"}]}`)
+	c, err := Parse([]byte(with(`{"handle":[{"handler":"invoke","name":"r0"}]}`, `"listen":[":443"],"named_routes":{`+strings.Join(named, ",")+`}`, `"audiences":["a"]`, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := c.Rules()
+	if len(rules) > maxRoutes {
+		t.Errorf("%d rules", len(rules))
+	}
+	if report := NewReport(c); !slices.ContainsFunc(report.Open, func(open string) bool { return strings.Contains(open, "is not listed") }) {
+		t.Errorf("not said: %q", report.Open)
+	}
+	if last := Lint(c, LintOptions{}); !slices.ContainsFunc(last, func(f Finding) bool {
+		return f.Check == "outside-api" && strings.Contains(f.Message, "more ways than are looked at")
+	}) {
+		t.Error("the lint passes what it has not looked at")
 	}
 }
