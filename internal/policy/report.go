@@ -82,13 +82,7 @@ func NewReport(c *Config) *Report {
 }
 
 func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
-	a := APIReport{Name: api.Name, Public: api.Public, Profile: api.Profile, Resource: api.Resource, Methods: api.Methods, Rules: rules, Audit: api.Audit, Logged: api.Server.AccessLog}
-	if a.Audit == "" {
-		a.Audit = "off"
-		if c.Tollgate.Audit != nil {
-			a.Audit = "on"
-		}
-	}
+	a := APIReport{Name: api.Name, Public: api.Public, Profile: api.Profile, Resource: api.Resource, Methods: api.Methods, Rules: rules, Audit: c.auditOf(api), Logged: api.Server.AccessLog}
 	var tokens *AccessToken
 	var zones []*Zone
 	forwards := false
@@ -104,6 +98,14 @@ func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
 	})
 	a.May = c.mayAlso(api, tokens, zones, forwards)
 	return a
+}
+
+// auditOf says whether decisions of an API are recorded: off, on or required.
+func (c *Config) auditOf(api *API) string {
+	if api.Audit != "" {
+		return api.Audit
+	}
+	return onOff(c.Tollgate.Audit != nil)
 }
 
 // WriteJSON writes the report as its schema has it.

@@ -61,6 +61,7 @@ func TestDiffExitCodes(t *testing.T) {
 		"one file":             {[]string{open}, 2, "accepts 2 arg"},
 		"no such flag":         {[]string{open, open, "--nonsense"}, 2, "nonsense"},
 		"no such direction":    {[]string{open, open, "--fail-on", "sideways"}, 2, "sideways"},
+		"no direction at all":  {[]string{closed, open, "--fail-on", ""}, 2, "--fail-on names nothing"},
 		"no such format":       {[]string{open, open, "--format", "xml"}, 2, "xml"},
 	} {
 		out, err := exec.Command(tollgate, append([]string{"policy", "diff"}, test.args...)...).CombinedOutput()
