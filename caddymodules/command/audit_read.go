@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,11 +57,17 @@ func (f filter) matches(text []byte) bool {
 	return !r.Time.Before(f.since) && (f.until.IsZero() || r.Time.Before(f.until))
 }
 
+// recordKinds are what a record can be about.
+var recordKinds = []string{
+	string(auditlog.KindDecision), string(auditlog.KindConfig), string(auditlog.KindChange), string(auditlog.KindStarted),
+	string(auditlog.KindStopped), string(auditlog.KindRecovered), string(auditlog.KindLost), string(auditlog.KindRetention),
+}
+
 // filterFlags adds the flags, and gives what makes a filter of them for a log.
 func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	var f filter
 	flags := cmd.Flags()
-	flags.StringVar(&f.kind, "kind", "", "Records of this kind: decision, config, started, stopped, recovered, lost, retention")
+	flags.StringVar(&f.kind, "kind", "", "Records of this kind: "+strings.Join(recordKinds, ", "))
 	flags.StringVar(&f.api, "api", "", "Decisions of this API")
 	flags.StringVar(&f.outcome, "outcome", "", "Decisions that ended so: allowed, refused, failed")
 	flags.StringVar(&f.reason, "reason", "", "Decisions with this reason")
@@ -74,6 +82,9 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	since := flags.String("since", "", "Records from this time on (RFC 3339)")
 	until := flags.String("until", "", "Records before this time (RFC 3339)")
 	return func(dir string) (filter, error) {
+		if f.kind != "" && !slices.Contains(recordKinds, f.kind) {
+			return f, fmt.Errorf("audit: --kind %q is not %s", f.kind, strings.Join(recordKinds, ", "))
+		}
 		for kind, value := range names {
 			if *value == "" {
 				continue
@@ -116,6 +127,9 @@ func tailCommand() *cobra.Command {
 		f, err := wanted(args[0])
 		if err != nil {
 			return err
+		}
+		if *count < 0 {
+			return fmt.Errorf("audit tail: --lines %d is no number of records", *count)
 		}
 		next, err := printTail(cmd.OutOrStdout(), args[0], f, *count)
 		for err == nil && *follow {

@@ -19,6 +19,16 @@ func exit(cmd *cobra.Command, code int, err error) error {
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
 }
 
+// exactly wants so many arguments; fewer, or more, is a command that could not run.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return exit(cmd, 2, err)
+		}
+		return nil
+	}
+}
+
 // family has commands of its own and does nothing by itself: a word that is none of them is
 // a mistake, and no wish for help.
 func family(cmd *cobra.Command, commands ...*cobra.Command) {

@@ -22,12 +22,7 @@ overlapping matchers and shadowed rules are seen through. Each difference in who
 comes with a request, and a token, that one of the two refuses and the other lets in.
 Exit code 0: nothing of what --fail-on names; 1: something of it, or --fail-on is given
 and not everything could be compared; 2: could not run.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(2)(cmd, args); err != nil {
-				return exit(cmd, 2, err)
-			}
-			return nil
-		},
+		Args: exactly(2),
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	files := newSource(cmd)
