@@ -266,19 +266,17 @@ func (h *Require) serve(w *walk, next next) end {
 }
 
 func (h *Static) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
-	switch {
-	case h.Abort:
+	if h.Abort {
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	case !known:
-		w.unknown("status " + string(h.Status))
-		defer func() { w.anyStatus = true }()
-		status = http.StatusOK
-	case status == 0 && w.errorStatus > 0:
-		status = w.errorStatus
-	case status == 0:
-		status = http.StatusOK
+	}
+	otherwise := http.StatusOK
+	if w.errorStatus > 0 {
+		otherwise = w.errorStatus
+	}
+	status, ok := w.status(h.Status, otherwise)
+	if !ok {
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String() + ": no status"})
 	}
 	w.answer(Responded, status, Step{h.At, h.String()})
 	if location := h.Headers["Location"]; len(location) > 0 {
@@ -289,11 +287,28 @@ func (h *Static) serve(w *walk, _ next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
-	if !known || status == 0 {
+	status, ok := w.status(h.Status, http.StatusInternalServerError)
+	if !ok {
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+}
+
+// status gives what a text stands for that placeholders can make, and false where it is no
+// number: Caddy's handlers fail then. Of what is not known, it may be either.
+func (w *walk) status(raw []byte, otherwise int) (status int, ok bool) {
+	w.anyStatus = false
+	text := statusText(raw)
+	if text == "" {
+		return otherwise, true
+	}
+	text, sure := w.know(text)
+	if sure {
+		status, err := strconv.Atoi(text)
+		return status, err == nil
+	}
+	w.anyStatus = w.unknown("status " + text)
+	return otherwise, w.anyStatus
 }
 
 func statusOf(raw []byte) (status int, known bool) {
