@@ -53,6 +53,9 @@ func (e *Explanation) WriteText(w io.Writer) error {
 		if len(e.Outcomes) > 1 {
 			printable.Fprintf(&b, "\n%d of %d, because this is not analysed: %s\n", n+1, len(e.Outcomes), strings.Join(o.Open, "; "))
 		}
+		if len(e.Outcomes) == 1 && len(o.Open) > 0 {
+			printable.Fprintf(&b, "not analysed: %s\n", strings.Join(o.Open, "; "))
+		}
 		for _, step := range o.Steps {
 			printable.Fprintf(&b, "  %-48s %s\n", step.What, step.At)
 		}

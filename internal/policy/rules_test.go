@@ -53,3 +53,27 @@ func TestRulesAreBounded(t *testing.T) {
 		t.Error("the lint passes what it has not looked at")
 	}
 }
+
+// TestALongWayIsNoRefusal goes through more named routes than the model follows: the edge,
+// which follows them all, lets in what comes after.
+func TestALongWayIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	way := strings.Repeat(`{"handle":[{"handler":"invoke","name":"on"}]},`, maxInvoked+1)
+	parse := func(answer string) *Config {
+		t.Helper()
+		c, err := Parse([]byte(with(way+answer, `"listen":["127.0.0.1:443"],"tls_connection_policies":[{}],"named_routes":{"on":{"handle":[{"handler":"vars","a":"b"}]}}`, `"audiences":["a"]`, "")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	closed, open := parse(`{"handle":[{"handler":"static_response","status_code":403}]}`), parse(services)
+	if d := Diff(closed, open, moment(1e9)); !d.Opens() {
+		t.Errorf("what lets everybody in is no wider: %s", compact(d))
+	}
+	var b strings.Builder
+	e := Explanation{Outcomes: open.Evaluate(open.Servers[0], Request{Method: "GET", Host: "h", Target: "/", TLS: true}, &Judge{Now: moment(1e9)})}
+	if err := e.WriteText(&b); err != nil || !strings.Contains(b.String(), "not analysed: more than") {
+		t.Errorf("%v %s", err, b.String())
+	}
+}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -178,13 +179,18 @@ func (h *Subroute) serve(w *walk, next next) end {
 
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
-	if w.invoked++; r == nil || w.invoked > maxInvoked {
+	w.invoked++
+	if w.invoked > maxInvoked {
+		w.open(fmt.Sprintf("more than %d named routes, one after the other", maxInvoked))
+	}
+	if r == nil || w.invoked > maxInvoked {
 		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
 
-// maxInvoked is how many named routes one request goes through; more are a circle.
+// maxInvoked is how many named routes one request is followed through. More are a circle, at
+// which Caddy ends, or a long way, of which the end is not known here.
 const maxInvoked = 100
 
 func (h *API) serve(w *walk, _ next) end {
