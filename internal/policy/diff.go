@@ -121,8 +121,15 @@ func (d *differ) survive(j job) {
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
 	for _, p := range d.servers {
-		for _, host := range gatherAtoms("", p.all()).hosts {
+		hosts, whole := hostsOf(p.all())
+		if !whole {
+			d.cannotFollow("hosts, of which matchers can tell too many apart")
+		}
+		for _, host := range hosts {
 			a := p.atoms(host)
+			for _, cut := range a.cut {
+				d.cannotFollow(host + ": " + cut)
+			}
 			for _, path := range a.paths {
 				if ctx.Err() != nil {
 					return
@@ -130,6 +137,15 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 				work <- job{p, a, host, path}
 			}
 		}
+	}
+}
+
+// cannotFollow notes what was not compared to the end.
+func (d *differ) cannotFollow(what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Contains(d.cut, what) {
+		d.cut = append(d.cut, what)
 	}
 }
 

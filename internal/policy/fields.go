@@ -294,12 +294,34 @@ func (w *walk) sent(name string) []string {
 	if name == "Host" {
 		return []string{w.req.Host}
 	}
-	if w.req.undecided("header " + name) {
-		if values := pick(w.oracle, w.oracle.fields[name]); values != nil {
+	if part := "header " + name; w.req.undecided(part) && len(w.req.Header[name]) == 0 {
+		if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
 			w.req.Header[name] = values
 		}
 	}
 	return w.req.Header[name]
+}
+
+// openField says whether the values of a field that is as it was sent are not decided.
+func (w *walk) openField(name string) (part string, open bool) {
+	name = canonicalField(name)
+	if now := w.fields.now(w, name); name == "Host" || !now.sent || len(now.ops) > 0 {
+		return "", false
+	}
+	part = "header " + name
+	lines, _ := w.openPart(part)
+	return part, lines != nil
+}
+
+// possible leaves out what was decided to be otherwise.
+func (r *Request) possible(part string, all [][]string) [][]string {
+	open := r.parts[part]
+	if open == nil {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(values []string) bool {
+		return open.closed && values != nil || slices.ContainsFunc(open.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) })
+	})
 }
 
 // stripped says whether the API around takes the field away.
