@@ -81,7 +81,7 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 // compared then makes the result incomplete.
 func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores int) *DiffResult {
 	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit),
-		unreads: make(map[string]unreadPair), renamed: make(map[[2]string][2]*API)}
+		holders: make(map[string]*holders), unreads: make(map[string]unreadPair), renamed: make(map[[2]string][2]*API)}
 	d.pairs()
 	d.settings()
 	var wait sync.WaitGroup
@@ -178,6 +178,7 @@ type differ struct {
 	mu      sync.Mutex
 	changes map[string]*Change
 	limited map[limitedKey]*shownLimit
+	holders map[string]*holders // of limits
 	unreads map[string]unreadPair
 	renamed map[[2]string][2]*API // that requests went to before, and go to
 	count   int
