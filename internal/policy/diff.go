@@ -127,6 +127,7 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 		}
 		for _, host := range hosts {
 			a := p.atoms(host)
+			d.miss(a.missed)
 			for _, cut := range a.cut {
 				d.cannotFollow(host + ": " + cut)
 			}
@@ -147,6 +148,13 @@ func (d *differ) cannotFollow(what string) {
 	if !slices.Contains(d.cut, what) {
 		d.cut = append(d.cut, what)
 	}
+}
+
+// miss notes what is compared by no request.
+func (d *differ) miss(what []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = unique(append(d.open, what...))
 }
 
 type pair struct{ old, new *Server }

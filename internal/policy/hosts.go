@@ -51,11 +51,11 @@ type hostClasses struct {
 
 func (c *hostClasses) visit(routes []*Route) {
 	for _, r := range routes {
-		c.sets(r.Match)
+		visitMatchers(r.Match, c.gather)
 		for _, h := range r.Handlers {
 			if limit, ok := h.(*RateLimit); ok {
 				for _, z := range limit.Zones {
-					c.sets(z.Match)
+					visitMatchers(z.Match, c.gather)
 				}
 			}
 			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
@@ -67,30 +67,24 @@ func (c *hostClasses) visit(routes []*Route) {
 	}
 }
 
-func (c *hostClasses) sets(sets []MatcherSet) {
-	for _, set := range sets {
-		for _, m := range set {
-			switch m := m.(type) {
-			case hostMatcher:
-				c.names = append(c.names, namesOf(m)...)
-				c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
-				c.match(hostsExpression(m), m.has)
-			case headerMatcher:
-				for field, patterns := range m {
-					if canonicalField(field) == "Host" {
-						c.names, c.wild = append(c.names, namesOf(patterns)...), true
-						c.match(valuesExpression(patterns), wantedOf(patterns))
-					}
-				}
-			case headerRegexp:
-				for field, compiled := range m {
-					if canonicalField(field) == "Host" {
-						c.wild = true
-						c.match(compiled.String(), compiled.MatchString)
-					}
-				}
-			case notMatcher:
-				c.sets(m)
+func (c *hostClasses) gather(m Matcher) {
+	switch m := m.(type) {
+	case hostMatcher:
+		c.names = append(c.names, namesOf(m)...)
+		c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
+		c.match(hostsExpression(m), m.has)
+	case headerMatcher:
+		for field, patterns := range m {
+			if canonicalField(field) == "Host" {
+				c.names, c.wild = append(c.names, namesOf(patterns)...), true
+				c.match(valuesExpression(patterns), wantedOf(patterns))
+			}
+		}
+	case headerRegexp:
+		for field, compiled := range m {
+			if canonicalField(field) == "Host" {
+				c.wild = true
+				c.match(compiled.String(), compiled.MatchString)
 			}
 		}
 	}

@@ -36,18 +36,16 @@ const maxStates = 20_000
 // all at once, as one automaton would. It is not whole where there are too many of them.
 func textsOf(conditions []condition, l letters) (all []string, whole bool) {
 	m := &machine{letters: l}
-	for n, c := range conditions {
+	for _, c := range conditions {
 		if compiled, err := compile(c); err == nil {
-			m.all = append(m.all, compiled)
 			m.words = m.words || compiled.words
-			m.begin.threads = append(m.begin.threads, compiled.begin(n)...)
+			m.begin.threads = append(m.begin.threads, compiled.begin(len(m.all))...)
+			m.all = append(m.all, compiled)
 		}
 	}
-	if len(m.all) != len(conditions) {
-		return nil, false
-	}
 	m.begin.before, m.begin.segment = edgeOfText, segmentNone
-	return m.explore()
+	all, whole = m.explore()
+	return all, whole && len(m.all) == len(conditions)
 }
 
 // machine runs all expressions at once.
@@ -89,7 +87,7 @@ const (
 func (m *machine) explore() (all []string, whole bool) {
 	known, shown := make(map[string]bool), make(map[string]bool)
 	queues := [][]state{{m.begin}}
-	count := 0
+	count, cut := 0, false
 	for level := 0; level < len(queues); level++ {
 		for n := 0; n < len(queues[level]); n++ {
 			s := queues[level][n]
@@ -104,7 +102,11 @@ func (m *machine) explore() (all []string, whole bool) {
 				if !possible || known[key] {
 					continue
 				}
-				if count++; count > maxStates || len(after.text) > maxText {
+				if len(after.text) > maxText {
+					cut = true
+					continue
+				}
+				if count++; count > maxStates {
 					return all, false
 				}
 				known[key] = true
@@ -120,7 +122,7 @@ func (m *machine) explore() (all []string, whole bool) {
 			queues[level][n] = state{} // is not needed any more
 		}
 	}
-	return all, true
+	return all, !cut
 }
 
 // maxText bounds how long they get.

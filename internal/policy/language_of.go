@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // globExpression is the regular expression of patterns of a path matcher, of which it
@@ -40,24 +42,64 @@ func globOf(p string) string {
 // segmentsExpression is a pattern of path.Match.
 func segmentsExpression(p string) string {
 	var b strings.Builder
-	for i := 0; i < len(p); i++ {
-		switch c := p[i]; {
+	for p != "" {
+		c, letter := p[0], p[:1]
+		switch p = p[1:]; {
 		case c == '*':
 			b.WriteString("[^/]*")
 		case c == '?':
 			b.WriteString("[^/]")
-		case c == '[' && strings.Contains(p[i:], "]"):
-			n := strings.IndexByte(p[i:], ']')
-			b.WriteString(p[i : i+n+1])
-			i += n
-		case c == '\\' && i+1 < len(p):
-			i++
-			b.WriteString(regexp.QuoteMeta(p[i : i+1]))
+		case c == '[':
+			var class string
+			class, p = classExpression(p)
+			b.WriteString(class)
+		case c == '\\' && p != "":
+			b.WriteString(regexp.QuoteMeta(p[:1]))
+			p = p[1:]
 		default:
-			b.WriteString(regexp.QuoteMeta(p[i : i+1]))
+			b.WriteString(regexp.QuoteMeta(letter))
 		}
 	}
 	return b.String()
+}
+
+// never is the expression of no letter.
+const never = `[^\x00-\x{10FFFF}]`
+
+// classExpression is a class of path.Match, whose bracket is open; never is one that is
+// not written well, and with which nothing matches.
+func classExpression(p string) (class, rest string) {
+	p, negated := strings.CutPrefix(p, "^")
+	letter := func() (r rune, ok bool) {
+		p = strings.TrimPrefix(p, `\`)
+		r, size := utf8.DecodeRuneInString(p)
+		p = p[size:]
+		return r, size > 0
+	}
+	for n := 0; n == 0 || !strings.HasPrefix(p, "]"); n++ {
+		low, ok := letter()
+		high := low
+		if ok && strings.HasPrefix(p, "-") {
+			p = p[1:]
+			high, ok = letter()
+		}
+		if !ok || p == "" {
+			return never, ""
+		}
+		if low <= high {
+			class += fmt.Sprintf(`\x{%x}-\x{%x}`, low, high)
+		}
+	}
+	switch p = p[1:]; {
+	case class == "" && negated:
+		return `(?s:.)`, p
+	case class == "":
+		return never, p
+	case negated:
+		return "[^" + class + "]", p
+	default:
+		return "[" + class + "]", p
+	}
 }
 
 // valuesExpression is the regular expression of what a header matcher wants of a value.

@@ -18,7 +18,7 @@ func globbed(patterns ...string) condition {
 func TestTextsAreOfEveryKind(t *testing.T) {
 	t.Parallel()
 	pool := []condition{
-		globbed("/a/*"), globbed("/a", "/b*"), globbed("*b*"), globbed("*.a"), globbed("/a/*/b"), globbed("/?b"), globbed("/[ab]/a"), globbed("*"),
+		globbed("/a/*"), globbed("/a", "/b*"), globbed("*b*"), globbed("*.a"), globbed("/a/*/b"), globbed("/?b"), globbed("/[ab]/a"), globbed("*"), globbed("/[^a]/*"), globbed("/[b-"), globbed("/[z-a]*a"),
 		{expr: `^/a$`}, {expr: `b{2,3}`}, {expr: `^/(a|b)+/?$`}, {expr: `\bb\b`}, {expr: `(?i)^/AB`}, {expr: `[^a]$`}, {expr: `a.a`}, {expr: `^$|b/`}, {expr: `A`},
 	}
 	const alphabet = "/ab.AB"

@@ -193,13 +193,7 @@ func (h *RateLimit) serve(w *walk, next next) end {
 	if len(counters) == 0 {
 		return next()
 	}
-	if tooMuch := slices.ContainsFunc(counters, func(c Counter) bool { return c.Cost > c.zone.most() }); tooMuch {
-		if slices.ContainsFunc(counters, func(c Counter) bool { return !c.Shadow }) {
-			return h.refuse(w, http.StatusBadRequest, "rate_limit_cost_too_large", "")
-		}
-		return next() // nothing is counted
-	}
-	zone, over := w.judge.take(counters)
+	zone, over := w.out.Counts.take(counters)
 	w.out.Counters = append(w.out.Counters, counters...)
 	if over {
 		return h.refuse(w, http.StatusTooManyRequests, "quota_exceeded", zone)
@@ -231,6 +225,9 @@ func (w *walk) counter(h *RateLimit, z *Zone) (Counter, *refusal) {
 	cost, ok := w.cost(z)
 	if !ok {
 		return Counter{}, &refusal{status: http.StatusBadRequest, reason: "rate_limit_cost_missing"}
+	}
+	if cost > z.most() {
+		return Counter{}, &refusal{status: http.StatusBadRequest, reason: "rate_limit_cost_too_large"}
 	}
 	c := Counter{Zone: z.Name, Key: key.text, Events: z.MaxEvents, Within: z.within(), Shadow: z.Shadow, Cost: cost, zone: z}
 	if h.API != nil {

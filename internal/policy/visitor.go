@@ -95,13 +95,17 @@ func (v *visitor) invoke(h *Invoke, seen []view) []view {
 	return uniqueViews(seen, v.routes([]*Route{r}, more))
 }
 
-// sets visits matchers, those within not as well.
 func (v *visitor) sets(all []MatcherSet, seen []view) {
+	visitMatchers(all, func(m Matcher) { v.atoms.gather(m, seen) })
+}
+
+// visitMatchers calls f for each matcher, those within not as well.
+func visitMatchers(all []MatcherSet, f func(Matcher)) {
 	for _, set := range all {
 		for _, m := range set {
-			v.atoms.gather(m, seen)
+			f(m)
 			if not, ok := m.(notMatcher); ok {
-				v.sets(not, seen)
+				visitMatchers(not, f)
 			}
 		}
 	}

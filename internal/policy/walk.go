@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,8 +50,9 @@ type walk struct {
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
-	errorStatus int // of the error that is being handled; 0: none
-	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
+	broken      string // the matcher that has failed
+	errorStatus int    // of the error that is being handled; 0: none
+	toldStatus  int    // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -59,7 +61,7 @@ type next func() end
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
 	failed bool
-	bare   bool // a problem of an API's, in which Caddy's own handlers see no status
+	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
 	status int
 	reason string
 }
@@ -73,6 +75,9 @@ const noStatus = -1
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
 	w := &walk{config: c, server: s, req: r, judge: j, oracle: o, groups: make(map[string]bool)}
 	w.out.Server = s.Name
+	if j != nil {
+		w.out.Counts = maps.Clone(j.Counts)
+	}
 	if err := w.begin(); err != nil {
 		w.refuse(http.StatusBadRequest, "bad_request", Step{What: "not a request target"})
 		return w.out
@@ -114,7 +119,14 @@ func (w *walk) routes(routes []*Route, next next) end { return w.routesFrom(rout
 func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 	for n := w.following(routes, at); n < len(routes); n = w.following(routes, n+1) {
 		r := routes[n]
-		if r.Group != "" && w.groups[r.Group] || !anySet(r.Match, w) {
+		if r.Group != "" && w.groups[r.Group] {
+			continue
+		}
+		found := anySet(r.Match, w)
+		if w.broken != "" {
+			return w.breakOff()
+		}
+		if !found {
 			continue
 		}
 		if r.Group != "" {
@@ -130,6 +142,13 @@ func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 		return w.handlers(r.Handlers, rest)
 	}
 	return next()
+}
+
+// breakOff is what becomes of a request when a matcher fails.
+func (w *walk) breakOff() end {
+	rule := Step{What: w.broken}
+	w.broken = ""
+	return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
 }
 
 func (w *walk) handlers(handlers []Handler, next next) end {
@@ -151,12 +170,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 		return e
 	}
 	before := w.errorStatus
-	w.errorStatus = e.status
-	if e.bare {
-		w.errorStatus = noStatus
-	} else {
-		w.toldStatus = e.status
-	}
+	w.handling(e)
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
 	return e
@@ -165,7 +179,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if w.invoked++; r == nil || w.invoked > maxInvoked {
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	return w.routes([]*Route{r}, next)
 }
@@ -216,6 +230,14 @@ func (w *walk) enter(h *API) {
 func (h *AccessToken) serve(w *walk, next next) end {
 	w.meet(h.At, h)
 	w.out.tokens = h
+	if w.asserted() { // an error route has led it to a second API
+		return w.failWith(unauthorized("unknown_issuer", w.challenge("invalid_token", "")), Step{h.At, h.String() + ": the token is the edge's own assertion"})
+	}
+	for _, name := range []string{"Authorization", "DPoP"} {
+		if f := w.fields.now(w, canonicalField(name)); !f.equals(field{sent: true}) {
+			w.open(h.String() + " at " + h.At + ", whose " + name + " is not the caller's")
+		}
+	}
 	r := w.judge.token(w, h)
 	if r == nil && w.judge != nil && w.req.SentAs == DPoP {
 		if w.proven { // an error route has led it to a second API
@@ -229,6 +251,11 @@ func (h *AccessToken) serve(w *walk, next next) end {
 	return next()
 }
 
+// asserted says whether an assertion has taken the token's place.
+func (w *walk) asserted() bool {
+	return slices.ContainsFunc(w.passes, func(p *Pass) bool { return p.What == "identity_assertion" })
+}
+
 func (h *Require) serve(w *walk, next next) end {
 	w.meet(h.At, h)
 	w.out.requires = append(w.out.requires, h)
@@ -239,19 +266,17 @@ func (h *Require) serve(w *walk, next next) end {
 }
 
 func (h *Static) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
-	switch {
-	case h.Abort:
+	if h.Abort {
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	case !known:
-		w.unknown("status " + string(h.Status))
-		defer func() { w.anyStatus = true }()
-		status = http.StatusOK
-	case status == 0 && w.errorStatus > 0:
-		status = w.errorStatus
-	case status == 0:
-		status = http.StatusOK
+	}
+	otherwise := http.StatusOK
+	if w.errorStatus > 0 {
+		otherwise = w.errorStatus
+	}
+	status, ok := w.status(h.Status, otherwise)
+	if !ok {
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String() + ": no status"})
 	}
 	w.answer(Responded, status, Step{h.At, h.String()})
 	if location := h.Headers["Location"]; len(location) > 0 {
@@ -262,11 +287,28 @@ func (h *Static) serve(w *walk, _ next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, known := statusOf(h.Status)
-	if !known || status == 0 {
+	status, ok := w.status(h.Status, http.StatusInternalServerError)
+	if !ok {
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+}
+
+// status gives what a text stands for that placeholders can make, and false where it is no
+// number: Caddy's handlers fail then. Of what is not known, it may be either.
+func (w *walk) status(raw []byte, otherwise int) (status int, ok bool) {
+	w.anyStatus = false
+	text := statusText(raw)
+	if text == "" {
+		return otherwise, true
+	}
+	text, sure := w.know(text)
+	if sure {
+		status, err := strconv.Atoi(text)
+		return status, err == nil
+	}
+	w.anyStatus = w.unknown("status " + text)
+	return otherwise, w.anyStatus
 }
 
 func statusOf(raw []byte) (status int, known bool) {
@@ -287,25 +329,6 @@ func (h *Headers) serve(w *walk, next next) end {
 		w.fields.change(w, h.Request)
 	}
 	return next()
-}
-
-func (h *PublishedHandler) serve(w *walk, next next) end {
-	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
-		return next()
-	}
-	if h.paths != nil && !h.isPublished(w) {
-		return next()
-	}
-	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
-	w.deliver(h, nil)
-	return answered
-}
-
-func (h *PublishedHandler) isPublished(w *walk) bool {
-	if w.lost != "" {
-		return w.unknown(h.What + " after " + w.lost)
-	}
-	return h.paths()[w.req.Host+" "+w.url.EscapedPath()]
 }
 
 func (h *Steers) serve(w *walk, next next) end {
@@ -332,7 +355,7 @@ func (w *walk) refuse(status int, reason string, rule Step) {
 	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule = Refused, status, reason, rule
 }
 
-// deny is fail for what is not an error of Caddy's own.
+// deny is fail for what is none of Caddy's errors with a status.
 func (w *walk) deny(status int, reason string, rule Step) end {
 	e := w.fail(status, reason, rule)
 	e.bare = true
