@@ -36,13 +36,13 @@ type atoms struct {
 const stranger = "zq7"
 
 // newAtoms gathers what the matchers of all these servers compare with, where they can
-// meet a request for the host; for any host, where it is empty.
-func newAtoms(host string, servers ...*Server) *atoms {
+// meet a request for one of the hosts; for any host, where there are none.
+func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string), lines: make(map[string]*lines)}
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
 	for _, s := range servers {
-		v := visitor{host: host, server: s, atoms: a, named: make(map[string][]view)}
+		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string][]view)}
 		v.routes(s.Routes, []view{{}})
 		v.routes(s.Errors, []view{{}})
 	}
@@ -52,9 +52,9 @@ func newAtoms(host string, servers ...*Server) *atoms {
 	}
 	a.queries = unique(a.queries)
 	a.listAddresses()
-	a.listPaths()
+	a.listPaths(t)
 	for _, part := range slices.Sorted(maps.Keys(a.lines)) {
-		if !a.lines[part].list() {
+		if !a.lines[part].list(t) {
 			a.cut = append(a.cut, part)
 		}
 	}
@@ -220,7 +220,7 @@ func fieldValues(patterns []string) [][]string {
 	return append([][]string{nil}, slices.DeleteFunc(values, func(v []string) bool { return v == nil })...)
 }
 
-func (a *atoms) listPaths() {
+func (a *atoms) listPaths(t *textFinder) {
 	a.patterns, a.regexps = unique(a.patterns), unique(a.regexps)
 	paths := []string{"/", "/" + stranger}
 	for _, p := range a.patterns {
@@ -233,7 +233,7 @@ func (a *atoms) listPaths() {
 	for _, r := range a.regexps {
 		paths = append(paths, regexpInstances(r, most)...)
 	}
-	texts, whole := textsOf(unique(a.conditions), letters{path: true, allowed: inPath})
+	texts, whole := t.of(unique(a.conditions), letters{path: true, allowed: inPath})
 	for _, text := range texts {
 		paths = append(paths, (&url.URL{Path: text}).EscapedPath())
 	}

@@ -120,13 +120,14 @@ func (d *differ) survive(j job) {
 }
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
+	t := newTextFinder()
 	for _, p := range d.servers {
-		hosts, whole := hostsOf(p.all())
+		hosts, whole := hostsOf(t, p.all())
 		if !whole {
 			d.cannotFollow("hosts, of which matchers can tell too many apart")
 		}
 		for _, host := range hosts {
-			a := p.atoms(host)
+			a := p.atoms(t, host)
 			d.miss(a.missed)
 			for _, cut := range a.cut {
 				d.cannotFollow(host + ": " + cut)
@@ -165,11 +166,15 @@ func (p pair) all() []*Server {
 
 // atoms gives those for a host: what is for others has no part in them, where no handler
 // can make one host of another.
-func (p pair) atoms(host string) *atoms {
-	if slices.ContainsFunc(p.all(), func(s *Server) bool { return s.setsHost }) {
-		host = ""
+func (p pair) atoms(t *textFinder, host string) *atoms {
+	hosts := []string{host}
+	for _, s := range p.all() {
+		if s.setsHost && len(s.setHosts) == 0 {
+			return newAtoms(t, nil, p.all()...)
+		}
+		hosts = append(hosts, s.setHosts...)
 	}
-	return newAtoms(host, p.all()...)
+	return newAtoms(t, hosts, p.all()...)
 }
 
 type job struct {

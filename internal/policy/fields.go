@@ -34,6 +34,33 @@ func (c *fieldChanges) setsHost() bool {
 	})
 }
 
+// changeHost notes what a handler can make of the Host.
+func (s *Server) changeHost(c *fieldChanges) {
+	if !c.setsHost() {
+		return
+	}
+	host, literal := c.literalHost()
+	if known := !s.setsHost || len(s.setHosts) > 0; literal && known {
+		s.setHosts = append(s.setHosts, host)
+	} else {
+		s.setHosts = nil
+	}
+	s.setsHost = true
+}
+
+// literalHost gives the one that it sets, if nothing else can come of it.
+func (c *fieldChanges) literalHost() (host string, ok bool) {
+	others := *c
+	others.Set = maps.Clone(c.Set)
+	for field, values := range c.Set {
+		if text := strings.Join(values, ","); strings.EqualFold(field, "host") && !strings.ContainsAny(text, "{}") {
+			host = strings.ToLower(hostname(text))
+			delete(others.Set, field)
+		}
+	}
+	return host, host != "" && !others.setsHost()
+}
+
 // field is what has become of a header field: what was sent, or values in its place, and
 // what was done to that since.
 type field struct {

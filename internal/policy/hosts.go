@@ -8,7 +8,7 @@ import (
 // hostsOf gives hosts that stand for all others: two for each way in which matchers can
 // tell hosts apart, since handlers can do something with the name itself. Where a handler
 // sets the Host, what matchers see is another, and all that are named are there.
-func hostsOf(servers []*Server) (hosts []string, whole bool) {
+func hostsOf(t *textFinder, servers []*Server) (hosts []string, whole bool) {
 	c := hostClasses{known: make(map[string]int), seen: make(map[string]bool)}
 	for _, s := range servers {
 		c.visit(s.Routes)
@@ -16,7 +16,7 @@ func hostsOf(servers []*Server) (hosts []string, whole bool) {
 		for _, r := range s.Named {
 			c.visit([]*Route{r})
 		}
-		c.all = c.all || s.setsHost
+		c.all = c.all || s.setsHost && len(s.setHosts) == 0
 	}
 	c.add(stranger + ".invalid")
 	for _, name := range c.names {
@@ -25,7 +25,7 @@ func hostsOf(servers []*Server) (hosts []string, whole bool) {
 	whole = true
 	if c.wild {
 		var texts []string
-		texts, whole = textsOf(append(c.conditions, condition{expr: "."}), letters{allowed: inHost}) // of two that are alike, not the empty one
+		texts, whole = t.of(append(c.conditions, condition{expr: "."}), letters{allowed: inHost}) // of two that are alike, not the empty one
 		for _, text := range texts {
 			c.addNew(text)
 		}

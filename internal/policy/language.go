@@ -28,13 +28,11 @@ type letters struct {
 	path    bool // and that they begin with a slash, and are clean
 }
 
-// maxStates bounds how many beginnings of texts are looked at for one set of conditions.
-const maxStates = 20_000
-
 // textsOf gives a short text for each way in which the conditions can hold and not hold
 // together. It goes through the beginnings of texts that the expressions can tell apart,
-// all at once, as one automaton would. It is not whole where there are too many of them.
-func textsOf(conditions []condition, l letters) (all []string, whole bool) {
+// all at once, as one automaton would. It is not whole where that takes more than so much
+// work, of which it says how much is left.
+func textsOf(conditions []condition, l letters, work int) (all []string, whole bool, left int) {
 	m := &machine{letters: l}
 	for _, c := range conditions {
 		if compiled, err := compile(c); err == nil {
@@ -44,8 +42,8 @@ func textsOf(conditions []condition, l letters) (all []string, whole bool) {
 		}
 	}
 	m.begin.before, m.begin.segment = edgeOfText, segmentNone
-	all, whole = m.explore()
-	return all, whole && len(m.all) == len(conditions)
+	all, whole, left = m.explore(work)
+	return all, whole && len(m.all) == len(conditions), left
 }
 
 // machine runs all expressions at once.
@@ -84,10 +82,10 @@ const (
 
 // explore goes through the states by how many conditions hold for good, and by length: what
 // is cut off are texts of many.
-func (m *machine) explore() (all []string, whole bool) {
+func (m *machine) explore(work int) (all []string, whole bool, left int) {
 	known, shown := make(map[string]bool), make(map[string]bool)
 	queues := [][]state{{m.begin}}
-	count, cut := 0, false
+	cut := false
 	for level := 0; level < len(queues); level++ {
 		for n := 0; n < len(queues[level]); n++ {
 			s := queues[level][n]
@@ -106,8 +104,8 @@ func (m *machine) explore() (all []string, whole bool) {
 					cut = true
 					continue
 				}
-				if count++; count > maxStates {
-					return all, false
+				if work -= 1 + len(after.threads)/threadsAtOnce; work < 0 {
+					return all, false, 0
 				}
 				known[key] = true
 				rank := level
@@ -122,11 +120,15 @@ func (m *machine) explore() (all []string, whole bool) {
 			queues[level][n] = state{} // is not needed any more
 		}
 	}
-	return all, !cut
+	return all, !cut, work
 }
 
-// maxText bounds how long they get.
-const maxText = 1000
+// maxText bounds how long they get, and threadsAtOnce are about as much work as the rest
+// of a step.
+const (
+	maxText       = 1000
+	threadsAtOnce = 32
+)
 
 // floats says whether a condition that is new can be met anywhere: those multiply.
 func (m *machine) floats(now, before []int) bool {

@@ -48,8 +48,8 @@ func wantedOf(patterns []string) func(string) bool {
 
 // list makes the samples: one for each way in which the conditions can hold together. It
 // says whether they are all.
-func (l *lines) list() bool {
-	texts, whole := textsOf(l.conditions, letters{allowed: func(r rune) bool { return r >= ' ' && r < 0x7f }})
+func (l *lines) list(t *textFinder) bool {
+	texts, whole := t.of(l.conditions, letters{allowed: func(r rune) bool { return r >= ' ' && r < 0x7f }})
 	known := make(map[string]bool)
 	for _, text := range slices.Concat([]string{stranger}, l.more, texts) {
 		if strings.TrimSpace(text) != text { // it would not come so

@@ -7,7 +7,7 @@ import (
 // visitor goes through routes in their order, but for those that are for other hosts than
 // one, and gathers what matchers and handlers compare requests with.
 type visitor struct {
-	host   string // empty: all
+	hosts  []string // none: all
 	server *Server
 	atoms  *atoms
 	named  map[string][]view // routes that were invoked, and how
@@ -17,7 +17,7 @@ type visitor struct {
 func (v *visitor) routes(all []*Route, seen []view) []view {
 	changed := make(map[string][]view) // by routes before, by their group
 	for _, r := range all {
-		if v.host != "" && r.isForOthers(v.host) {
+		if r.isForOthers(v.hosts) {
 			continue
 		}
 		here := seen
@@ -112,14 +112,14 @@ func visitMatchers(all []MatcherSet, f func(Matcher)) {
 }
 
 // isForOthers says whether each set of the route names other hosts.
-func (r *Route) isForOthers(host string) bool {
+func (r *Route) isForOthers(hosts []string) bool {
 	for _, set := range r.Match {
 		if !slices.ContainsFunc(set, func(m Matcher) bool {
-			hosts, ok := m.(hostMatcher)
-			return ok && !hosts.has(host)
+			names, ok := m.(hostMatcher)
+			return ok && !slices.ContainsFunc(hosts, names.has)
 		}) {
 			return false
 		}
 	}
-	return len(r.Match) > 0
+	return len(r.Match) > 0 && len(hosts) > 0
 }
