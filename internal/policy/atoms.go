@@ -26,10 +26,12 @@ type atoms struct {
 	addresses  []netip.Addr
 	networks   []addressMatcher
 	fields     map[string][][]string
-	wanted     map[string][]string // patterns of header fields
-	lines      map[string]*lines   // of fields and parameters, by "header NAME" and "query NAME"
-	cut        []string            // what there is more of than is tried
-	missed     []string            // what no request here is for
+	wanted     map[string][]string     // patterns of header fields
+	lines      map[string]*lines       // of fields and parameters, by "header NAME" and "query NAME"
+	cut        []string                // what there is more of than is tried
+	missed     []string                // what no request here is for
+	catches    bool                    // there are error routes
+	codes      []func(status int) bool // that these ask for
 }
 
 // stranger is a word that no configuration has.
@@ -45,6 +47,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string][]view)}
 		v.routes(s.Routes, []view{{}})
 		v.routes(s.Errors, []view{{}})
+		a.catches = a.catches || len(s.Errors) > 0
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	if len(a.parameters) > 0 {
@@ -67,6 +70,8 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 // gatherHandler has what handlers tell requests apart by.
 func (a *atoms) gatherHandler(h Handler) {
 	switch h := h.(type) {
+	case *Subroute:
+		a.catches = a.catches || h.caught
 	case *RateLimit:
 		a.gatherKeys(h)
 	case *Rewrite:
@@ -135,6 +140,8 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		}
 	case queryMatcher:
 		a.gatherQuery(m)
+	case errorMatcher:
+		a.codes = append(a.codes, m.codes)
 	case addressMatcher:
 		a.networks = append(a.networks, m)
 	}
@@ -277,7 +284,11 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	return &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
+	o := &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
+	if a.catches {
+		o.caught = &caught{a.codes}
+	}
+	return o
 }
 
 // request gives one of which only host and path are decided.

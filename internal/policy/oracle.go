@@ -14,6 +14,7 @@ type oracle struct {
 	addresses []netip.Addr
 	fields    map[string][][]string
 	lines     map[string]*lines
+	caught    *caught // what else can fail; nil: nothing leads on
 
 	quiet  bool             // nobody reads the steps
 	living map[listAt][]int // for the host of all its walks

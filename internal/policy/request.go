@@ -23,6 +23,8 @@ type Request struct {
 	open  map[string]bool       // header fields and other dimensions that are decided, while others are not
 	asked map[string]bool       // the same, of one that is complete
 	parts map[string]*openLines // fields and parameters that are decided value by value
+
+	failure failure // on its way
 }
 
 // Scheme is the one of the Authorization field.
