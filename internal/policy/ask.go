@@ -56,7 +56,7 @@ func (w *walk) query() string {
 		}
 	}
 	if u, err := parseTarget(w.req.Target); err == nil && !w.queryChanged {
-		return u.RawQuery
+		w.url.RawQuery = u.RawQuery // a copy of the walk may have decided it
 	}
 	return w.url.RawQuery
 }
