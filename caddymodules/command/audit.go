@@ -160,15 +160,18 @@ verifies the record without the log.`,
 	return cmd
 }
 
-// numberOf finds the record of a request.
+// numberOf finds the record of a request. It looks at the newest records first.
 func numberOf(dir, request string) (int64, error) {
 	found := int64(-1)
 	wanted := filter{requestID: request}
-	err := auditlog.Records(dir, 0, func(number int64, text []byte) bool {
-		if wanted.matches(text) {
-			found = number
-		}
-		return found < 0
+	err := auditlog.Backwards(dir, func(records func(func(int64, []byte) bool) error) (bool, error) {
+		err := records(func(number int64, text []byte) bool {
+			if wanted.matches(text) {
+				found = number
+			}
+			return found < 0
+		})
+		return found < 0, err
 	})
 	if err == nil && found < 0 {
 		err = fmt.Errorf("audit: no record of request %s", request)

@@ -49,6 +49,12 @@ type record struct {
 }
 
 func (f filter) matches(text []byte) bool {
+	if f == (filter{}) {
+		return true
+	}
+	if !bytes.Contains(text, []byte(f.requestID)) {
+		return false
+	}
 	var r record
 	if json.Unmarshal(text, &r) != nil {
 		return false
@@ -152,15 +158,19 @@ func tailCommand() *cobra.Command {
 // printTail prints the last records that match, and gives the number of the next one.
 func printTail(w io.Writer, dir string, f filter, count int) (next int64, err error) {
 	var last [][]byte
-	err = auditlog.Records(dir, 0, func(number int64, text []byte) bool {
-		next = number + 1
-		if count > 0 && f.matches(text) {
-			if len(last) == count {
-				last = last[1:]
+	err = auditlog.Backwards(dir, func(records func(func(int64, []byte) bool) error) (bool, error) {
+		var found [][]byte
+		err := records(func(number int64, text []byte) bool {
+			next = max(next, number+1)
+			if len(last) < count && f.matches(text) {
+				if found = append(found, bytes.Clone(text)); len(found) > count-len(last) {
+					found = found[1:]
+				}
 			}
-			last = append(last, append([]byte(nil), text...))
-		}
-		return true
+			return true
+		})
+		last = append(found, last...)
+		return len(last) < count, err
 	})
 	for _, text := range last {
 		if _, werr := fmt.Fprintf(w, "%s\n", shown(text)); werr != nil {

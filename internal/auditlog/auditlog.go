@@ -188,6 +188,9 @@ func open(c Config) (*Log, error) {
 	if recovered > 0 {
 		l.Append(Record{Kind: KindRecovered, Count: uint64(recovered), Detail: "cut off what a crash had left of a line"})
 	}
+	if l.writer.hashesLost {
+		l.Append(Record{Kind: KindRecovered, Detail: "stored hashes were not those of the records, which are as they were signed: written again"})
+	}
 	l.Append(Record{Kind: KindStarted})
 	if err := l.flush(); err != nil {
 		return nil, errors.Join(fmt.Errorf("audit log %s: %w", c.Dir, err), l.writer.close())

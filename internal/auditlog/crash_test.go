@@ -192,12 +192,18 @@ func TestRecovery(t *testing.T) {
 		}, false, false},
 		"hashes that did not reach the disk": {func(dir string) {
 			overwrite(t, segmentPath(dir, last, hashesSuffix), nil)
-		}, false, false},
+		}, false, true},
 		"some hashes that did not": {func(dir string) {
 			path := segmentPath(dir, last, hashesSuffix)
 			content := read(t, path)
 			overwrite(t, path, content[:len(content)/2+7])
-		}, false, false},
+		}, false, true},
+		"a hash that was altered": {func(dir string) {
+			path := segmentPath(dir, last, hashesSuffix)
+			content := read(t, path)
+			content[20] ^= 1
+			overwrite(t, path, content)
+		}, false, true},
 		"hashes of records that did not": {func(dir string) {
 			path := segmentPath(dir, last, hashesSuffix)
 			overwrite(t, path, append(read(t, path), make([]byte, 100)...))

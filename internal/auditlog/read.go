@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
 )
 
 // Records calls each for every whole record of the folder, from a number on, with its
@@ -18,6 +19,25 @@ func Records(dir string, from int64, each func(number int64, text []byte) bool) 
 			continue
 		}
 		more, err := readRecords(dir, first, from, each)
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// Backwards calls each for every segment of the folder, the newest first, with what calls each
+// for every whole record of it, until each says false.
+func Backwards(dir string, each func(records func(func(number int64, text []byte) bool) error) (more bool, err error)) error {
+	firsts, err := segments(dir)
+	if err != nil {
+		return err
+	}
+	for _, first := range slices.Backward(firsts) {
+		more, err := each(func(record func(int64, []byte) bool) error {
+			_, err := readRecords(dir, first, first, record)
+			return err
+		})
 		if err != nil || !more {
 			return err
 		}

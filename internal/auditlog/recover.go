@@ -76,6 +76,7 @@ func (w *writer) resume(first int64) (recovered int64, err error) {
 		return 0, err
 	}
 	w.tree, w.signed = end.tree, last.Time
+	w.hashesLost = stored.missing && stored.good < hashesOf(first, last.Size)
 	if stored.missing {
 		if err := w.restoreHashes(records, start, last); err != nil {
 			return 0, err
@@ -93,6 +94,11 @@ type storedPrefix struct {
 	reader  *bufio.Reader
 	good    int64
 	missing bool // from good on
+}
+
+// hashesOf is how long the hashes of the records from one to another are.
+func hashesOf(from, to int64) int64 {
+	return (tlog.StoredHashCount(to) - tlog.StoredHashCount(from)) * tlog.HashSize
 }
 
 // compareHashes opens the file, which a crash may have kept from the disk.

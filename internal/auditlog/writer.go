@@ -30,6 +30,8 @@ type writer struct {
 	signed  time.Time
 	message []byte // the newest checkpoint
 
+	hashesLost bool // when it was opened, though a checkpoint covered them: no crash does that
+
 	aged      bool  // a segment has begun, so an old one may have to go
 	announced int64 // before this record, the log says, all is deleted
 	deleted   int64 // and is
