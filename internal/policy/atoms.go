@@ -22,8 +22,10 @@ type atoms struct {
 	parameters   []string // that rewrites look at: all of them in one query
 	addresses    []netip.Addr
 	fields       map[string][][]string
-	wanted       map[string][]string // patterns of header fields
-	missed       []string            // what no request here is for
+	wanted       map[string][]string     // patterns of header fields
+	missed       []string                // what no request here is for
+	catches      bool                    // there are error routes
+	codes        []func(status int) bool // that these ask for
 }
 
 // stranger is a word that no configuration has.
@@ -47,6 +49,7 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 		v := visitor{host: host, matcher: a.gather, handler: a.gatherHandler}
 		v.routes(s.Routes)
 		v.routes(s.Errors)
+		a.catches = a.catches || len(s.Errors) > 0
 		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
 			v.routes([]*Route{s.Named[name]})
 		}
@@ -66,6 +69,8 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 // gatherHandler has what handlers tell requests apart by.
 func (a *atoms) gatherHandler(h Handler) {
 	switch h := h.(type) {
+	case *Subroute:
+		a.catches = a.catches || h.caught
 	case *RateLimit:
 		a.gatherKeys(h)
 	case *Rewrite:
@@ -198,6 +203,8 @@ func (a *atoms) gather(m Matcher) {
 		}
 		slices.Sort(parts)
 		a.queries = append(a.queries, strings.Join(parts, "&"), stranger+"=1")
+	case errorMatcher:
+		a.codes = append(a.codes, m.codes)
 	case addressMatcher:
 		for _, prefix := range m.ranges {
 			a.addresses = append(a.addresses, prefix.Masked().Addr())
@@ -393,7 +400,11 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	return &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields}
+	o := &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields}
+	if a.catches {
+		o.caught = &caught{a.codes}
+	}
+	return o
 }
 
 // request gives one of which only host and path are decided.

@@ -29,7 +29,9 @@ type Change struct {
 	What      string    `json:"what"`
 	// Part is what is another, of a request that both let in: "request" (its method and target),
 	// "field NAME", "transport.tls", "root"... None where it is about who is let in, and to whom.
-	Part    string      `json:"part,omitempty"`
+	Part string `json:"part,omitempty"`
+	// Failing is how the request has to fail on its way, where error routes lead it on from there.
+	Failing string      `json:"failing,omitempty"`
 	Rule    Step        `json:"rule"`             // that lets it in
 	Method  string      `json:"method,omitempty"` // none: a setting, which no single request shows
 	URL     string      `json:"url,omitempty"`
@@ -223,6 +225,10 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
 		d.mu.Unlock()
 	}
+	if r.failure.by != nil {
+		d.caught(r, was, is)
+		return
+	}
 	switch {
 	case !was.Admits() && !is.Admits():
 		d.answers(r, was, is)
@@ -234,10 +240,32 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.admit(Narrowed, r, was, is, was, "was let in and is refused")
 		return
 	}
+	d.demands(r, was, is)
+	d.elsewhere(r, was, is)
+	d.limits(j, r, was, is)
+}
+
+// caught compares where error routes lead to a request that fails on its way.
+func (d *differ) caught(r *Request, was, is *Outcome) {
+	before, after := was.failed && was.Admits(), is.failed && is.Admits()
+	switch {
+	case !before && !after: // only ways from an error on: the others are compared without one
+	case !was.Admits():
+		d.admit(Widened, r, was, is, is, "was refused and is let in")
+	case !is.Admits():
+		d.admit(Narrowed, r, was, is, was, "was let in and is refused")
+	default:
+		d.demands(r, was, is)
+		if before && after {
+			d.elsewhere(r, was, is)
+		}
+	}
+}
+
+// demands compares what tokens two ways ask for.
+func (d *differ) demands(r *Request, was, is *Outcome) {
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
-		d.elsewhere(r, was, is)
-		d.limits(j, r, was, is)
 		return
 	}
 	if t, found := after.beyond(before, d.now); found {
@@ -246,8 +274,6 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if t, found := before.beyond(after, d.now); found {
 		d.add(Narrowed, r, t, was, is, was, "needs more than before")
 	}
-	d.elsewhere(r, was, is)
-	d.limits(j, r, was, is)
 }
 
 // admit is for what only one of the two lets in, if any token is good enough there.
@@ -274,6 +300,9 @@ func (d *differ) addSeries(direction Direction, r *Request, t *Token, was, is, b
 }
 
 func (d *differ) addChange(r *Request, t *Token, was, is *Outcome, c *Change) *Change {
+	if c.Failing = r.failure.String(); c.Failing != "" {
+		c.What += ", where " + c.Failing
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := string(c.Direction) + c.Part + c.What + was.Rule.At + "|" + is.Rule.At + "|" + c.API

@@ -57,6 +57,7 @@ var proxyRules = map[string]meaning{
 }
 
 func (c *wayDiff) proxies(was, is *Proxy) {
+	c.depending("the way to the service", was.leaves, is.leaves, "upstreams.dial")
 	if was.text == is.text {
 		return
 	}
@@ -72,6 +73,16 @@ func (c *wayDiff) proxies(was, is *Proxy) {
 	}
 	c.leaves("the way to the service", proxyRules, was.leaves, is.leaves, without)
 	c.grown("trusted_proxies", "X-Forwarded fields are believed from other addresses", listOf(was.leaves["trusted_proxies"]), listOf(is.leaves["trusted_proxies"]))
+}
+
+// depending compares what is written alike, and has placeholders of which something else comes.
+func (c *wayDiff) depending(of string, was, is map[string]string, leftOut ...string) {
+	for _, name := range slices.Sorted(maps.Keys(c.was.settings)) {
+		before, after := c.was.settings[name], c.is.settings[name]
+		if before != after && was[name] == is[name] && !slices.Contains(leftOut, name) {
+			c.add(Moved, name, of+" is another: "+name, mask(name, before), mask(name, after))
+		}
+	}
 }
 
 // leaves compares by rules, but for what is below one place. What falls under one rule is told
@@ -152,6 +163,7 @@ func (c *wayDiff) files(was, is *FilesHandler) {
 			c.add(Moved, name, "files come from another place: "+name, before, after)
 		}
 	}
+	c.depending("how files are shown", was.leaves, is.leaves, "root", "fs")
 	without := ""
 	if lists := has(was.leaves, "browse"); lists != has(is.leaves, "browse") {
 		without = "browse"

@@ -118,7 +118,7 @@ func (c *wayDiff) askedBefore() {
 func servicesOf(asked []*way) string {
 	var all []string
 	for _, y := range asked {
-		all = append(all, y.by.String())
+		all = append(all, strings.TrimSpace(y.by.String()+" "+y.settings["upstreams.dial"]))
 	}
 	return strings.Join(all, ", ")
 }

@@ -9,6 +9,7 @@ import (
 func (w *walk) handleError(e end) {
 	rule := w.out.Rule
 	_ = w.begin() // it could be parsed before
+	w.last = true
 	w.handling(e)
 	kind := Refused
 	again := answered
@@ -18,7 +19,7 @@ func (w *walk) handleError(e end) {
 		kind = w.out.Kind
 	}
 	if len(w.server.Errors) == 0 || again.failed {
-		w.out.Status, kind = e.status, Refused
+		w.out.Status, kind = shownStatus(e.status), Refused
 	}
 	w.out.Kind = kind
 	if kind == Responded || kind == Nothing || kind == Refused {
@@ -40,10 +41,7 @@ func (w *walk) empty() end {
 	if w.errorStatus == 0 {
 		return w.nothing()
 	}
-	w.out.Kind, w.out.Status = Refused, w.errorStatus
-	if w.errorStatus == noStatus {
-		w.out.Status = http.StatusInternalServerError
-	}
+	w.out.Kind, w.out.Status = Refused, shownStatus(w.errorStatus)
 	return answered
 }
 
@@ -55,7 +53,7 @@ func (w *walk) reasonOf(status int) string {
 	if reason, ok := knownErrors[status]; ok {
 		return reason
 	}
-	if status < http.StatusInternalServerError {
+	if 0 < status && status < http.StatusInternalServerError {
 		return "request_refused"
 	}
 	return "internal_error"

@@ -123,13 +123,23 @@ func (f field) resolve(sent []string, r *Request) (values []string, exact bool) 
 	return values, exact
 }
 
-// replacer is nil where the expression does not compile, or depends on the request.
+// quantifier is all that has braces in most expressions.
+var quantifier = regexp.MustCompile(`\{[0-9]+(,[0-9]*)?\}`)
+
+// isFilledIn says whether Caddy fills placeholders of an expression in, and finds any, or
+// takes a backslash in front of a brace away.
+func isFilledIn(expression string) bool {
+	escaped := strings.Contains(expression, `\{`) || strings.Contains(expression, `\}`)
+	return hasPlaceholder(expression) && (escaped || hasPlaceholder(quantifier.ReplaceAllString(expression, "")))
+}
+
+// replacer is nil where the expression does not compile.
 func replacer(search, expression, with string) func(string) string {
 	if expression == "" {
 		return func(value string) string { return strings.ReplaceAll(value, search, with) }
 	}
 	compiled, err := regexp.Compile(expression)
-	if err != nil || hasPlaceholder(expression) {
+	if err != nil {
 		return nil
 	}
 	return func(value string) string { return compiled.ReplaceAllString(value, with) }
@@ -205,7 +215,10 @@ func (f *fields) change(w *walk, c *fieldChanges) {
 	}
 	for _, raw := range slices.Sorted(maps.Keys(c.Replace)) {
 		for _, r := range c.Replace[raw] {
-			op := fieldOp{kind: opReplace, search: w.fill(r.Search), regexp: w.fill(r.Regexp), value: w.fill(r.With)}
+			op := fieldOp{kind: opReplace, search: w.fill(r.Search), regexp: r.Regexp, value: w.fill(r.With)}
+			if isFilledIn(r.Regexp) { // it may be another one for each request
+				op = fieldOp{kind: opOpaque, value: "replaced: " + w.fill(r.Regexp) + " by " + op.value}
+			}
 			f.named(w, raw, "replace", func(name string) {
 				if name == "*" {
 					f.disturb(op)
@@ -321,6 +334,9 @@ func (w *walk) complete() *Request {
 func (w *walk) sent(name string) []string {
 	if name == "Host" {
 		return []string{w.req.Host}
+	}
+	if w.server != nil && w.server.drops(name) {
+		return nil
 	}
 	if w.req.undecided("header " + name) {
 		if values := pick(w.oracle, w.oracle.fields[name]); values != nil {

@@ -126,6 +126,11 @@ func (p *parser) subroute(at string, raw json.RawMessage) Handler {
 	}
 	p.fail(at, json.Unmarshal(raw, &s))
 	h := &Subroute{At: at, Routes: p.routes(at+"/routes", s.Routes)}
+	if s.Errors != nil && s.Routes == nil { // Caddy does not set them up then: they match all, and do nothing
+		for n := range s.Errors.Routes {
+			s.Errors.Routes[n].Match, s.Errors.Routes[n].Handle = nil, nil
+		}
+	}
 	if s.Errors != nil {
 		h.caught, h.Errors = true, p.routes(at+"/errors/routes", s.Errors.Routes)
 	}

@@ -84,7 +84,7 @@ func (h *AccessToken) verify(t *Token, now time.Time) string {
 		return "wrong_algorithm"
 	case !slices.ContainsFunc(t.Audience, func(a string) bool { return slices.Contains(trust.Audiences, a) }):
 		return "wrong_audience"
-	case !t.Expires.IsZero() && !now.Before(t.Expires):
+	case !t.Expires.IsZero() && !now.Before(t.Expires.Add(trust.leeway)):
 		return "expired"
 	case trust.Bound && !t.Bound():
 		return "not_sender_constrained"
@@ -231,6 +231,10 @@ func (w *walk) value(name string) (value string, known bool) {
 		return w.currentMethod(), w.lostMethod == ""
 	case "http.api.name":
 		return w.out.API, true // it stays set behind the API
+	case "http.error.status_code":
+		if w.toldStatus > 0 {
+			return strconv.Itoa(w.toldStatus), true
+		}
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

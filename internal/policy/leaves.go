@@ -46,6 +46,26 @@ func addLeaves(leaves map[string]string, at string, value any) {
 	leaves[at] = compact(value)
 }
 
+// filledLeaves are those that placeholders decide about, with what the walk makes of these.
+// Members below the ones left out are compared elsewhere.
+func filledLeaves(w *walk, leaves map[string]string, leftOut ...string) map[string]string {
+	all := make(map[string]string)
+	for name, text := range leaves {
+		if _, found := ruleOf(setOf(leftOut), name); !found && placeholder.MatchString(text) {
+			all[name] = w.fillIn(text)
+		}
+	}
+	return all
+}
+
+func setOf(names []string) map[string]meaning {
+	set := make(map[string]meaning, len(names))
+	for _, name := range names {
+		set[name] = ignored
+	}
+	return set
+}
+
 func isObject(value any) bool { _, ok := value.(map[string]any); return ok }
 
 // has says whether there is a leaf at a place or below it.

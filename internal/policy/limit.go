@@ -190,6 +190,11 @@ func (h *RateLimit) serve(w *walk, next next) end {
 	if len(counters) == 0 {
 		return next()
 	}
+	if slices.ContainsFunc(counters, func(c Counter) bool { return !c.Shadow }) {
+		if status, fails := w.fails(limitFails, h.At); fails {
+			return h.refuse(w, status, "quota_exceeded", "")
+		}
+	}
 	zone, over := w.out.Counts.take(counters)
 	w.out.Counters = append(w.out.Counters, counters...)
 	if over {
@@ -210,7 +215,7 @@ func (h *RateLimit) refuse(w *walk, status int, reason, zone string) end {
 }
 
 // counter gives whom a request counts for in a zone and with how much, or why nobody can
-// tell. A cost of nothing is not counted.
+// tell. A cost of nothing is not counted, and one of more than there ever is neither.
 func (w *walk) counter(h *RateLimit, z *Zone) (Counter, *refusal) {
 	key := z.key.fill(w, z)
 	if !key.full && z.EmptyKey == emptyDeny {

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // MatcherSet matches where all of it do.
@@ -82,14 +84,12 @@ func matcherRank(name string) int {
 
 func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) {
 	unknown := unknownMatcher{name, string(raw)}
-	if name != "not" && name != "path_regexp" && name != "header_regexp" && hasPlaceholder(string(raw)) && name != "expression" {
+	if slices.Contains(replacing, name) && hasBraces(raw) {
 		return unknown, nil
 	}
 	switch name {
 	case "host":
-		var hosts hostMatcher
-		err := json.Unmarshal(raw, &hosts)
-		return hosts, err
+		return newHostMatcher(raw)
 	case "path":
 		var patterns []string
 		err := json.Unmarshal(raw, &patterns)
@@ -134,10 +134,41 @@ func (p *parser) matcher(at, name string, raw json.RawMessage) (Matcher, error) 
 	}
 }
 
-// hasPlaceholder says whether a text has what only a request, or the environment, fills in.
-func hasPlaceholder(text string) bool { return placeholder.MatchString(text) }
+// replacing are the matchers that fill in placeholders: of any name, and one that nobody
+// knows by nothing.
+var replacing = []string{"host", "path", "header", "query", "remote_ip", "client_ip"}
 
-var placeholder = regexp.MustCompile(`\{[a-zA-Z][^{}\s"]*\}`)
+// hasBraces says whether a text in JSON has what could be a placeholder, or an escaped brace.
+func hasBraces(raw json.RawMessage) bool {
+	var value any
+	return json.Unmarshal(raw, &value) != nil || bracesIn(value)
+}
+
+func bracesIn(value any) bool {
+	switch value := value.(type) {
+	case string:
+		return strings.ContainsAny(value, "{}")
+	case []any:
+		return slices.ContainsFunc(value, bracesIn)
+	case map[string]any:
+		for name, member := range value {
+			if bracesIn(name) || bracesIn(member) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hasPlaceholder says whether a text has what only a request, or the environment, fills in.
+// The destinations of a map may have any name.
+func hasPlaceholder(text string) bool {
+	_, rest, opened := strings.Cut(text, "{")
+	return opened && strings.Contains(rest, "}")
+}
+
+// placeholder finds them in JSON, where braces are more than that.
+var placeholder = regexp.MustCompile(`\{[a-zA-Z][^{}\n"]*\}`)
 
 // unknownMatcher is one whose meaning is not known here.
 type unknownMatcher struct{ name, raw string }
@@ -147,6 +178,22 @@ func (m unknownMatcher) matches(w *walk) bool { return w.unknownNow("matcher " +
 
 // hostMatcher compares the Host without its port; * is one label.
 type hostMatcher []string
+
+// newHostMatcher has names as Caddy compares them: in ASCII, as they are sent (RFC 5891).
+func newHostMatcher(raw json.RawMessage) (Matcher, error) {
+	var hosts hostMatcher
+	if err := json.Unmarshal(raw, &hosts); err != nil {
+		return nil, err
+	}
+	for n, host := range hosts {
+		ascii, err := idna.ToASCII(host)
+		if err != nil {
+			return nil, fmt.Errorf("host %q: %w", host, err)
+		}
+		hosts[n] = ascii
+	}
+	return hosts, nil
+}
 
 func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
@@ -224,12 +271,32 @@ func everyField[T any](w *walk, wanted map[string]T, matches func(want T, values
 			}
 			continue
 		}
-		if !matches(wanted[field], values) {
+		matched := matches(wanted[field], values)
+		if canonicalField(field) == "Host" && w.portMatters(fmt.Sprint(wanted[field]), func(host string) bool { return matches(wanted[field], []string{host}) }) {
+			matched = w.unknown("header Host, which may have a port")
+		}
+		if !matched {
 			return false
 		}
 	}
 	return true
 }
+
+// portMatters says whether a matcher of the Host, which is as sent, tells it with a port from
+// it without one. Requests here have none, and callers send what they like.
+func (w *walk) portMatters(pattern string, matches func(host string) bool) bool {
+	if w.anyHost {
+		return false
+	}
+	found := w.captured
+	defer func() { w.captured = found }()
+	plain := matches(w.req.Host)
+	return slices.ContainsFunc(append(digits.FindAllString(pattern, -1), "1", "80", "443", "65535"), func(port string) bool {
+		return matches(w.req.Host+":"+port) != plain
+	})
+}
+
+var digits = regexp.MustCompile("[0-9]+")
 
 func fieldMatches(wanted, values []string) bool {
 	switch {
@@ -323,7 +390,7 @@ func (m addressMatcher) matches(w *walk) bool {
 	if w.steered != "" && m.name == "client_ip" {
 		return w.unknown(m.String() + " after " + w.steered)
 	}
-	address := w.address(m.name == "client_ip")
+	address := w.address(m.name == "client_ip").WithZone("") // no range here has one
 	return slices.ContainsFunc(m.ranges, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
@@ -391,6 +458,9 @@ func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
 func (m errorMatcher) String() string { return "expression " + m.raw }
 
 func (m errorMatcher) matches(w *walk) bool {
+	if w.toldStatus == openStatus {
+		return w.unknown(m.String() + " of a status that the request decides")
+	}
 	if w.toldStatus == 0 && !m.list { // nothing cannot be compared, unless another matcher of the set says no first
 		if w.unknown(m.String() + " where no status is known") {
 			w.broken = m.String() + " where no status is known: it fails"

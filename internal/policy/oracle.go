@@ -13,6 +13,7 @@ type oracle struct {
 	queries   []string
 	addresses []netip.Addr
 	fields    map[string][][]string
+	caught    *caught // what else can fail; nil: nothing leads on
 
 	quiet  bool             // nobody reads the steps
 	living map[listAt][]int // for the host of all its walks

@@ -53,6 +53,7 @@ type Outcome struct {
 	zones    []*Zone
 	unread   []*unread // of the handlers on the way
 	public   bool
+	failed   bool // something on the way that could
 	way      *way // to who answers; nil: nobody was reached
 }
 

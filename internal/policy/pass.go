@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -24,9 +25,9 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 		_ = json.Unmarshal(raw, &all) // was read before
 		delete(all, "handler")
 		for name, value := range all {
-			if text, ok := value.(string); ok {
+			if text, ok := value.(string); ok && name != "log_skip" { // that is no text
 				h.vars[name] = text
-			} else {
+			} else if name != "log_skip" || !ok {
 				h.vars[name] = compact(value)
 			}
 		}
@@ -43,8 +44,18 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 func (h *Pass) String() string { return h.What }
 
 func (h *Pass) serve(w *walk, next next) end {
+	if h.What == "identity_assertion" {
+		if status, fails := w.fails(assertionFails, h.At); fails {
+			return w.deny(status, "", Step{h.At, h.String()})
+		}
+	}
+	if h.maxBody > 0 {
+		if status, fails := w.fails(bodyFails, h.At); fails {
+			return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+		}
+	}
 	if h.vars == nil {
-		w.passes = append(w.passes[:len(w.passes):len(w.passes)], h)
+		w.passes = append(slices.Clip(w.passes), h.filled(w))
 		return next()
 	}
 	vars := maps.Clone(w.vars)
@@ -56,6 +67,16 @@ func (h *Pass) serve(w *walk, next next) end {
 	}
 	w.vars = vars
 	return next()
+}
+
+// filled is the handler with what the walk makes of its placeholders.
+func (h *Pass) filled(w *walk) *Pass {
+	if !placeholder.MatchString(h.text) {
+		return h
+	}
+	own := *h
+	own.text = w.fillIn(h.text)
+	return &own
 }
 
 // silent says whether a change of the handler changes nothing that anybody reaches: how an

@@ -79,6 +79,26 @@ func (h *Proxy) list() []string {
 
 func (h *Proxy) String() string { return "reverse_proxy " + strings.Join(h.Addresses(), " ") }
 
+// addressesFor are those of one request: a placeholder may name the service.
+func (h *Proxy) addressesFor(w *walk) []string {
+	if !hasPlaceholder(strings.Join(h.addresses, " ")) {
+		return h.addresses
+	}
+	var all []string
+	for _, address := range h.addresses {
+		all = append(all, plain(w.fill(address)))
+	}
+	return all
+}
+
+// settings are what else depends on the request, beside what is compared by itself.
+func (h *Proxy) settings(w *walk) map[string]string {
+	if !placeholder.MatchString(h.text) {
+		return nil
+	}
+	return filledLeaves(w, h.leaves, "headers", "rewrite", "handle_response")
+}
+
 // deliver notes what the service gets: what is changed here is changed for it alone.
 func (h *Proxy) deliver(w *walk) {
 	alone := *w
@@ -99,6 +119,6 @@ func (h *Proxy) deliver(w *walk) {
 			alone.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
 		}
 	}
-	alone.deliver(h, nil)
+	alone.deliver(h, h.settings(w))
 	w.out.way = alone.out.way
 }

@@ -22,6 +22,8 @@ type Request struct {
 
 	open  map[string]bool // header fields and other dimensions that are decided, while others are not
 	asked map[string]bool // the same, of one that is complete
+
+	failure failure // on its way
 }
 
 // Scheme is the one of the Authorization field.

@@ -55,6 +55,9 @@ func innerOf(all []*response) [][]*Route {
 
 // serve asks the service. What it answers is not known, so all ways on from there are gone.
 func (h *Proxy) serve(w *walk, next next) end {
+	if e := h.reach(w); e.failed {
+		return e
+	}
 	for n, r := range h.responses {
 		if !r.always && !w.unknown(fmt.Sprintf("what the service answers that is asked at %s: handle_response %d", h.At, n)) {
 			continue
@@ -76,10 +79,18 @@ func (h *Proxy) serve(w *walk, next next) end {
 	return answered
 }
 
+// reach says whether there is an answer at all.
+func (h *Proxy) reach(w *walk) end {
+	if status, fails := w.fails(serviceFails, h.At); fails {
+		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	}
+	return answered
+}
+
 // forward has the service's answer be that to the request; it was asked on that way.
 func (w *walk) forward(h *Proxy, by *way) {
 	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams, w.out.way = h.Addresses(), by
+	w.out.Upstreams, w.out.way = h.addressesFor(w), by
 }
 
 func (h *Proxy) inner() [][]*Route { return innerOf(h.responses) }

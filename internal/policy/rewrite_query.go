@@ -90,7 +90,9 @@ func (q *queryChanges) change(u *url.URL, know func(string) string) {
 		r.change(query, know)
 	}
 	for _, raw := range q.Delete {
-		delete(query, know(raw))
+		if key := know(raw); key != "" {
+			delete(query, key)
+		}
 	}
 	u.RawQuery = query.Encode()
 }

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -250,13 +252,13 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 		return !h.PassThru
 	case *Static:
 		ended := *f
-		ended.rule.status, _ = statusOf(h.Status)
+		ended.rule.status, _ = strconv.Atoi(statusText(h.Status)) // one that the request decides counts as good
 		kind := Responded
 		if ended.rule.status >= 400 {
 			kind = Refused
 		}
 		ended.emit(h.At, kind, h.String(), all)
-		return true
+		return ended.rule.status != http.StatusEarlyHints
 	case *StaticError:
 		f.emit(h.At, Refused, h.String(), all)
 		return true

@@ -80,6 +80,8 @@ type Trust struct {
 	Algorithms []string `json:"algorithms,omitempty"` // of JWTs; none: the issuer is asked
 	Opaque     bool     `json:"opaque,omitempty"`     // tokens that the issuer is asked about
 	Bound      bool     `json:"bound,omitempty"`      // bound tokens alone, as the profile fapi2 wants
+
+	leeway time.Duration // after their end: compared as a setting
 }
 
 // select gives whose tokens are taken, as the app's Select does.
@@ -89,7 +91,7 @@ func (s *Settings) selected(issuers, audiences []string, profile string) []Trust
 		if len(issuers) > 0 && !slices.Contains(issuers, i.URL) {
 			continue
 		}
-		t := Trust{Issuer: i.URL, Audiences: i.Audiences, Opaque: i.Introspection != nil, Bound: i.Profile == fapi2 || profile == fapi2}
+		t := Trust{Issuer: i.URL, Audiences: i.Audiences, Opaque: i.Introspection != nil, Bound: i.Profile == fapi2 || profile == fapi2, leeway: time.Duration(i.Leeway)}
 		if len(audiences) > 0 {
 			t.Audiences = slices.DeleteFunc(slices.Clone(i.Audiences), func(a string) bool { return !slices.Contains(audiences, a) })
 		}

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"fmt"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -39,12 +39,15 @@ type walk struct {
 	answers  []string // what is done to the fields of the answer
 	passes   []*Pass
 
-	strips  *identity.List  // what the api around takes away
-	groups  map[string]bool // satisfied by a route
-	current *API
-	proven  bool // the DPoP proof is used up
-	invoked int  // named routes on the way
-	changes int  // handlers that were passed: each may have changed what matchers look at
+	strips   *identity.List  // what the api around takes away
+	groups   map[string]bool // satisfied by a route
+	current  *API
+	proven   bool           // the DPoP proof is used up
+	invoked  int            // named routes on the way
+	last     bool           // what fails now ends the request: its error routes are left
+	catching int            // subroutes around that have error routes
+	tried    [failKinds]int // what can fail and did not
+	changes  int            // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
 	asked      []*way // to services whose answers were handled
@@ -69,8 +72,19 @@ type end struct {
 
 var answered = end{}
 
-// noStatus is the status of an error that Caddy's own handlers cannot tell.
-const noStatus = -1
+// What stands for the status of an error that is no one number.
+const (
+	noStatus   = -1 // Caddy's own handlers cannot tell it
+	openStatus = -2 // the request decides it
+)
+
+// shownStatus is the status that an answer has.
+func shownStatus(status int) int {
+	if status < 0 {
+		return http.StatusInternalServerError
+	}
+	return status
+}
 
 // walkRequest sends the request through a server.
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
@@ -83,7 +97,13 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 		w.refuse(http.StatusBadRequest, "bad_request", Step{What: "not a request target"})
 		return w.out
 	}
-	if e := w.routes(s.Routes, w.nothing); e.failed {
+	e := answered
+	if status, fails := w.fails(serverFails, s.Name); fails {
+		e = w.fail(status, "", Step{What: serverFails.what})
+	} else {
+		e = w.routes(s.Routes, w.nothing)
+	}
+	if e.failed {
 		w.handleError(e)
 	}
 	if !o.quiet && w.out.way != nil && w.out.Reaches() {
@@ -166,8 +186,13 @@ func (w *walk) handlers(handlers []Handler, next next) end {
 }
 
 func (h *Subroute) serve(w *walk, next next) end {
+	if !h.caught {
+		return w.routes(h.Routes, next)
+	}
+	w.catching++
 	e := w.routes(h.Routes, next)
-	if !e.failed || !h.caught {
+	w.catching--
+	if !e.failed {
 		return e
 	}
 	before := w.errorStatus
@@ -179,19 +204,18 @@ func (h *Subroute) serve(w *walk, next next) end {
 
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
-	w.invoked++
-	if w.invoked > maxInvoked {
-		w.open(fmt.Sprintf("more than %d named routes, one after the other", maxInvoked))
-	}
-	if r == nil || w.invoked > maxInvoked {
+	if r == nil {
 		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+	}
+	if w.invoked++; w.invoked > maxInvoked {
+		return (&Unknown{h.At, h.String() + ", after a thousand named routes"}).serve(w, next)
 	}
 	return w.routes([]*Route{r}, next)
 }
 
-// maxInvoked is how many named routes one request is followed through. More are a circle, at
-// which Caddy ends, or a long way, of which the end is not known here.
-const maxInvoked = 100
+// maxInvoked is how many named routes a request is followed through: they may be a circle,
+// in which the edge itself goes on until it has no more memory.
+const maxInvoked = 1000
 
 func (h *API) serve(w *walk, _ next) end {
 	w.meet(h.At, h)
@@ -211,7 +235,7 @@ func (h *API) serve(w *walk, _ next) end {
 	if !e.failed || w.hasErrorRoute(e.status) {
 		return e
 	}
-	w.out.Kind, w.out.Status = Refused, e.status
+	w.out.Kind, w.out.Status = Refused, shownStatus(e.status)
 	return answered
 }
 
@@ -220,6 +244,13 @@ func (h *API) admit(w *walk) end {
 	methods := methodMatcher(h.Methods)
 	if !methods.matches(w) {
 		return w.fail(http.StatusMethodNotAllowed, "method_not_allowed", Step{h.At, h.String() + ": methods " + strings.Join(h.Methods, " ")})
+	}
+	can := apiFails
+	if h.Audit == "required" {
+		can = auditFails
+	}
+	if status, fails := w.fails(can, h.At); fails {
+		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 	}
 	if w.lost != "" && !w.unknown("whether the path is canonical after "+w.lost) || w.lost == "" && canonical.Check(w.url, w.target) != nil {
 		return w.fail(http.StatusBadRequest, "path_not_canonical", Step{h.At, h.String() + ": the path is not canonical"})
@@ -235,6 +266,9 @@ func (w *walk) enter(h *API) {
 
 func (h *AccessToken) serve(w *walk, next next) end {
 	w.meet(h.At, h)
+	if status, fails := w.fails(tokenFails, h.At); fails {
+		return w.failWith(&refusal{status: status}, Step{h.At, h.String()})
+	}
 	w.out.tokens = h
 	if w.asserted() { // an error route has led it to a second API
 		return w.failWith(unauthorized("unknown_issuer", w.challenge("invalid_token", "")), Step{h.At, h.String() + ": the token is the edge's own assertion"})
@@ -264,6 +298,9 @@ func (w *walk) asserted() bool {
 
 func (h *Require) serve(w *walk, next next) end {
 	w.meet(h.At, h)
+	if status, fails := w.fails(requireFails, h.At); fails {
+		return w.failWith(&refusal{status: status}, Step{h.At, h.String()})
+	}
 	w.out.requires = append(w.out.requires, h)
 	if r := w.judge.require(w, h); r != nil {
 		return w.failWith(r, Step{h.At, h.String()})
@@ -271,18 +308,29 @@ func (h *Require) serve(w *walk, next next) end {
 	return next()
 }
 
-func (h *Static) serve(w *walk, _ next) end {
-	if h.Abort {
+func (h *Static) serve(w *walk, next next) end {
+	status, kind := w.statusOf(h.Status)
+	switch {
+	case h.Abort:
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	}
-	otherwise := http.StatusOK
-	if w.errorStatus > 0 {
-		otherwise = w.errorStatus
-	}
-	status, ok := w.status(h.Status, otherwise)
-	if !ok {
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String() + ": no status"})
+	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
+		if w.unknown("whether status " + string(h.Status) + " is 103") {
+			return next()
+		}
+		defer func() { w.anyStatus = true }()
+		status = http.StatusOK
+	case kind != oneStatus:
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+	case status == http.StatusEarlyHints: // is not the answer yet
+		return next()
+	case status == 0 && w.errorStatus == openStatus:
+		defer func() { w.anyStatus = true }()
+		status = http.StatusInternalServerError
+	case status == 0 && w.errorStatus > 0:
+		status = w.errorStatus
+	case status == 0:
+		status = http.StatusOK
 	}
 	w.answer(Responded, status, Step{h.At, h.String()})
 	if location := h.Headers["Location"]; len(location) > 0 {
@@ -293,38 +341,41 @@ func (h *Static) serve(w *walk, _ next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, ok := w.status(h.Status, http.StatusInternalServerError)
-	if !ok {
+	status, kind := w.statusOf(h.Status)
+	switch {
+	case kind == anyStatus:
+		status = openStatus
+		w.open("status " + string(h.Status))
+	case kind == noStatusAtAll || status == 0:
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 }
 
-// status gives what a text stands for that placeholders can make, and false where it is no
-// number: Caddy's handlers fail then. Of what is not known, it may be either.
-func (w *walk) status(raw []byte, otherwise int) (status int, ok bool) {
-	w.anyStatus = false
-	text := statusText(raw)
-	if text == "" {
-		return otherwise, true
+// statusOf gives the status that a handler's setting says; 0: none.
+func (w *walk) statusOf(raw json.RawMessage) (status int, kind statusKind) {
+	written := statusText(raw)
+	if written == "" {
+		return 0, oneStatus
 	}
-	text, sure := w.know(text)
-	if sure {
-		status, err := strconv.Atoi(text)
-		return status, err == nil
-	}
-	w.anyStatus = w.unknown("status " + text)
-	return otherwise, w.anyStatus
-}
-
-func statusOf(raw []byte) (status int, known bool) {
-	text := strings.Trim(string(raw), `"`)
-	if text == "" || text == "null" {
-		return 0, true
+	text, known := w.know(written)
+	if !known {
+		return 0, anyStatus
 	}
 	status, err := strconv.Atoi(text)
-	return status, err == nil
+	if err != nil {
+		return 0, noStatusAtAll
+	}
+	return status, oneStatus
 }
+
+type statusKind int
+
+const (
+	oneStatus     statusKind = iota
+	anyStatus                // whatever the request makes of it
+	noStatusAtAll            // no number: an error
+)
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
