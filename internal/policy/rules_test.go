@@ -71,4 +71,9 @@ func TestALongWayIsNoRefusal(t *testing.T) {
 	if d := Diff(closed, open, moment(1e9)); !d.Opens() {
 		t.Errorf("what lets everybody in is no wider: %s", compact(d))
 	}
+	var b strings.Builder
+	e := Explanation{Outcomes: open.Evaluate(open.Servers[0], Request{Method: "GET", Host: "h", Target: "/", TLS: true}, &Judge{Now: moment(1e9)})}
+	if err := e.WriteText(&b); err != nil || !strings.Contains(b.String(), "after a thousand named routes") {
+		t.Errorf("%v %s", err, b.String())
+	}
 }
