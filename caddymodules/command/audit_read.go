@@ -101,9 +101,6 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 				return f, fmt.Errorf("audit: --%s: %w", kind, err)
 			}
 		}
-		if f.kind != "" && !slices.Contains(auditlog.Kinds(), f.kind) {
-			return f, fmt.Errorf("audit: --kind %q is none of %s", f.kind, strings.Join(auditlog.Kinds(), ", "))
-		}
 		var err error
 		if f.since, err = parseTime("since", *since); err != nil {
 			return f, err

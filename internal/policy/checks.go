@@ -3,6 +3,7 @@ package policy
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -54,6 +55,12 @@ func Checks() []Check {
 			"Leave failures out, or give it a number.", guessesUnlimited},
 		{"stale-revocations", Warning, "Revoked tokens pass while Redis is away", "Who can disturb Redis brings a revoked token back to life.",
 			"Leave stale out, or say closed.", staleRevocations},
+		{"credentials-logged", Error, "Tokens are written to the access log", "Who reads the log can use them until they expire.",
+			"Leave log_credentials out.", credentialsLogged},
+		{"loose-sni", Error, "A host can be had with the TLS of another", "Where one host asks for client certificates, who connects to another one and then asks for it shows none.",
+			"Leave strict_sni_host out, or on.", looseSNI},
+		{"plain-redis", Warning, "Redis is reached in clear over a network", "Who is on the way can take revocations away, and read and change counts and used proofs.",
+			"Use rediss://, or bind Redis to loopback.", plainRedis},
 		{"no-audit", Warning, "Decisions are not recorded in the audit log", "Nobody can prove later what was let through, or refused.",
 			"Add audit DIR to the tollgate global option, and audit required to APIs that move money.", noAudit},
 		{"not-analysed", Note, "Something cannot be analysed", "What the model does not understand counts as open here, and is not covered by diff.",
@@ -288,6 +295,35 @@ func guessesUnlimited(l *linter) {
 func staleRevocations(l *linter) {
 	if r := l.config.Tollgate.Revocations; r != nil && r.Stale == "open" && l.config.Tollgate.HasRedis() {
 		l.found("", "/apps/tollgate/revocations", "stale open")
+	}
+}
+
+func credentialsLogged(l *linter) {
+	for _, s := range l.config.Servers {
+		logs, _ := s.settings["logs"].(map[string]any)
+		if on, _ := logs["should_log_credentials"].(bool); on {
+			l.found("", "/apps/http/servers/"+s.Name+"/logs", "log_credentials")
+		}
+	}
+}
+
+func looseSNI(l *linter) {
+	for _, s := range l.config.Servers {
+		if s.asksClients() && !s.strictSNI() {
+			l.found("", "/apps/http/servers/"+s.Name+"/strict_sni_host", "strict_sni_host is off, and client certificates are asked for")
+		}
+	}
+}
+
+func plainRedis(l *linter) {
+	u, err := url.Parse(l.config.Tollgate.Redis)
+	if err != nil || u.Scheme != "redis" {
+		return
+	}
+	for _, address := range append(u.Query()["addr"], u.Host) {
+		if !isHere(address) {
+			l.found("", "/apps/tollgate/redis", "redis://%s", address)
+		}
 	}
 }
 

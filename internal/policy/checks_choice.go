@@ -40,11 +40,45 @@ func (s *Server) verifiesClients() bool {
 	})
 }
 
+// asksClients says whether some connections are asked for a client certificate.
+func (s *Server) asksClients() bool {
+	policies, _ := s.settings["tls_connection_policies"].([]any)
+	return slices.ContainsFunc(policies, func(policy any) bool {
+		members, _ := policy.(map[string]any)
+		mode, _ := clientAuthOf(members["client_authentication"])
+		return mode != noClientAuth
+	})
+}
+
+// addressNames are the placeholders that are an address.
+var addressNames = []string{"http.vars.client_ip", "client_ip", "http.request.remote.host", "remote_host"}
+
+// byEach says whether it counts each address of a network that one caller has: of IPv6,
+// nobody is given less than a /64.
+func (z *Zone) byEach() bool {
+	isAddress := func(name string) bool { return slices.Contains(addressNames, name) }
+	return z.IPv6Prefix > defaultIPv6 && slices.ContainsFunc(z.key.placeholders(), isAddress)
+}
+
+// passesBy says whether requests of the rule can go past the zone uncounted.
+func (z *Zone) passesBy(r *Rule) bool {
+	if c := z.Cost; c != nil && c.Value == "0" && c.Response == "" {
+		return true
+	}
+	there := func(name string) bool {
+		return slices.Contains(addressNames, name) || len(r.Token) > 0 && (name == "http.auth.client.id" || name == "http.auth.user.id")
+	}
+	return z.EmptyKey == emptySkip && slices.ContainsFunc(z.key.placeholders(), func(name string) bool { return !there(name) })
+}
+
 func limitByChoice(l *linter) {
 	for _, r := range l.rules {
 		for _, c := range r.zones {
-			if slices.ContainsFunc(c.what.zone.key.placeholders(), r.server.chooses) {
-				l.found(r.API, c.what.limit.At, "zone %s counts by %s", c.what.zone.Name, c.what.zone.Key)
+			switch zone := c.what.zone; {
+			case slices.ContainsFunc(zone.key.placeholders(), r.server.chooses):
+				l.found(r.API, c.what.limit.At, "zone %s counts by %s", zone.Name, zone.Key)
+			case zone.byEach():
+				l.found(r.API, c.what.limit.At, "zone %s counts each address of a caller's network, by ipv6_prefix %d", zone.Name, zone.IPv6Prefix)
 			}
 		}
 	}

@@ -146,7 +146,7 @@ func (r *Rule) limited() bool {
 		methods = nil
 	}
 	return slices.ContainsFunc(r.zones, func(c conditional[zoneOf]) bool {
-		return !c.what.zone.Shadow && r.meets(c.when, methods)
+		return !c.what.zone.Shadow && !c.what.zone.passesBy(r) && r.meets(c.when, methods)
 	})
 }
 

@@ -16,6 +16,9 @@ func TestChecksLeaveNoHole(t *testing.T) {
 	limit := func(match string) string {
 		return `{"handle":[{"handler":"rate_limit","rate_limits":{"z":{"key":"{http.auth.client.id}","window":"1m","max_events":5,"match":` + match + `}}}]},`
 	}
+	counted := func(options string) string {
+		return `{"handle":[{"handler":"rate_limit","rate_limits":{"z":{"window":"1m","max_events":5,` + options + `}}}]},`
+	}
 	const need = `{"handler":"require","scopes":["x"],"dpop":true}`
 	both := `"methods":["GET","POST"],`
 	rewrite := `{"handle":[{"handler":"rewrite","method":"DELETE"}]},`
@@ -89,6 +92,15 @@ func TestChecksLeaveNoHole(t *testing.T) {
 		"failures":                            {"guesses-unlimited", option(`"failures":{}`), false},
 		"stale open":                          {"stale-revocations", option(`"redis":"redis://r","revocations":{"stale":"open"}`), true},
 		"stale open, without Redis":           {"stale-revocations", option(`"revocations":{"stale":"open"}`), false},
+		"a limit by each of a /64":            {"limit-by-choice", zone(`"key":"{http.vars.client_ip}","ipv6_prefix":128`), true},
+		"a limit by each /64":                 {"limit-by-choice", zone(`"key":"{http.vars.client_ip}","ipv6_prefix":64`), false},
+		"a limit that nobody is counted in":   {"no-limit", site(`"public":true,`+get, counted(`"key":"{http.auth.client.id}","empty_key":"skip"`)+services), true},
+		"a limit that all are counted in":     {"no-limit", site(get, token+counted(`"key":"{http.auth.client.id}","empty_key":"skip"`)+services), false},
+		"a limit that costs nothing":          {"no-limit", site(get, token+counted(`"key":"{http.auth.client.id}","cost":{"value":"0"}`)+services), true},
+		"a limit that costs afterwards":       {"no-limit", site(get, token+counted(`"key":"{http.auth.client.id}","cost":{"value":"0","response_field":"X-Cost"}`)+services), false},
+		"Redis over TLS":                      {"plain-redis", option(`"redis":"rediss://10.0.0.5:6379"`), false},
+		"a cluster of Redis":                  {"plain-redis", option(`"redis":"redis://127.0.0.1:6379?addr=10.0.0.6:6379"`), true},
+		"Redis at a socket":                   {"plain-redis", option(`"redis":"unix:///run/redis.sock"`), false},
 		"not analysed, in one of two":         {"not-analysed", site(post, fine[:len(fine)-len(services)]+strings.Replace(services, `{`, `{"match":[{"path":["/a"]},{"expression":"true"}],`, 1)), true},
 		"not analysed, within not":            {"not-analysed", site(post, fine[:len(fine)-len(services)]+strings.Replace(services, `{`, `{"match":[{"not":[{"expression":"true"}]}],`, 1)), true},
 	} {

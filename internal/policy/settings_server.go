@@ -86,12 +86,7 @@ func (s *Server) strictSNI() bool {
 	if on, isSet := s.settings["strict_sni_host"].(bool); isSet {
 		return on
 	}
-	policies, _ := s.settings["tls_connection_policies"].([]any)
-	return slices.ContainsFunc(policies, func(policy any) bool {
-		members, _ := policy.(map[string]any)
-		mode, _ := clientAuthOf(members["client_authentication"])
-		return mode != noClientAuth
-	})
+	return s.asksClients()
 }
 
 // accessLogs tells whether there is one. What it leaves out, and what else it has, has no order.

@@ -237,7 +237,7 @@ func (a *audited) notices(key string) {
 		"no key":           {[]string{"verify", a.dir, "--key", "/nowhere"}, 2, "public key"},
 		"no checkpoint":    {[]string{"verify", a.dir, "--key", key, "--kept", "/nowhere"}, 2, "--kept"},
 		"a kind of none":   {[]string{"tail", a.dir, "--kind", "decisions"}, 1, "decisions"},
-		"a folder's proof": {[]string{"check", a.dir, "--key", key}, 1, "not a file"},
+		"a folder's proof": {[]string{"check", a.dir, "--key", key}, 2, "not a file"},
 	} {
 		output, err := a.audit(test.args...)
 		failed, ok := errors.AsType[*exec.ExitError](err)

@@ -118,7 +118,7 @@ func TestAuditExitCodes(t *testing.T) {
 		"good":               {[]string{"verify", dir}, 0, "verified: records 0 to 1"},
 		"altered":            {[]string{"verify", altered}, 1, "NOT what was signed"},
 		"no log":             {[]string{"verify", none}, 2, "public key"},
-		"no log, with a key": {[]string{"verify", none, "--key", key}, 2, "cannot be verified"},
+		"no log, with a key": {[]string{"verify", none, "--key", key}, 2, "not verified"},
 		"no kept checkpoint": {[]string{"verify", dir, "--kept", none}, 2, "none"},
 		"no folder at all":   {[]string{"verify"}, 2, "accepts 1 arg"},
 		"no such flag":       {[]string{"verify", dir, "--nonsense"}, 2, "nonsense"},
