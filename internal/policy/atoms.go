@@ -48,7 +48,7 @@ func gatherAtoms(host string, servers []*Server) *atoms {
 		v := visitor{host: host, matcher: a.gather, handler: a.gatherHandler}
 		v.routes(s.Routes)
 		v.routes(s.Errors)
-		a.catches = a.catches || len(s.Errors) > 0
+		a.catches = a.catches || reaches(s.Errors)
 		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
 			v.routes([]*Route{s.Named[name]})
 		}

@@ -69,6 +69,18 @@ func (c *caught) distinct(statuses []int) (kept []int) {
 	return kept
 }
 
+// reaches says whether routes lead anywhere: most error routes do nothing but answer.
+func reaches(routes []*Route) (found bool) {
+	VisitRoutes(routes, func(h Handler) {
+		switch h.(type) {
+		case *Subroute, *Static, *StaticError, *Headers, *Rewrite, *Pass:
+		default:
+			found = true
+		}
+	})
+	return found
+}
+
 // failure is how a request fails, in all of its walks: at the nth of what can.
 type failure struct {
 	by          *failing

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -443,16 +444,25 @@ func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
 		text = object.Expr
 	}
 	if list := errorList.FindStringSubmatch(text); list != nil {
-		codes := strings.FieldsFunc(list[1], func(r rune) bool { return r == ',' || r == ' ' })
-		return errorMatcher{text, true, func(status int) bool { return slices.Contains(codes, fmt.Sprint(status)) }}, true
+		codes, ok := numbers(strings.FieldsFunc(list[1], func(r rune) bool { return r == ',' || r == ' ' }))
+		return errorMatcher{text, true, func(status int) bool { return slices.Contains(codes, status) }}, ok
 	}
 	if ends := errorRange.FindStringSubmatch(text); ends != nil {
-		return errorMatcher{text, false, func(status int) bool {
-			code := fmt.Sprint(status)
-			return ends[1] <= code && code <= ends[2]
-		}}, true
+		codes, ok := numbers(ends[1:])
+		return errorMatcher{text, false, func(status int) bool { return codes[0] <= status && status <= codes[1] }}, ok
 	}
 	return nil, false
+}
+
+func numbers(texts []string) (all []int, ok bool) {
+	for _, text := range texts {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, false
+		}
+		all = append(all, n)
+	}
+	return all, true
 }
 
 func (m errorMatcher) String() string { return "expression " + m.raw }
