@@ -55,12 +55,14 @@ proof where --dpop or --certificate is there.`,
 		if *dpop {
 			r.SentAs = policy.DPoP
 		}
-		server := c.ServerFor(r.TLS, port)
-		if server == nil {
+		servers := c.ServersFor(r.TLS, port)
+		if len(servers) == 0 {
 			return errors.New("policy explain: no server of the configuration answers that scheme or port")
 		}
-		r.TLS = server.TLS
-		e := policy.Explanation{Method: r.Method, URL: args[1], Outcomes: c.Evaluate(server, r, &policy.Judge{Now: time.Now()})}
+		e := policy.Explanation{Method: r.Method, URL: args[1]}
+		for _, server := range servers {
+			e.Outcomes = append(e.Outcomes, c.Evaluate(server, r, &policy.Judge{Now: time.Now()})...)
+		}
 		for n := range e.Outcomes {
 			e.Outcomes[n].May = c.MayAlso(&e.Outcomes[n])
 		}
