@@ -22,9 +22,11 @@ func init() {
 // It is also what sees a configuration first: Caddy sets the admin API up before any app.
 type Admin struct{}
 
-// CaddyModule returns the Caddy module information.
+// CaddyModule returns the Caddy module information. Caddy sets the parts of the admin API up
+// in the order of their names, and admin.api.pki takes the app pki, and its text, away from
+// whoever comes later: hence a name that comes before all others.
 func (*Admin) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "admin.api.tollgate", New: func() caddy.Module { return new(Admin) }}
+	return caddy.ModuleInfo{ID: "admin.api.access_policy", New: func() caddy.Module { return new(Admin) }}
 }
 
 // Provision reads the policy of the configuration that comes in, while it is whole, and

@@ -95,6 +95,14 @@ func TestCaddyKeepsItsConfig(t *testing.T) {
 	}
 }
 
+// TestTheAdminAPIReadsBeforeOthersTake holds the part of the admin API that reads a configuration
+// to be the first that Caddy sets up: admin.api.pki takes the text of the app pki away.
+func TestTheAdminAPIReadsBeforeOthersTake(t *testing.T) {
+	if first := caddy.GetModules("admin.api")[0].ID; first != new(tollgate.Admin).CaddyModule().ID {
+		t.Errorf("%s comes before, and may have set up an app", first)
+	}
+}
+
 // TestUnknownPolicy has no handler of Tollgate's, so that Caddy may set the app http up
 // first: then its text is gone, and the hash must be no other policy's.
 func TestUnknownPolicy(t *testing.T) {

@@ -360,3 +360,25 @@ func BenchmarkWrite(b *testing.B) {
 	}
 	closeLog(b, l)
 }
+
+// TestNoRecordIsTooLongToRead has texts of any length, each octet of which takes six in
+// JSON: a line that the reader takes for no record would be the end of the log.
+func TestNoRecordIsTooLongToRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := idle(t, Config{Dir: dir})
+	long := strings.Repeat("\x01", maxLine)
+	l.Append(Record{
+		Time: noon, Kind: KindConfig, RequestID: long, Policy: long, API: long, Rule: long, Method: long, Client: long, Subject: long,
+		TokenID: long, Address: long, Outcome: long, Reason: long, Previous: long, Detail: strings.Repeat("ü", maxText),
+	})
+	closeLog(t, l)
+	report, err := Verify(dir, verifierOf(t, dir), Expect{})
+	if err != nil || report.Size < 3 {
+		t.Fatalf("%+v %v", report, err)
+	}
+	closeLog(t, idle(t, Config{Dir: dir}))
+	if text := read(t, filepath.Join(dir, "0000000000000000000.records")); !strings.Contains(string(text), `üü... (8192 octets more)`) || strings.Contains(string(text), "\ufffd") {
+		t.Errorf("how much is left out is not said: %.300s", text)
+	}
+}

@@ -2,6 +2,8 @@ package auditlog
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -77,10 +79,23 @@ const timeFormat = "2006-01-02T15:04:05.000000Z07:00"
 func (r *Record) encode(node string, p pseudonyms) ([]byte, error) {
 	return json.Marshal(line{
 		Time: r.Time.UTC().Format(timeFormat), Kind: r.Kind, Node: node,
-		RequestID: r.RequestID, Policy: r.Policy, API: r.API, Rule: r.Rule, Method: r.Method,
+		RequestID: short(r.RequestID), Policy: short(r.Policy), API: short(r.API), Rule: short(r.Rule), Method: short(r.Method),
 		Client: p.of(ClientPseudonym, r.Client), Subject: p.of(SubjectPseudonym, r.Subject),
 		TokenID: p.of(TokenPseudonym, r.TokenID), Address: p.of(AddressPseudonym, r.Address),
-		Outcome: r.Outcome, Reason: r.Reason, Status: r.Status,
-		Previous: r.Previous, Detail: r.Detail, Count: r.Count, KeptFrom: r.KeptFrom,
+		Outcome: short(r.Outcome), Reason: short(r.Reason), Status: r.Status,
+		Previous: short(r.Previous), Detail: short(r.Detail), Count: r.Count, KeptFrom: r.KeptFrom,
 	})
+}
+
+// maxText bounds each text of a record, in octets: what all of them take in JSON, at six
+// octets for one, is less than maxLine, or nobody could read the log any more.
+const maxText = 8 << 10
+
+// short cuts a text that is too long, and says how much is left out.
+func short(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	kept := strings.ToValidUTF8(text[:maxText], "")
+	return fmt.Sprintf("%s... (%d octets more)", kept, len(text)-len(kept))
 }

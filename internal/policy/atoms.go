@@ -23,6 +23,7 @@ type atoms struct {
 	addresses    []netip.Addr
 	fields       map[string][][]string
 	wanted       map[string][]string     // patterns of header fields
+	missed       []string                // what no request here is for
 	catches      bool                    // there are error routes
 	codes        []func(status int) bool // that these ask for
 }
@@ -232,7 +233,10 @@ func (a *atoms) listPaths() {
 	a.patterns, a.regexps = unique(a.patterns), unique(a.regexps)
 	paths := []string{"/", "/" + stranger}
 	for _, p := range a.patterns {
-		paths = append(paths, pathInstances(p)...)
+		instances := pathInstances(p)
+		if paths = append(paths, instances...); !sampled(p, instances) {
+			a.missed = append(a.missed, "matcher path "+p+", for which no request is known")
+		}
 	}
 	most := min(maxInstances, max(2, manyPaths/max(1, len(a.regexps))))
 	for _, r := range a.regexps {
@@ -240,13 +244,11 @@ func (a *atoms) listPaths() {
 	}
 	paths = append(paths, a.cross()...)
 	for n, p := range paths {
-		if !strings.HasPrefix(p, "/") {
-			paths[n] = "/" + p
-		}
+		paths[n] = sendable(p)
 	}
 	a.paths = unique(slices.DeleteFunc(paths, func(p string) bool {
-		u, err := parseTarget(p)
-		return err != nil || u.RawQuery != "" || len(p) > 1024
+		_, err := parseTarget(p)
+		return err != nil || len(p) > maxPath
 	}))
 }
 
@@ -255,6 +257,9 @@ func pathInstances(pattern string) []string {
 	filled := strings.NewReplacer("*", stranger, "?", "z").Replace(pattern)
 	bare := strings.NewReplacer("*", "", "?", "z").Replace(pattern)
 	all := []string{bare, filled, filled + "/" + stranger, strings.TrimSuffix(bare, "/"), strings.ToUpper(bare)}
+	if strings.ContainsAny(pattern, `[\`) {
+		all = append(all, glob(pattern, ""), glob(pattern, stranger))
+	}
 	return slices.DeleteFunc(all, func(p string) bool { return p == "" })
 }
 

@@ -30,6 +30,10 @@ func Checks() []Check {
 			"Count by {http.auth.client.id}, {http.auth.user.id} or {client_ip}.", limitByChoice},
 		{"cost-by-choice", Warning, "The caller says what a request costs", "Who says 0 is not counted, unless the service holds the caller to the number.",
 			"Tell the cost as a number, or by a field of the answer (cost response); or suppress this where the service compares.", costByChoice},
+		{"upstream-by-choice", Error, "The caller says which service is asked", "Who names another service reaches what the edge can reach: the admin API, other tenants, the cloud's metadata.",
+			"Route by a matcher to services that are written out.", upstreamByChoice},
+		{"proxy-is-anybody", Error, "Everybody is taken for a proxy", "Who is believed says which address a request comes from, and so whom limits, failures and client_ip are about.",
+			"List the addresses of the proxies in trusted_proxies.", proxyIsAnybody},
 		{"open-limit-on-money", Error, "A limit on money lets everything pass while Redis is away", "Who can disturb Redis has no limit.",
 			"Say on_failure share or closed.", openLimit},
 		{"certificate-header-untrusted", Error, "Certificates come in a header, from proxies that are too many", "Whoever is in the range can claim any certificate.",
@@ -44,6 +48,12 @@ func Checks() []Check {
 			"Leave protocols out, or say tls1.2 or tls1.3.", oldTLS},
 		{"plain-listener", Warning, "APIs are served on plain HTTP", "Tokens go over the wire in clear.",
 			"Serve https, or bind to loopback behind a proxy on the same machine.", plainListener},
+		{"early-data", Warning, "Requests are taken as early data", "What comes before the TLS handshake is over can be sent again by whoever saw it.",
+			"Leave allow_0rtt out.", earlyData},
+		{"guesses-unlimited", Warning, "Nothing limits bad tokens", "An address can try tokens and proofs without end, each of which costs a signature.",
+			"Leave failures out, or give it a number.", guessesUnlimited},
+		{"stale-revocations", Warning, "Revoked tokens pass while Redis is away", "Who can disturb Redis brings a revoked token back to life.",
+			"Leave stale out, or say closed.", staleRevocations},
 		{"no-audit", Warning, "Decisions are not recorded in the audit log", "Nobody can prove later what was let through, or refused.",
 			"Add audit DIR to the tollgate global option, and audit required to APIs that move money.", noAudit},
 		{"not-analysed", Note, "Something cannot be analysed", "What the model does not understand counts as open here, and is not covered by diff.",
@@ -55,7 +65,7 @@ func Checks() []Check {
 
 func publicWrite(l *linter) {
 	l.each(func(r *Rule) {
-		if r.API != "" && r.Public && r.Writes() && r.Kind != Published && !(r.Kind == Responded && r.proxy == nil) {
+		if r.API != "" && r.Public && r.Writes() && r.leads() {
 			l.found(r.API, r.At, "%s %s is public", anyOr(r.Methods), r.Where())
 		}
 	})
@@ -89,7 +99,7 @@ func noAudience(l *linter) {
 
 func writeWithoutScope(l *linter) {
 	l.each(func(r *Rule) {
-		if r.API != "" && !r.Public && r.Kind == Forwarded && r.Writes() && len(r.scopes()) == 0 {
+		if r.API != "" && !r.Public && r.leads() && r.Writes() && len(r.scopes()) == 0 {
 			l.found(r.API, r.At, "%s %s needs no scope", anyOr(r.Methods), r.Where())
 		}
 	})
@@ -105,7 +115,7 @@ func moneyUnbound(l *linter) {
 
 func noLimit(l *linter) {
 	l.each(func(r *Rule) {
-		if (r.Kind == Forwarded || r.Kind == Files) && !r.limited() {
+		if (r.leads() || r.Kind == Files) && !r.limited() {
 			l.found(r.API, r.At, "%s %s has no limit", anyOr(r.Methods), r.Where())
 		}
 	})
@@ -114,41 +124,10 @@ func noLimit(l *linter) {
 func moneyWithoutKey(l *linter) {
 	l.each(func(r *Rule) {
 		creates := len(r.Methods) == 0 || slices.Contains(r.Methods, "POST")
-		asks := slices.ContainsFunc(r.Match, func(m string) bool { return strings.Contains(strings.ToLower(m), "idempotency-key") })
-		if l.isMoney(r) && creates && !asks {
+		if l.isMoney(r) && (creates || len(r.sentAs) > 0) && !r.keyed {
 			l.found(r.API, r.At, "%s %s", anyOr(r.Methods), r.Where())
 		}
 	})
-}
-
-// chosen are the beginnings of placeholders whose values the caller makes up.
-var chosen = []string{"{http.request.header.", "{http.request.cookie.", "{http.request.uri", "{http.request.orig_uri", "{http.request.body", "{header.", "{query.", "{cookie.", "{http.request.host"}
-
-func limitByChoice(l *linter) {
-	for _, r := range l.rules {
-		for _, c := range r.zones {
-			for _, p := range chosen {
-				if strings.Contains(c.what.zone.Key, p) {
-					l.found(r.API, c.what.limit.At, "zone %s counts by %s", c.what.zone.Name, c.what.zone.Key)
-				}
-			}
-		}
-	}
-}
-
-func costByChoice(l *linter) {
-	for _, r := range l.rules {
-		for _, c := range r.zones {
-			if c.what.zone.costChosen() {
-				l.found(r.API, c.what.limit.At, "zone %s costs %s", c.what.zone.Name, c.what.zone.Cost.Value)
-			}
-		}
-	}
-}
-
-// costChosen says whether a caller can say that a request costs nothing.
-func (z *Zone) costChosen() bool {
-	return z.Cost != nil && slices.ContainsFunc(chosen, func(p string) bool { return strings.HasPrefix(z.Cost.Value, p) })
 }
 
 func openLimit(l *linter) {
@@ -188,9 +167,12 @@ func plainUpstream(l *linter) {
 			return
 		}
 		for _, u := range r.proxy.Upstreams {
-			if !isLocal(u.Dial) {
+			if !isHere(u.Dial) {
 				l.found(r.API, r.At, "http://%s", u.Dial)
 			}
+		}
+		if len(r.proxy.Dynamic) > 0 {
+			l.found(r.API, r.At, "http:// to addresses that are looked up")
 		}
 	})
 }
@@ -209,6 +191,13 @@ func isLocal(address string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// isHere says whether to dial an address is to reach this machine.
+func isHere(dial string) bool {
+	host, _, err := net.SplitHostPort(dial)
+	ip, _ := netip.ParseAddr(host)
+	return isLocal(dial) || err == nil && host == "" || ip.IsUnspecified()
 }
 
 func insecureUpstream(l *linter) {
@@ -242,10 +231,26 @@ func adminReachable(l *linter) {
 	})
 }
 
-// sameService says whether two addresses of this machine are one.
-func sameService(a, b string) bool {
+// sameService says whether a service is what listens at an address of this machine.
+func sameService(dial, listen string) bool {
+	if dial == listen {
+		return true
+	}
+	if socket := socketOf(listen); socket != "" {
+		return socketOf(dial) == socket
+	}
 	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
-	return a == b || port(a) == port(b) && isLocal(a) && port(a) != a
+	return port(dial) == port(listen) && port(dial) != dial && isHere(dial)
+}
+
+// socketOf gives the file of a Unix socket, without the permissions it is made with.
+func socketOf(address string) string {
+	network, file, _ := strings.Cut(address, "/")
+	if network != "unix" && !strings.HasPrefix(network, "unix+") {
+		return ""
+	}
+	file, _, _ = strings.Cut(file, "|")
+	return file
 }
 
 func oldTLS(l *linter) {
@@ -264,6 +269,26 @@ func plainListener(l *linter) {
 			l.found(r.API, "/apps/http/servers/"+r.Server, "on %s", strings.Join(r.server.Listen, " "))
 		}
 	})
+}
+
+func earlyData(l *linter) {
+	for _, s := range l.config.Servers {
+		if on, _ := s.settings["allow_0rtt"].(bool); on {
+			l.found("", "/apps/http/servers/"+s.Name+"/allow_0rtt", "allow_0rtt")
+		}
+	}
+}
+
+func guessesUnlimited(l *linter) {
+	if f := l.config.Tollgate.Failures; f != nil && f.Off {
+		l.found("", "/apps/tollgate/failures", "failures off")
+	}
+}
+
+func staleRevocations(l *linter) {
+	if r := l.config.Tollgate.Revocations; r != nil && r.Stale == "open" && l.config.Tollgate.HasRedis() {
+		l.found("", "/apps/tollgate/revocations", "stale open")
+	}
 }
 
 func noAudit(l *linter) {

@@ -20,9 +20,12 @@ type Counter struct {
 // before the last of them.
 type Counts map[string]int64
 
-// Take counts a request in all of the counters, or in none and names a full one. What is
+// take counts a request in all of the counters, or in none and names a full one. What is
 // answered before the next request comes holds no slot of a concurrency limit.
-func (c Counts) Take(counters []Counter) (zone string, over bool) {
+func (c Counts) take(counters []Counter) (zone string, over bool) {
+	if c == nil {
+		return "", false
+	}
 	for _, k := range counters {
 		if !k.Shadow && !c.fits(k) && !over {
 			zone, over = k.Zone, true

@@ -125,6 +125,7 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 	for _, p := range d.servers {
 		for _, host := range gatherAtoms("", p.all()).hosts {
 			a := p.atoms(host)
+			d.miss(a.missed)
 			for _, path := range a.paths {
 				if ctx.Err() != nil {
 					return
@@ -133,6 +134,13 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 			}
 		}
 	}
+}
+
+// miss notes what is compared by no request.
+func (d *differ) miss(what []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = unique(append(d.open, what...))
 }
 
 type pair struct{ old, new *Server }

@@ -210,9 +210,9 @@ func (c *wayDiff) field(name string, before, after field) {
 		}
 		f := difference{part: "field " + name, what: "the service gets another header field " + name, shown: r}
 		f.direction, f.before, f.after = Moved, tell(name, before, was), tell(name, after, is)
-		if before.sent != after.sent {
+		if before.callers() != after.callers() {
 			f.direction, f.what = Narrowed, "the caller does not choose the header field "+name+" any more"
-			if after.sent {
+			if after.callers() {
 				f.direction, f.what = Widened, "the caller chooses the header field "+name
 			}
 		}
@@ -279,7 +279,7 @@ func (c *wayDiff) variants(name string, fields ...field) []*Request {
 		other.Remote = further(r.Remote, 1, 0, 0)
 	}
 	all = append(all, &other)
-	if slices.ContainsFunc(fields, func(f field) bool { return f.sent }) { // it shows more where there is one
+	if slices.ContainsFunc(fields, field.callers) { // it shows more where there is one
 		return append(all, r)
 	}
 	return append([]*Request{r}, all...)

@@ -10,7 +10,7 @@ func (w *walk) handleError(e end) {
 	rule := w.out.Rule
 	_ = w.begin() // it could be parsed before
 	w.last = true
-	w.errorStatus, w.toldStatus = e.status, e.status
+	w.handling(e)
 	kind := Refused
 	again := answered
 	if len(w.server.Errors) > 0 {
@@ -24,6 +24,15 @@ func (w *walk) handleError(e end) {
 	w.out.Kind = kind
 	if kind == Responded || kind == Nothing || kind == Refused {
 		w.out.Kind, w.out.Rule = Refused, rule
+	}
+}
+
+// handling is where the routes for an error begin. One without a status leaves told what
+// was told of the last error.
+func (w *walk) handling(e end) {
+	w.errorStatus = noStatus
+	if !e.bare {
+		w.errorStatus, w.toldStatus = e.status, e.status
 	}
 }
 

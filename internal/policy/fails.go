@@ -139,6 +139,7 @@ func (w *walk) leadsOn(statuses []int) int {
 		for range maxWays {
 			request, probe := *w.req, *w
 			probe.req, probe.judge, probe.oracle, probe.fields, probe.groups = &request, nil, o, w.fields.clone(), maps.Clone(w.groups)
+			probe.out.Counts = nil // nobody counts
 			if probe.handleError(end{failed: true, status: status}); probe.out.Reaches() {
 				return status
 			}

@@ -38,9 +38,13 @@ func (c *fieldChanges) setsHost() bool {
 // what was done to that since.
 type field struct {
 	sent   bool
+	chosen bool     // the caller writes what is put in its place, or added
 	values []string // instead; nil: there is none
 	ops    []fieldOp
 }
+
+// callers says whether the caller has a say in what is there.
+func (f field) callers() bool { return f.sent || f.chosen }
 
 // fieldOp adds a value, replaces texts, or does what is not followed.
 type fieldOp struct {
@@ -58,7 +62,7 @@ const (
 )
 
 func (f field) equals(other field) bool {
-	return f.sent == other.sent && slices.Equal(f.values, other.values) && (f.values == nil) == (other.values == nil) && slices.Equal(f.ops, other.ops)
+	return f.sent == other.sent && f.chosen == other.chosen && slices.Equal(f.values, other.values) && (f.values == nil) == (other.values == nil) && slices.Equal(f.ops, other.ops)
 }
 
 // String tells it for people.
@@ -168,8 +172,10 @@ func (f *fields) put(name string, made field) {
 	f.made[name] = made
 }
 
-func (f *fields) append(w *walk, name string, op fieldOp) {
+// append does op, whose value is written as text.
+func (f *fields) append(w *walk, name, text string, op fieldOp) {
 	now := f.now(w, name)
+	now.chosen = now.chosen || f.callersWrite(w, text)
 	now.ops = append(slices.Clip(now.ops), op)
 	f.put(name, now)
 }
@@ -200,7 +206,7 @@ func (f *fields) change(w *walk, c *fieldChanges) {
 	}
 	for _, raw := range slices.Sorted(maps.Keys(c.Add)) {
 		for _, value := range c.Add[raw] {
-			f.named(w, raw, "add", func(name string) { f.append(w, name, fieldOp{value: w.fill(value)}) })
+			f.named(w, raw, "add", func(name string) { f.append(w, name, value, fieldOp{value: w.fill(value)}) })
 		}
 	}
 	f.set(w, c.Set)
@@ -217,7 +223,7 @@ func (f *fields) change(w *walk, c *fieldChanges) {
 				if name == "*" {
 					f.disturb(op)
 				} else {
-					f.append(w, name, op)
+					f.append(w, name, r.With, op)
 				}
 			})
 		}
@@ -230,9 +236,31 @@ func (f *fields) set(w *walk, values map[string][]string) {
 	for _, raw := range slices.Sorted(maps.Keys(values)) {
 		f.named(w, raw, "set", func(name string) { set[name] = append(set[name], values[raw]...) })
 	}
+	made := make(map[string]field, len(set))
 	for name, values := range set {
-		f.put(name, field{values: []string{w.fill(strings.Join(values, ","))}})
+		text := strings.Join(values, ",")
+		made[name] = field{values: []string{w.fill(text)}, chosen: f.callersWrite(w, text)}
 	}
+	for name, field := range made {
+		f.put(name, field)
+	}
+}
+
+// callersWrite says whether a placeholder of the text is for what the caller is free to
+// write: query, cookies, body, and header fields that are as sent. Path, method and host
+// are not counted: what they may be is what the rules judge.
+func (f *fields) callersWrite(w *walk, text string) (they bool) {
+	replacePlaceholders(text, func(name string) (string, bool) {
+		for _, prefix := range []string{"http.request.uri.query", "http.request.orig_uri.query", "http.request.cookie.", "http.request.body"} {
+			they = they || strings.HasPrefix(name, prefix)
+		}
+		they = they || name == "http.request.uri" || name == "http.request.orig_uri"
+		if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
+			they = they || f.now(w, canonicalField(field)).callers()
+		}
+		return "", false
+	})
+	return they
 }
 
 // named calls do with the name of a field, if it is known.

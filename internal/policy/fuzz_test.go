@@ -68,7 +68,7 @@ func FuzzParse(f *testing.F) {
 		Lint(c, LintOptions{})
 		for _, s := range c.Servers {
 			for _, request := range probes() {
-				for _, judge := range []*Judge{nil, {Now: time.Unix(1e9, 0), Take: make(Counts).Take}} {
+				for _, judge := range []*Judge{nil, {Now: time.Unix(1e9, 0), Counts: make(Counts)}} {
 					outcomes := c.Evaluate(s, request, judge)
 					if len(outcomes) == 0 || MostOpen(outcomes).Kind == "" {
 						t.Errorf("%s %s has no outcome", request.Method, request.Target)

@@ -62,7 +62,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "invoke":
 		return decode(p, where, raw, &Invoke{At: at})
 	case "resource_metadata":
-		return &PublishedHandler{At: at, What: "resource_metadata", paths: p.config.resourcePaths}
+		return p.metadata(at)
 	case "assertion_keys":
 		return &PublishedHandler{At: at, What: "assertion_keys"}
 	case "file_server":
@@ -310,14 +310,6 @@ type Invoke struct {
 }
 
 func (h *Invoke) String() string { return "invoke " + h.Name }
-
-// PublishedHandler answers GET with what the edge itself says.
-type PublishedHandler struct {
-	At, What string
-	paths    func() map[string]bool // nil: every path
-}
-
-func (h *PublishedHandler) String() string { return h.What }
 
 // Steers hands on, and changes what decides after it: whose address or identity that is.
 type Steers struct{ At, What string }

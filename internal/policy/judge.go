@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +14,9 @@ import (
 type Judge struct {
 	// Now is the time that tokens are judged at.
 	Now time.Time
-	// Take counts a request in all of the counters, or in none and names a full one.
-	// Nil: none is full.
-	Take func([]Counter) (zone string, over bool)
+	// Counts are those of the requests before. They stay as they are: the outcome has those
+	// after it. Nil: nobody counts.
+	Counts Counts
 }
 
 // refusal is why a token is not good enough.
@@ -25,13 +24,6 @@ type refusal struct {
 	status    int
 	reason    string
 	challenge string
-}
-
-func (j *Judge) take(counters []Counter) (zone string, over bool) {
-	if j == nil || j.Take == nil {
-		return "", false
-	}
-	return j.Take(counters)
 }
 
 // token judges as access_token does, in its order.
@@ -284,28 +276,4 @@ func (w *walk) tokenValue(name string) string {
 	default:
 		return compact(value)
 	}
-}
-
-// resourcePaths are the places of the metadata that the edge publishes (RFC 9728 section 3.1).
-func (c *Config) resourcePaths() map[string]bool {
-	paths := make(map[string]bool)
-	for _, api := range c.APIs() {
-		if api.Resource == "" {
-			continue
-		}
-		identifier := api.Resource
-		if strings.HasPrefix(identifier, "/") && len(c.Tollgate.Origins) > 0 {
-			identifier = c.Tollgate.Origins[0] + identifier
-		}
-		u, err := url.Parse(identifier)
-		if err != nil {
-			continue
-		}
-		p := u.EscapedPath()
-		if p == "/" {
-			p = ""
-		}
-		paths[u.Hostname()+" /.well-known/oauth-protected-resource"+p] = true
-	}
-	return paths
 }

@@ -65,7 +65,10 @@ func (t keyText) fill(w *walk, z *Zone) filled {
 		}
 		value, known := w.value(p.placeholder)
 		if !known {
-			w.open("placeholder {" + p.placeholder + "} of zone " + z.Name)
+			what := "placeholder {" + p.placeholder + "} of zone " + z.Name
+			if w.open(what); z.EmptyKey != emptyShare {
+				f.full = f.full && w.unknown(what)
+			}
 		}
 		if !strings.HasPrefix(p.placeholder, "http.auth.") { // that is a name, whatever it looks like
 			value = z.network(value)

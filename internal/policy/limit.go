@@ -195,7 +195,7 @@ func (h *RateLimit) serve(w *walk, next next) end {
 			return h.refuse(w, status, "quota_exceeded", "")
 		}
 	}
-	zone, over := w.judge.take(counters)
+	zone, over := w.out.Counts.take(counters)
 	w.out.Counters = append(w.out.Counters, counters...)
 	if over {
 		return h.refuse(w, http.StatusTooManyRequests, "quota_exceeded", zone)

@@ -95,7 +95,7 @@ func (l *linter) each(f func(*Rule)) {
 // isMoney says whether a rule can move money: it writes, and a path, a scope or the name
 // of its API has one of the words for it.
 func (l *linter) isMoney(r *Rule) bool {
-	if r.Kind != Forwarded || !r.Writes() || r.Public {
+	if !r.leads() || !r.Writes() || r.Public {
 		return false
 	}
 	text := strings.ToLower(strings.Join(r.Paths, " ") + " " + r.API)
@@ -105,24 +105,28 @@ func (l *linter) isMoney(r *Rule) bool {
 	return slices.ContainsFunc(l.options.money(), func(word string) bool { return strings.Contains(text, word) })
 }
 
+// leads says whether the rule hands requests to what is not part of the configuration: a
+// service, or a handler that nobody here knows.
+func (r *Rule) leads() bool { return r.Kind == Forwarded || r.unknown }
+
+// whenever says whether all requests meet the conditions that can change something; where
+// none can, all.
+func (r *Rule) whenever(c conditions) bool {
+	methods := r.writes()
+	if len(methods) == 0 && len(r.sentAs) == 0 {
+		methods = r.Methods
+	}
+	return r.meets(c, methods)
+}
+
 // scopes gives those that the rule asks for always.
 func (r *Rule) scopes() (all []string) {
 	for _, c := range r.requires {
-		if c.when == "" || r.implies(c.when) {
+		if r.whenever(c.when) {
 			all = append(all, c.what.Scopes...)
 		}
 	}
 	return all
-}
-
-// implies says whether all requests of the rule meet the condition, as far as the texts tell.
-func (r *Rule) implies(when string) bool {
-	if methods, ok := strings.CutPrefix(when, "method "); ok && !strings.Contains(methods, " or ") && len(r.Methods) > 0 {
-		listed := strings.Fields(methods)
-		writes := slices.DeleteFunc(slices.Clone(r.Methods), func(m string) bool { return m == "GET" || m == "HEAD" || m == "OPTIONS" })
-		return !slices.ContainsFunc(writes, func(m string) bool { return !slices.Contains(listed, m) })
-	}
-	return false
 }
 
 // bound says whether nothing passes but tokens that are bound to their sender.
@@ -131,14 +135,18 @@ func (r *Rule) bound() bool {
 		return true
 	}
 	return slices.ContainsFunc(r.requires, func(c conditional[*Require]) bool {
-		return (c.when == "" || r.implies(c.when)) && (c.what.SenderConstrained || c.what.DPoP || c.what.MTLS)
+		return (c.what.SenderConstrained || c.what.DPoP || c.what.MTLS) && r.whenever(c.when)
 	})
 }
 
 // limited says whether a zone counts all requests of the rule, and refuses.
 func (r *Rule) limited() bool {
+	methods := r.Methods
+	if len(r.sentAs) > 0 {
+		methods = nil
+	}
 	return slices.ContainsFunc(r.zones, func(c conditional[zoneOf]) bool {
-		return !c.what.zone.Shadow && (c.when == "" || r.implies(c.when))
+		return !c.what.zone.Shadow && r.meets(c.when, methods)
 	})
 }
 

@@ -471,8 +471,11 @@ func (m errorMatcher) matches(w *walk) bool {
 	if w.toldStatus == openStatus {
 		return w.unknown(m.String() + " of a status that the request decides")
 	}
-	if w.toldStatus == 0 && !m.list {
-		return w.unknown(m.String() + " where no status is known")
+	if w.toldStatus == 0 && !m.list { // nothing cannot be compared, unless another matcher of the set says no first
+		if w.unknown(m.String() + " where no status is known") {
+			w.broken = m.String() + " where no status is known: it fails"
+		}
+		return false
 	}
 	return w.toldStatus > 0 && m.codes(w.toldStatus)
 }

@@ -44,6 +44,9 @@ type Outcome struct {
 	// May says how else the edge may answer, for what no configuration tells; see MayAlso.
 	May []string `json:"may_also,omitempty"`
 
+	// Counts are those after it, where somebody counts.
+	Counts Counts `json:"-"`
+
 	api      *API
 	tokens   *AccessToken // that was passed
 	requires []*Require

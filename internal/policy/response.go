@@ -137,8 +137,12 @@ func (w *walk) instead(routes []*Route) end {
 	w.given, w.anyStatus = true, false
 	e := w.routes(routes, w.nothing)
 	w.given = before
-	if was.Kind == Forwarded || was.Kind == Files {
-		w.out.Kind, w.out.Rule, w.out.Upstreams = was.Kind, was.Rule, was.Upstreams
+	if was.Reaches() {
+		by := *was.way
+		if w.out.Reaches() {
+			by.asked = append(slices.Clip(by.asked), w.out.way)
+		}
+		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, &by
 	}
 	return e
 }

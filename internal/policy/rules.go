@@ -34,18 +34,17 @@ type Rule struct {
 	tls      bool
 	status   int
 	server   *Server
+	below    []string // the sets of matchers that it is below, as texts
+	sentAs   []string // the methods that handlers have made of its own
+	never    bool     // no method is left that it could be for
+	unknown  bool     // it leads to a handler that is not analysed
+	keyed    bool     // it asks for an idempotency key
 }
 
 // zoneOf is a zone with the handler that it is in.
 type zoneOf struct {
 	limit *RateLimit
 	zone  *Zone
-}
-
-// conditional is something that holds where the condition does; always where it is empty.
-type conditional[T any] struct {
-	what T
-	when string
 }
 
 // flatten is what has been met on the way to a rule.
@@ -80,17 +79,17 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 		if ended { // who gets here does not get to what comes after
 			continue
 		}
+		f.rule.sentAs = unique(slices.Concat(f.rule.sentAs, inner.rule.sentAs))
 		if before == len(inner.rule.requires)+len(inner.rule.zones) && inner.rule.Token == nil {
 			continue
 		}
 		// What this route asks for holds for those that come after it.
-		when := setsText(r.Match)
 		for _, c := range inner.rule.requires[len(f.rule.requires):] {
-			c.when = joinConditions(when, c.when)
+			c.when = c.when.under(r.Match)
 			f.rule.requires = append(slices.Clip(f.rule.requires), c)
 		}
 		for _, c := range inner.rule.zones[len(f.rule.zones):] {
-			c.when = joinConditions(when, c.when)
+			c.when = c.when.under(r.Match)
 			f.rule.zones = append(slices.Clip(f.rule.zones), c)
 		}
 		if f.rule.Token == nil {
@@ -100,25 +99,15 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 	return false
 }
 
-func joinConditions(a, b string) string {
-	if a == "" || b == "" {
-		return a + b
-	}
-	return a + " " + b
-}
-
-func setsText(sets []MatcherSet) string {
-	texts := make([]string, len(sets))
-	for n, s := range sets {
-		texts[n] = s.String()
-	}
-	return strings.Join(texts, " or ")
-}
-
 // match narrows the rule down to what the sets match.
 func (f *flatten) match(sets []MatcherSet) {
 	if len(sets) == 0 {
 		return
+	}
+	f.rule.below = append(slices.Clip(f.rule.below), setsText(sets))
+	f.rule.keyed = f.rule.keyed || asksForField(sets, "Idempotency-Key")
+	for _, name := range unknownIn(sets) {
+		f.rule.Open = append(slices.Clip(f.rule.Open), name)
 	}
 	if len(sets) > 1 {
 		f.rule.Match = append(slices.Clip(f.rule.Match), setsText(sets))
@@ -132,12 +121,24 @@ func (f *flatten) match(sets []MatcherSet) {
 			_, text, _ := strings.Cut(m.String(), " ")
 			f.rule.Paths = append(slices.Clip(f.rule.Paths), text)
 		case methodMatcher:
-			f.rule.Methods = intersect(f.rule.Methods, m)
-		case unknownMatcher:
-			f.rule.Open = append(slices.Clip(f.rule.Open), m.String())
+			f.narrow(m)
+		case unknownMatcher: // named already
 		default:
 			f.rule.Match = append(slices.Clip(f.rule.Match), m.String())
 		}
+	}
+}
+
+// narrow leaves the methods that are listed. Where a handler has changed the method, it is
+// no longer the rule's that is compared.
+func (f *flatten) narrow(methods []string) {
+	if len(f.rule.sentAs) > 0 {
+		f.rule.Match = append(slices.Clip(f.rule.Match), methodMatcher(methods).String())
+		return
+	}
+	f.rule.never = f.rule.never || len(methods) == 0
+	if f.rule.Methods = intersect(f.rule.Methods, methods); len(f.rule.Methods) == 0 {
+		f.rule.never = true
 	}
 }
 
@@ -184,7 +185,7 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 		case *API:
 			inside := flatten{rule: f.rule, named: f.named}
 			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
-			inside.rule.Methods = intersect(f.rule.Methods, h.Methods)
+			inside.narrow(h.Methods)
 			before := len(*all)
 			inside.routes(h.Routes, all)
 			if len(*all) == before {
@@ -197,7 +198,7 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 			f.rule.requires = append(slices.Clip(f.rule.requires), conditional[*Require]{what: h})
 		case *RateLimit:
 			for _, z := range h.Zones {
-				f.rule.zones = append(slices.Clip(f.rule.zones), conditional[zoneOf]{zoneOf{h, z}, setsText(z.Match)})
+				f.rule.zones = append(slices.Clip(f.rule.zones), conditional[zoneOf]{zoneOf{h, z}, conditions(nil).under(z.Match)})
 			}
 		case *Invoke:
 			if r := f.rule.server.Named[h.Name]; r != nil && !slices.Contains(f.named, h.Name) {
@@ -221,6 +222,7 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 	case *Proxy:
 		ended := *f
 		ended.rule.proxy = h
+		ended.rewritten(h.Rewrite)
 		ended.emit(h.At, Forwarded, strings.Join(h.Addresses(), " "), all)
 		return !slices.ContainsFunc(h.responses, func(r *response) bool { return !r.hands() })
 	case *FilesHandler:
@@ -240,25 +242,41 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 		return true
 	case *PublishedHandler:
 		f.emit(h.At, Published, h.What, all)
+	case *Rewrite:
+		f.rewritten(h)
 	case *Steers:
 		f.rule.Open = append(slices.Clip(f.rule.Open), "handler "+h.What)
 	case *Unknown:
 		ended := *f
 		ended.rule.Open = append(slices.Clip(f.rule.Open), "handler "+h.What)
+		ended.rule.unknown = true
 		ended.emit(h.At, Responded, h.What, all)
 	}
 	return false
 }
 
+// rewritten notes the method that a rewrite makes of that of the request.
+func (f *flatten) rewritten(h *Rewrite) {
+	if h != nil && h.Method != "" {
+		f.rule.sentAs = unique(append(slices.Clip(f.rule.sentAs), strings.ToUpper(h.Method)))
+	}
+}
+
 func (f *flatten) emit(at string, kind Kind, target string, all *[]*Rule) {
+	if f.rule.never {
+		return
+	}
 	r := f.rule
+	if kind == Forwarded && len(r.sentAs) > 0 {
+		target += " as " + strings.Join(r.sentAs, " or ")
+	}
 	r.At, r.Kind, r.Target = at, kind, strings.TrimSpace(target)
 	for _, c := range r.requires {
 		_, text, _ := strings.Cut(c.what.String(), " ")
-		r.Requires = append(r.Requires, withCondition(text, c.when))
+		r.Requires = append(r.Requires, withCondition(text, c.when.String()))
 	}
 	for _, c := range r.zones {
-		r.Limits = append(r.Limits, withCondition(c.what.zone.String(), c.when))
+		r.Limits = append(r.Limits, withCondition(c.what.zone.String(), c.when.String()))
 	}
 	*all = append(*all, &r)
 }
@@ -277,8 +295,7 @@ func (r *Rule) Reaches() bool {
 
 // Writes says whether a request of the rule can change something.
 func (r *Rule) Writes() bool {
-	if len(r.Methods) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(r.Methods, func(m string) bool { return m != "GET" && m != "HEAD" && m != "OPTIONS" })
+	reads := func(m string) bool { return slices.Contains(readers, m) }
+	all := slices.Concat(r.Methods, r.sentAs)
+	return len(r.Methods) == 0 || slices.ContainsFunc(all, func(m string) bool { return !reads(m) })
 }

@@ -27,6 +27,32 @@ func TestWhatSteersIsNotPassed(t *testing.T) {
 	}
 }
 
+// TestCredentialsOfTheConfiguration: whoever gets a token put in by the edge itself is let in
+// for what it says, and not for what he has.
+func TestCredentialsOfTheConfiguration(t *testing.T) {
+	t.Parallel()
+	for change, open := range map[string]bool{
+		`"set":{"Authorization":["Bearer x"]}`:           true,
+		`"set":{"authorization":["{http.request.uri}"]}`: true,
+		`"delete":["Auth*"]`:                             true,
+		`"add":{"Dpop":["x"]}`:                           true,
+		`"set":{"X-Authorization":["Bearer x"]}`:         false,
+		`"replace":{"*":[{"search":"a","replace":"b"}]}`: true,
+	} {
+		c, err := Parse([]byte(edge(`{"handle":[{"handler":"headers","request":{` + change + `}},{"handler":"api","name":"a","routes":[{"handle":[
+			{"handler":"access_token"},{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:1"}]}]}]}]}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Request{Method: "GET", Target: "/", Host: "edge.test", TLS: true}
+		for _, o := range c.Evaluate(c.Servers[0], r, &Judge{Now: time.Unix(1e9, 0)}) {
+			if got := len(o.Open) > 0; got != open {
+				t.Errorf("%s: open: %q", change, o.Open)
+			}
+		}
+	}
+}
+
 // TestDiffOfWhatDoesNotLoad: the guard compares before anything has validated the file, so
 // a claim without values must not end the edge.
 func TestDiffOfWhatDoesNotLoad(t *testing.T) {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,8 +54,9 @@ type walk struct {
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
-	errorStatus int // of the error that is being handled; 0: none
-	toldStatus  int // what {http.error.status_code} stands for: the last one that was told; 0: nothing
+	broken      string // the matcher that has failed
+	errorStatus int    // of the error that is being handled; 0: none
+	toldStatus  int    // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -63,7 +65,7 @@ type next func() end
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
 	failed bool
-	bare   bool // a problem of an API's, in which Caddy's own handlers see no status
+	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
 	status int
 	reason string
 }
@@ -88,6 +90,9 @@ func shownStatus(status int) int {
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
 	w := &walk{config: c, server: s, req: r, judge: j, oracle: o, groups: make(map[string]bool)}
 	w.out.Server = s.Name
+	if j != nil {
+		w.out.Counts = maps.Clone(j.Counts)
+	}
 	if err := w.begin(); err != nil {
 		w.refuse(http.StatusBadRequest, "bad_request", Step{What: "not a request target"})
 		return w.out
@@ -135,7 +140,14 @@ func (w *walk) routes(routes []*Route, next next) end { return w.routesFrom(rout
 func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 	for n := w.following(routes, at); n < len(routes); n = w.following(routes, n+1) {
 		r := routes[n]
-		if r.Group != "" && w.groups[r.Group] || !anySet(r.Match, w) {
+		if r.Group != "" && w.groups[r.Group] {
+			continue
+		}
+		found := anySet(r.Match, w)
+		if w.broken != "" {
+			return w.breakOff()
+		}
+		if !found {
 			continue
 		}
 		if r.Group != "" {
@@ -151,6 +163,13 @@ func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 		return w.handlers(r.Handlers, rest)
 	}
 	return next()
+}
+
+// breakOff is what becomes of a request when a matcher fails.
+func (w *walk) breakOff() end {
+	rule := Step{What: w.broken}
+	w.broken = ""
+	return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
 }
 
 func (w *walk) handlers(handlers []Handler, next next) end {
@@ -177,12 +196,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 		return e
 	}
 	before := w.errorStatus
-	w.errorStatus = e.status
-	if e.bare {
-		w.errorStatus = noStatus
-	} else {
-		w.toldStatus = e.status
-	}
+	w.handling(e)
 	e = w.routes(h.Errors, next)
 	w.errorStatus = before
 	return e
@@ -191,7 +205,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if r == nil {
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
 	}
 	if w.invoked++; w.invoked > maxInvoked {
 		return (&Unknown{h.At, h.String() + ", after a thousand named routes"}).serve(w, next)
@@ -256,6 +270,14 @@ func (h *AccessToken) serve(w *walk, next next) end {
 		return w.failWith(&refusal{status: status}, Step{h.At, h.String()})
 	}
 	w.out.tokens = h
+	if w.asserted() { // an error route has led it to a second API
+		return w.failWith(unauthorized("unknown_issuer", w.challenge("invalid_token", "")), Step{h.At, h.String() + ": the token is the edge's own assertion"})
+	}
+	for _, name := range []string{"Authorization", "DPoP"} {
+		if f := w.fields.now(w, canonicalField(name)); !f.equals(field{sent: true}) {
+			w.open(h.String() + " at " + h.At + ", whose " + name + " is not the caller's")
+		}
+	}
 	r := w.judge.token(w, h)
 	if r == nil && w.judge != nil && w.req.SentAs == DPoP {
 		if w.proven { // an error route has led it to a second API
@@ -267,6 +289,11 @@ func (h *AccessToken) serve(w *walk, next next) end {
 		return w.failWith(r, Step{h.At, h.String()})
 	}
 	return next()
+}
+
+// asserted says whether an assertion has taken the token's place.
+func (w *walk) asserted() bool {
+	return slices.ContainsFunc(w.passes, func(p *Pass) bool { return p.What == "identity_assertion" })
 }
 
 func (h *Require) serve(w *walk, next next) end {
@@ -282,28 +309,20 @@ func (h *Require) serve(w *walk, next next) end {
 }
 
 func (h *Static) serve(w *walk, next next) end {
-	status, kind := w.statusOf(h.Status)
-	switch {
-	case h.Abort:
+	if h.Abort {
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
-		if w.unknown("whether status " + string(h.Status) + " is 103") {
-			return next()
-		}
-		defer func() { w.anyStatus = true }()
-		status = http.StatusOK
-	case kind != oneStatus:
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
-	case status == http.StatusEarlyHints: // is not the answer yet
+	}
+	otherwise := http.StatusOK
+	if w.errorStatus > 0 || w.errorStatus == openStatus {
+		otherwise = shownStatus(w.errorStatus)
+	}
+	status, ok := w.status(h.Status, otherwise)
+	switch {
+	case !ok:
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String() + ": no status"})
+	case status == http.StatusEarlyHints, w.anyStatus && w.unknown("whether status "+statusText(h.Status)+" is 103"): // is not the answer yet
 		return next()
-	case status == 0 && w.errorStatus == openStatus:
-		defer func() { w.anyStatus = true }()
-		status = http.StatusInternalServerError
-	case status == 0 && w.errorStatus > 0:
-		status = w.errorStatus
-	case status == 0:
-		status = http.StatusOK
 	}
 	w.answer(Responded, status, Step{h.At, h.String()})
 	if location := h.Headers["Location"]; len(location) > 0 {
@@ -314,41 +333,32 @@ func (h *Static) serve(w *walk, next next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, kind := w.statusOf(h.Status)
+	status, ok := w.status(h.Status, http.StatusInternalServerError)
 	switch {
-	case kind == anyStatus:
+	case w.anyStatus:
 		status = openStatus
-		w.open("status " + string(h.Status))
-	case kind == noStatusAtAll || status == 0:
+	case !ok, status == 0:
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 }
 
-// statusOf gives the status that a handler's setting says; 0: none.
-func (w *walk) statusOf(raw json.RawMessage) (status int, kind statusKind) {
-	written := statusText(raw)
-	if written == "" {
-		return 0, oneStatus
+// status gives what a text stands for that placeholders can make, and false where it is no
+// number: Caddy's handlers fail then. Of what is not known, it may be either.
+func (w *walk) status(raw json.RawMessage, otherwise int) (status int, ok bool) {
+	w.anyStatus = false
+	text := statusText(raw)
+	if text == "" {
+		return otherwise, true
 	}
-	text, known := w.know(written)
-	if !known {
-		return 0, anyStatus
+	text, sure := w.know(text)
+	if sure {
+		status, err := strconv.Atoi(text)
+		return status, err == nil
 	}
-	status, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, noStatusAtAll
-	}
-	return status, oneStatus
+	w.anyStatus = w.unknown("status " + text)
+	return otherwise, w.anyStatus
 }
-
-type statusKind int
-
-const (
-	oneStatus     statusKind = iota
-	anyStatus                // whatever the request makes of it
-	noStatusAtAll            // no number: an error
-)
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
@@ -359,25 +369,6 @@ func (h *Headers) serve(w *walk, next next) end {
 		w.fields.change(w, h.Request)
 	}
 	return next()
-}
-
-func (h *PublishedHandler) serve(w *walk, next next) end {
-	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
-		return next()
-	}
-	if h.paths != nil && !h.isPublished(w) {
-		return next()
-	}
-	w.answer(Published, http.StatusOK, Step{h.At, h.String()})
-	w.deliver(h, nil)
-	return answered
-}
-
-func (h *PublishedHandler) isPublished(w *walk) bool {
-	if w.lost != "" {
-		return w.unknown(h.What + " after " + w.lost)
-	}
-	return h.paths()[w.req.Host+" "+w.url.EscapedPath()]
 }
 
 func (h *Steers) serve(w *walk, next next) end {
@@ -404,7 +395,7 @@ func (w *walk) refuse(status int, reason string, rule Step) {
 	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule = Refused, status, reason, rule
 }
 
-// deny is fail for what is not an error of Caddy's own.
+// deny is fail for what is none of Caddy's errors with a status.
 func (w *walk) deny(status int, reason string, rule Step) end {
 	e := w.fail(status, reason, rule)
 	e.bare = true

@@ -60,7 +60,11 @@ func (y *way) methodOf(r *Request) string {
 	if !y.rewrote {
 		return r.Method
 	}
-	return cmp.Or(strings.ToUpper(plain(r.fillSent(y.method))), http.MethodGet) // which stands for none
+	method := strings.ToUpper(plain(r.fillSent(y.method)))
+	if _, folder := y.by.(*FilesHandler); folder { // takes none for none
+		return method
+	}
+	return cmp.Or(method, http.MethodGet) // which none stands for, in front of a service
 }
 
 // line is the method and the target, and what is done to them that is not known.

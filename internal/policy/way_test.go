@@ -61,6 +61,10 @@ func TestWhatElseBecomesOfIt(t *testing.T) {
 
 		"a field is set":                {headerUp(`"set":{"X-Tier":["user"]}`), headerUp(`"set":{"x-tier":["admin"]}`), Moved, Moved, "field X-Tier", "admin", 0},
 		"a caller chooses it":           {headerUp(`"set":{"X-Tier":["user"]}`), "PROXY", Widened, Narrowed, "field X-Tier", "X-Tier", 0},
+		"by another field":              {headerUp(`"set":{"X-Tier":["user"]}`), headerUp(`"set":{"X-Tier":["{http.request.header.X-A}"]}`), Widened, Narrowed, "field X-Tier", "zq7-1", 0},
+		"by one that is set":            {headerUp(`"set":{"X-Tier":["user"]}`), handle(`{"handler":"headers","request":{"set":{"X-A":["b"]}}}`) + "," + headerUp(`"set":{"X-A":["b"],"X-Tier":["{http.request.header.X-A}"]}`), Moved, Moved, "field X-Tier", "b", 1},
+		"by the query":                  {headerUp(`"set":{"X-Tier":["user"]}`), headerUp(`"set":{"X-Tier":["{http.request.uri.query.a}"]}`), Widened, Narrowed, "field X-Tier", "", 0},
+		"besides":                       {headerUp(`"set":{"X-Tier":["user"]}`), headerUp(`"set":{"X-Tier":["user"]},"replace":{"X-Tier":[{"search":"r","replace":"{http.request.header.X-A}"}]}`), Widened, Narrowed, "field X-Tier", "zq7-1", 0},
 		"a field is taken away":         {"PROXY", headerUp(`"delete":["X-Tier"]`), Narrowed, Widened, "field X-Tier", "taken away", 0},
 		"all such fields are":           {"PROXY", headerUp(`"delete":["X-Tier-*"]`), Narrowed, Widened, "field X-Tier-Zq7", "taken away", 0},
 		"a text in a field is replaced": {"PROXY", headerUp(`"replace":{"X-Tier":[{"search":"admin","replace":"user"}]}`), Moved, Moved, "field X-Tier", "admin", 0},

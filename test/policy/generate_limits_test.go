@@ -33,7 +33,7 @@ func (g *generator) zone() object {
 		z["window"] = day
 	case kind < 7:
 		z["kind"], z["window"] = "gcra", day
-		if g.chance(50) {
+		if g.chance(50) && !g.roomy { // a million a day would fill it up meanwhile
 			z["burst"] = one(g, []int{2, 5, 20})
 		}
 	case kind < 9:

@@ -61,7 +61,7 @@ func TestModelIsTheEdge(t *testing.T) {
 		}
 		for range setting(t, "REQUESTS", 100) {
 			m, was := w.ask(g, real, model.Servers[0])
-			is := saysOf(w, model, m, &policy.Judge{Now: time.Now(), Take: seen.Take})
+			is := saysOf(w, model, m, &policy.Judge{Now: time.Now(), Counts: seen})
 			if kinds[is[0].String()]++; g.open { // the counts of several ways are not those of one
 				was.remaining = nil
 				for n := range is {
@@ -69,8 +69,12 @@ func TestModelIsTheEdge(t *testing.T) {
 				}
 			}
 			compared++
+			seen = countsOf(was, is)
 			if wrong := loose.compare(was, is); wrong != "" {
 				t.Errorf("config %d: %s\nthe edge: %s\nthe model: %v\n%s\n%s", n, wrong, was, is, w.last, config)
+				for _, s := range is {
+					t.Logf("%s: %v", s, s.way)
+				}
 				failures++
 				break
 			}
@@ -99,6 +103,8 @@ type said struct {
 	any                   bool // what answers is not analysed: it may be anything
 	asked                 string
 	known                 bool // what is asked
+	way                   []policy.Step
+	counts                policy.Counts
 }
 
 func (s said) String() string {
@@ -121,12 +127,12 @@ func (w *world) ask(g *generator, real *edge, server *policy.Server) (policy.Req
 func saysOf(w *world, model *policy.Config, m policy.Request, j *policy.Judge) []said {
 	var all []said
 	for _, o := range model.Evaluate(model.Servers[0], m, j) {
-		s := said{api: o.API, status: o.Status, reason: o.Reason, remaining: remaining(o.Counters), got: o.Admits(), open: len(o.Open) > 0}
+		s := said{way: o.Steps, counts: o.Counts, api: o.API, status: o.Status, reason: o.Reason, remaining: remaining(o.Counters), got: o.Admits(), open: len(o.Open) > 0}
 		if o.Kind == policy.Forwarded {
 			s.status, s.upstream = cmp.Or(o.Status, 200), w.nameOf(o.Upstreams[0])
 		}
 		if o.Kind == policy.Refused && o.Status == 0 { // the connection is cut, and nothing told
-			s = said{open: s.open}
+			s = said{open: s.open, counts: s.counts}
 		}
 		s.any = o.Kind == policy.Files || strings.HasSuffix(o.Rule.What, "(not analysed)") || strings.HasPrefix(o.Rule.What, "intercept, where nothing answers")
 		if s.asked, s.known = w.says(&o, &m); o.Kind == policy.Files {
@@ -157,11 +163,8 @@ func (y *tally) compare(was said, is []said) string {
 		return ""
 	}
 	y.several++
-	alike := slices.ContainsFunc(is, func(s said) bool {
-		return s.api == was.api && s.status == was.status && s.reason == was.reason && s.upstream == was.upstream || s.any && s.api == was.api
-	})
 	switch {
-	case alike:
+	case slices.ContainsFunc(is, was.alike):
 		return ""
 	case was.got:
 		return "the model does not know of a way in"
@@ -170,6 +173,24 @@ func (y *tally) compare(was said, is []said) string {
 	}
 	y.unlike++
 	return ""
+}
+
+// alike says whether the two are the same but for what is left of limits.
+func (s said) alike(other said) bool {
+	if other.any {
+		return s.api == other.api
+	}
+	return s.api == other.api && s.status == other.status && s.reason == other.reason && s.upstream == other.upstream
+}
+
+// countsOf gives those after the answer that the edge has given, of all that the model
+// thinks possible.
+func countsOf(was said, is []said) policy.Counts {
+	n := slices.IndexFunc(is, func(s said) bool { return s.String() == was.String() })
+	if n < 0 {
+		n = slices.IndexFunc(is, was.alike)
+	}
+	return is[max(n, 0)].counts
 }
 
 // told gives what RateLimit fields say is left, by zone.
@@ -284,8 +305,10 @@ func (w *world) plantFaults(g *generator, missing map[string]bool) {
 	for range 60 {
 		m, was := w.ask(g, real, firstOf(models).Servers[0])
 		for name, model := range models {
-			j := &policy.Judge{Now: time.Now(), Take: seen[name].Take}
-			if new(tally).compare(was, saysOf(w, model, m, j)) != "" {
+			j := &policy.Judge{Now: time.Now(), Counts: seen[name]}
+			is := saysOf(w, model, m, j)
+			seen[name] = countsOf(was, is)
+			if new(tally).compare(was, is) != "" {
 				delete(missing, name)
 				delete(models, name)
 			}

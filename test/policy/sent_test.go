@@ -77,7 +77,7 @@ func (w *world) says(o *policy.Outcome, m *policy.Request) (text string, known b
 		return "", false
 	}
 	if o.Kind == policy.Files {
-		return fileOf(o)
+		return fileOf(o, m)
 	}
 	g := got{o.Sent.Method, o.Sent.Target, o.Sent.Host, make(map[string][]string)}
 	if strings.HasPrefix(g.Host, "{") { // as the service is called
@@ -96,9 +96,9 @@ func (w *world) says(o *policy.Outcome, m *policy.Request) (text string, known b
 }
 
 // fileOf is what is in the file, where there is one. What becomes of others is up to the folder.
-func fileOf(o *policy.Outcome) (text string, known bool) {
+func fileOf(o *policy.Outcome, m *policy.Request) (text string, known bool) {
 	target, err := http.NewRequest(o.Sent.Method, o.Sent.Target, nil)
-	if err != nil || o.Sent.Method != http.MethodGet || strings.HasSuffix(target.URL.Path, "/") {
+	if err != nil || o.Sent.Method != http.MethodGet || strings.HasSuffix(target.URL.Path, "/") || strings.HasSuffix(m.Target, "/") {
 		return "", false
 	}
 	content, err := os.ReadFile(filepath.Join(o.Sent.Root, filepath.Clean("/"+target.URL.Path)))
