@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -29,6 +28,12 @@ can write to the log can change them: they are what the log is held to.`,
 		},
 	})
 }
+
+// Bounds of files that somebody else has sent.
+const (
+	maxCheckpoint = 64 << 10
+	maxProof      = 8 << 20 // a record of the largest size, as JSON
+)
 
 // publicKeyName is where a log keeps its public key, for those who trust the folder.
 const publicKeyName = "public.key"
@@ -56,7 +61,8 @@ func verifyCommand() *cobra.Command {
 		Short: "Verifies a whole log, and names the first thing that is wrong",
 		Long: `
 Reads each record, computes the tree and holds it to every signed checkpoint. Names the
-first record that was altered, removed or put in, and ends with exit code 1 then.
+first record that was altered, removed or put in, and ends with exit code 1 then, and with
+2 where it could not verify.
 
 A tail that was cut off together with its checkpoints shows only beside a checkpoint
 that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
@@ -70,19 +76,25 @@ prints the newest one, to keep.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		verifier, err := verifierOf(*key, args[0])
 		if err != nil {
-			return err
+			return exit(cmd, 2, err)
 		}
 		expect := auditlog.Expect{Live: *live}
 		for _, path := range *kept {
-			message, err := os.ReadFile(path)
+			message, err := auditlog.ReadSmall(path, maxCheckpoint)
 			if err != nil {
-				return fmt.Errorf("audit verify: %w", err)
+				return exit(cmd, 2, fmt.Errorf("audit verify: --kept: %w", err))
 			}
 			expect.Kept = append(expect.Kept, message)
 		}
 		report, err := auditlog.Verify(args[0], verifier, expect)
+		if fault := (*auditlog.Fault)(nil); errors.As(err, &fault) {
+			return exit(cmd, 1, fmt.Errorf("audit verify: NOT what was signed: %w", err))
+		}
+		if err == nil && report.Checkpoints == 0 {
+			err = errors.New("the log has no checkpoint yet, so nothing is signed")
+		}
 		if err != nil {
-			return fmt.Errorf("audit verify: NOT what was signed: %w", err)
+			return exit(cmd, 2, fmt.Errorf("audit verify: not verified: %w", err))
 		}
 		if *checkpoint {
 			_, err := cmd.OutOrStdout().Write(report.Message)
@@ -98,6 +110,9 @@ func printReport(w io.Writer, r auditlog.Report) error {
 		r.First, r.Size-1, r.Newest.Origin, r.Checkpoints, r.Newest.Time.UTC().Format("2006-01-02 15:04:05 MST"))
 	if r.First > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "records 0 to %d were deleted because of their age, as the log says itself\n", r.First-1)
+	}
+	if r.ClockSetBack > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "the clock of the node was set back %d times: times are not in the order of the records\n", r.ClockSetBack)
 	}
 	if r.Uncovered > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "%d more records wait for their checkpoint and are not verified\n", r.Uncovered)
@@ -173,7 +188,7 @@ func checkCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		content, err := os.ReadFile(args[0])
+		content, err := auditlog.ReadSmall(args[0], maxProof)
 		if err != nil {
 			return fmt.Errorf("audit check: %w", err)
 		}

@@ -1,11 +1,17 @@
 package command
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +42,10 @@ type record struct {
 	Outcome   string    `json:"outcome"`
 	Reason    string    `json:"reason"`
 	Status    int       `json:"status"`
+	Previous  string    `json:"previous_policy"`
 	Detail    string    `json:"detail"`
+	Count     uint64    `json:"count"`
+	KeptFrom  int64     `json:"kept_from"`
 }
 
 func (f filter) matches(text []byte) bool {
@@ -59,9 +68,9 @@ func (f filter) matches(text []byte) bool {
 func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	var f filter
 	flags := cmd.Flags()
-	flags.StringVar(&f.kind, "kind", "", "Records of this kind: decision, config, started, stopped, recovered, lost, retention")
+	flags.StringVar(&f.kind, "kind", "", "Records of this kind: "+strings.Join(auditlog.Kinds(), ", "))
 	flags.StringVar(&f.api, "api", "", "Decisions of this API")
-	flags.StringVar(&f.outcome, "outcome", "", "Decisions that ended so: allowed, refused, failed")
+	flags.StringVar(&f.outcome, "outcome", "", "Records with this outcome: allowed, refused, failed; of changes: widened, narrowed, moved, not_analysed, summary")
 	flags.StringVar(&f.reason, "reason", "", "Decisions with this reason")
 	flags.StringVar(&f.requestID, "request-id", "", "The decision about this request")
 	names := map[string]*string{
@@ -82,6 +91,9 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 			if *value, err = auditlog.Pseudonym(dir, kind, *value); err != nil {
 				return f, fmt.Errorf("audit: --%s: %w", kind, err)
 			}
+		}
+		if f.kind != "" && !slices.Contains(auditlog.Kinds(), f.kind) {
+			return f, fmt.Errorf("audit: --kind %q is none of %s", f.kind, strings.Join(auditlog.Kinds(), ", "))
 		}
 		var err error
 		if f.since, err = parseTime("since", *since); err != nil {
@@ -145,11 +157,31 @@ func printTail(w io.Writer, dir string, f filter, count int) (next int64, err er
 		return true
 	})
 	for _, text := range last {
-		if _, werr := fmt.Fprintf(w, "%s\n", text); werr != nil {
+		if _, werr := fmt.Fprintf(w, "%s\n", shown(text)); werr != nil {
 			return next, werr
 		}
 	}
 	return next, err
+}
+
+// shown is a line as JSON may have it too, with an escape in place of each character that
+// could steer a terminal: the folder may be somebody else's, and nothing of it is verified.
+func shown(line []byte) []byte {
+	plain := func(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(line, func(r rune) bool { return !plain(r) }) {
+		return line
+	}
+	var escaped []byte
+	for _, r := range string(line) {
+		if plain(r) {
+			escaped = utf8.AppendRune(escaped, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+		}
+	}
+	return escaped
 }
 
 func printFrom(w io.Writer, dir string, f filter, from int64) (next int64, err error) {
@@ -158,7 +190,7 @@ func printFrom(w io.Writer, dir string, f filter, from int64) (next int64, err e
 	err = auditlog.Records(dir, from, func(number int64, text []byte) bool {
 		next = number + 1
 		if f.matches(text) {
-			_, werr = fmt.Fprintf(w, "%s\n", text)
+			_, werr = fmt.Fprintf(w, "%s\n", shown(text))
 		}
 		return werr == nil
 	})
@@ -198,7 +230,7 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 	table := csv.NewWriter(w)
 	_ = table.Write([]string{ // an error stays and is given by Error
 		"number", "time", "kind", "node", "request_id", "policy", "api", "rule", "method",
-		"client", "subject", "token", "address", "outcome", "reason", "status", "detail",
+		"client", "subject", "token", "address", "outcome", "reason", "status", "previous_policy", "detail", "count", "kept_from",
 	})
 	err := auditlog.Records(dir, 0, func(number int64, text []byte) bool {
 		var r record
@@ -207,7 +239,7 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 		}
 		_ = table.Write([]string{
 			fmt.Sprint(number), r.Time.UTC().Format(time.RFC3339Nano), r.Kind, r.Node, r.RequestID, r.Policy, r.API, r.Rule, r.Method,
-			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Detail,
+			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Previous, r.Detail, fmt.Sprint(r.Count), fmt.Sprint(r.KeptFrom),
 		})
 		return table.Error() == nil
 	})

@@ -77,7 +77,7 @@ func (c Config) Check() (Config, error) {
 		return c, errors.New("no folder")
 	}
 	if c.Origin != "" && !canName(c.Origin) {
-		return c, fmt.Errorf("%q cannot name a log: a word without blanks and plus signs can", c.Origin)
+		return c, fmt.Errorf("%.99q cannot name a log: a word of at most %d octets without blanks and plus signs can", c.Origin, maxOrigin)
 	}
 	if c.Interval < 0 || c.Interval > time.Second {
 		return c, fmt.Errorf("interval %v is not within a second", c.Interval)
@@ -99,8 +99,14 @@ func (c Config) Check() (Config, error) {
 	return c, nil
 }
 
+// maxOrigin bounds a name, which is in each checkpoint.
+const maxOrigin = 255
+
 // canName asks the library, by way of a key of that name.
 func canName(origin string) bool {
+	if len(origin) > maxOrigin {
+		return false
+	}
 	key, err := note.NewEd25519VerifierKey(origin, make(ed25519.PublicKey, ed25519.PublicKeySize))
 	if err != nil {
 		return false
@@ -129,13 +135,15 @@ type Log struct {
 	reserved int
 	lost     uint64 // since the log was last written
 	failing  error  // why the log cannot be written now
+	pending  int    // taken from the queue by a try to write that failed
+	closed   bool
 	info     Info
 }
 
 // Info describes a log, for metrics.
 type Info struct {
 	Size       int64     // records in the tree
-	Waiting    int       // records that are not written yet
+	Waiting    int       // records that are not written yet, those of a try that failed among them
 	Lost       uint64    // records that found no room, in the life of this Log
 	Checkpoint time.Time // when the newest checkpoint was signed
 	Failures   uint64    // tries to write that failed
@@ -147,10 +155,11 @@ type Info struct {
 // altered is not opened.
 func Open(c Config) (*Log, error) {
 	l, err := open(c)
-	if err == nil {
-		go l.run()
+	if err != nil {
+		return nil, errors.Join(err, closeCopies(c.Copies))
 	}
-	return l, err
+	go l.run()
+	return l, nil
 }
 
 // open is Open without the goroutine that writes.
@@ -194,7 +203,7 @@ var ErrUnavailable = errors.New("the audit log cannot take a record")
 func (l *Log) Reserve() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failing != nil || len(l.queue)+l.reserved >= l.config.Queue {
+	if l.closed || l.failing != nil || len(l.queue)+l.reserved >= l.config.Queue {
 		return ErrUnavailable
 	}
 	l.reserved++
@@ -205,14 +214,18 @@ func (l *Log) Reserve() error {
 func (l *Log) AppendReserved(r Record) {
 	l.mu.Lock()
 	l.reserved--
-	l.add(r)
+	if l.closed {
+		l.info.Lost++
+	} else {
+		l.add(r)
+	}
 	l.mu.Unlock()
 }
 
 // Append adds a record if there is room for it, and otherwise counts that it was lost.
 func (l *Log) Append(r Record) {
 	l.mu.Lock()
-	if len(l.queue)+l.reserved >= l.config.Queue {
+	if l.closed || len(l.queue)+l.reserved >= l.config.Queue {
 		l.lost++
 		l.info.Lost++
 	} else {
@@ -282,6 +295,7 @@ func (l *Log) report(err error) {
 	l.mu.Lock()
 	changed := (err == nil) != (l.failing == nil)
 	l.failing = err
+	l.pending = l.writer.pending.count
 	if err != nil {
 		l.info.Failures++
 	} else {
@@ -298,7 +312,7 @@ func (l *Log) Info() Info {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	info := l.info
-	info.Waiting, info.Failing = len(l.queue), l.failing != nil
+	info.Waiting, info.Failing = len(l.queue)+l.pending, l.failing != nil
 	for _, c := range l.config.Copies {
 		info.CopiesLost += c.Lost()
 	}
@@ -310,12 +324,26 @@ func (l *Log) Close() error {
 	l.Append(Record{Kind: KindStopped})
 	close(l.stop)
 	<-l.done
+	l.mu.Lock()
+	l.closed = true // a request that is still under way finds no log any more
+	l.mu.Unlock()
 	err := l.flush() // what an earlier try left over
 	if err == nil {
 		err = l.flush()
 	}
-	for _, c := range l.config.Copies {
-		err = errors.Join(err, c.Close())
+	if err != nil {
+		err = fmt.Errorf("%d records are lost: %w", l.Info().Waiting, err)
 	}
-	return errors.Join(err, l.writer.close())
+	return errors.Join(err, closeCopies(l.config.Copies), l.writer.close())
+}
+
+// closeCopies ends all at once, since each may take its time.
+func closeCopies(copies []Copy) error {
+	faults := make([]error, len(copies))
+	var wait sync.WaitGroup
+	for n, c := range copies {
+		wait.Go(func() { faults[n] = c.Close() })
+	}
+	wait.Wait()
+	return errors.Join(faults...)
 }

@@ -1,8 +1,10 @@
 package auditlog
 
 import (
+	"errors"
 	"io"
 	"sync/atomic"
+	"time"
 )
 
 // Copy gets what is in the log, to keep it somewhere else: a checkpoint that this
@@ -14,11 +16,14 @@ type Copy interface {
 	Send(records, checkpoint []byte)
 	// Lost counts the batches that could not be sent.
 	Lost() uint64
+	// Close sends what waits, for so long as is bearable where a process is to end.
 	Close() error
 }
 
-// copyQueue is how many batches may wait.
-const copyQueue = 16
+const (
+	copyQueue    = 16              // batches that may wait
+	closeTimeout = 5 * time.Second // for what waits at the end
+)
 
 // sender is a Copy that a goroutine writes.
 type sender struct {
@@ -26,11 +31,11 @@ type sender struct {
 	done    chan struct{}
 	lost    atomic.Uint64
 	write   func(lines []byte) error
-	close   func() error
+	err     error // of the end; there once done is closed
 }
 
 func newSender(write func([]byte) error, end func() error) *sender {
-	s := &sender{batches: make(chan []byte, copyQueue), done: make(chan struct{}), write: write, close: end}
+	s := &sender{batches: make(chan []byte, copyQueue), done: make(chan struct{}), write: write}
 	go func() {
 		defer close(s.done)
 		for lines := range s.batches {
@@ -38,6 +43,7 @@ func newSender(write func([]byte) error, end func() error) *sender {
 				s.lost.Add(1)
 			}
 		}
+		s.err = end()
 	}()
 	return s
 }
@@ -55,11 +61,21 @@ func (s *sender) Send(records, checkpoint []byte) {
 
 func (s *sender) Lost() uint64 { return s.lost.Load() }
 
-// Close sends what waits, and ends.
+var errNotTaken = errors.New("a copy of the audit log was not taken in time, and has not got all of it")
+
+// Close ends. A reader that has stopped to read would hold the process up for ever: what it
+// has not taken in time is lost to it.
 func (s *sender) Close() error {
 	close(s.batches)
-	<-s.done
-	return s.close()
+	select {
+	case <-s.done:
+		return s.err
+	case <-time.After(closeTimeout):
+	}
+	for range s.batches {
+		s.lost.Add(1)
+	}
+	return errNotTaken
 }
 
 // NewWriterCopy writes lines to a stream, such as standard output.

@@ -193,9 +193,30 @@ func TestRecovery(t *testing.T) {
 		"hashes that did not reach the disk": {func(dir string) {
 			overwrite(t, segmentPath(dir, last, hashesSuffix), nil)
 		}, false, false},
+		"some hashes that did not": {func(dir string) {
+			path := segmentPath(dir, last, hashesSuffix)
+			content := read(t, path)
+			overwrite(t, path, content[:len(content)/2+7])
+		}, false, false},
+		"hashes of records that did not": {func(dir string) {
+			path := segmentPath(dir, last, hashesSuffix)
+			overwrite(t, path, append(read(t, path), make([]byte, 100)...))
+		}, false, false},
 		"a whole record without a checkpoint": {func(dir string) {
 			path := segmentPath(dir, last, recordsSuffix)
 			overwrite(t, path, append(read(t, path), `{"time":"2026-11-26T12:00:00.000000Z","kind":"decision"}`+"\n"...))
+		}, false, false},
+		"a page that did not reach the disk": {func(dir string) {
+			path := segmentPath(dir, last, recordsSuffix)
+			overwrite(t, path, append(append(read(t, path), make([]byte, 4096)...), `"api":"payments"}`+"\n"+`{"time":"2026-11-26T12:00:00.000000Z","kind":"decision"}`+"\n"...))
+		}, false, true},
+		"many pages that did not": {func(dir string) {
+			path := segmentPath(dir, last, recordsSuffix)
+			overwrite(t, path, append(read(t, path), make([]byte, 3*maxLine)...))
+		}, false, true},
+		"pages of checkpoints that did not": {func(dir string) {
+			path := segmentPath(dir, last, checkpointsSuffix)
+			overwrite(t, path, append(read(t, path), make([]byte, 8192)...))
 		}, false, false},
 		"a record that was altered": {func(dir string) {
 			path := segmentPath(dir, last, recordsSuffix)
@@ -236,6 +257,35 @@ func TestRecovery(t *testing.T) {
 				t.Errorf("the log says that it recovered: %v", said)
 			}
 		})
+	}
+}
+
+// A checkpoint whose sync has failed may be on the disk. It is gone before the records that
+// it is of are written again: a crash between the two would look like records that are gone.
+func TestAFailedCheckpointGoesFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := idle(t, Config{Dir: dir})
+	w := &l.writer
+	l.Append(decision(1))
+	w.encode(l.take())
+	if err := errors.Join(w.segment.hashes.write(w.pending.hashes), w.segment.records.write(w.pending.records), w.sign(w.pending.after)); err != nil {
+		t.Fatal(err)
+	}
+	w.segment.notes.good -= int64(len(w.message)) // as if its sync had failed
+	w.segment.notes.torn = true
+	if err := os.Truncate(w.segment.records.file.Name(), w.segment.records.good); err != nil { // where the next try begins
+		t.Fatal(err)
+	}
+	_ = w.segment.records.file.Close() // and fails
+	if l.flush() == nil {
+		t.Fatal("flushed")
+	}
+	_ = w.lock.Close()
+	again := idle(t, Config{Dir: dir})
+	closeLog(t, again)
+	if _, err := Verify(dir, verifierOf(t, dir), Expect{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -23,8 +23,8 @@ const (
 )
 
 // suffixes in the order in which files are deleted: a segment counts as being there
-// as long as its records are.
-var suffixes = []string{startSuffix, checkpointsSuffix, hashesSuffix, recordsSuffix}
+// as long as its records are, so a crash between two leaves none that is there in part.
+var suffixes = []string{recordsSuffix, hashesSuffix, checkpointsSuffix, startSuffix}
 
 // numberDigits make names sort as numbers do.
 const numberDigits = 19
@@ -41,18 +41,54 @@ func segments(dir string) ([]int64, error) {
 	}
 	var firsts []int64
 	for _, entry := range entries {
-		name, isRecords := strings.CutSuffix(entry.Name(), recordsSuffix)
-		if !isRecords {
+		if !strings.HasSuffix(entry.Name(), recordsSuffix) {
 			continue
 		}
-		first, err := strconv.ParseInt(name, 10, 64)
-		if err != nil || len(name) != numberDigits || first < 0 {
-			return nil, fmt.Errorf("%s is no segment's name", entry.Name())
+		first, ok := segmentNumber(entry.Name(), recordsSuffix)
+		if !ok {
+			return nil, fmt.Errorf("%.99q is no segment's name", entry.Name())
 		}
 		firsts = append(firsts, first)
 	}
 	slices.Sort(firsts)
 	return firsts, nil
+}
+
+// segmentNumber reads the name of a segment's file.
+func segmentNumber(name, suffix string) (int64, bool) {
+	digits, found := strings.CutSuffix(name, suffix)
+	first, err := strconv.ParseInt(digits, 10, 64)
+	return first, found && err == nil && name == filepath.Base(segmentPath("", first, suffix)) && first >= 0
+}
+
+// openFile opens a file for reading that somebody else may have put there: not a pipe, on
+// which it would wait for ever, nor a device that never ends.
+func openFile(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", filepath.Base(path))
+	}
+	return os.Open(path)
+}
+
+// maxSmall bounds what is read at once: start files, keys, and checkpoints that were kept.
+const maxSmall = 64 << 10
+
+// ReadSmall reads a file of which it is known that it is small.
+func ReadSmall(path string, limit int64) ([]byte, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("%s is longer than it can be", filepath.Base(path))
+	}
+	return content, err
 }
 
 // startFile gives what a start file holds: the signed checkpoint, then the hashes.
@@ -66,7 +102,7 @@ func startFile(signed []byte, e *edge) []byte {
 
 // readStart reads and verifies a start file.
 func readStart(dir string, first int64, verifier note.Verifier) (edge, Checkpoint, error) {
-	content, err := os.ReadFile(segmentPath(dir, first, startSuffix))
+	content, err := ReadSmall(segmentPath(dir, first, startSuffix), maxSmall)
 	if err != nil {
 		return edge{}, Checkpoint{}, err
 	}
@@ -146,12 +182,13 @@ func openAppender(path string, good int64) (*appender, error) {
 	return a, nil
 }
 
-// mend cuts off what is not known to be good.
+// mend cuts off what is not known to be good, durably: in a segment that has ended, nobody
+// would do it again.
 func (a *appender) mend() error {
 	if !a.torn {
 		return nil
 	}
-	if err := a.file.Truncate(a.good); err != nil {
+	if err := errors.Join(a.file.Truncate(a.good), a.file.Sync()); err != nil {
 		return err
 	}
 	if _, err := a.file.Seek(a.good, io.SeekStart); err != nil {

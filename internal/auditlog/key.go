@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/open-tollgate/tollgate/internal/keyfile"
 )
 
 // The files of a log beside its segments.
@@ -28,15 +30,18 @@ const (
 // keys are what a log is written with.
 type keys struct {
 	signer     note.Signer
+	public     string // as public.key has it
 	verifier   note.Verifier
 	pseudonyms pseudonyms
 }
 
-// loadKeys reads the keys, or makes them where there are none yet. The public key is
-// written beside the log each time, so that a copy of the folder can be verified.
-func loadKeys(c Config) (keys, error) {
+// loadKeys reads the keys, or makes them where there is no log yet.
+func loadKeys(c Config, isNew bool) (keys, error) {
 	var k keys
 	signing, err := loadOrMake(c.SigningKey, func() (string, error) {
+		if !isNew {
+			return "", fmt.Errorf("%s is missing, and a log goes on with the key that it began with: put it back, or begin a new folder", c.SigningKey)
+		}
 		secret, _, err := note.GenerateKey(rand.Reader, c.Origin)
 		return secret, err
 	})
@@ -49,14 +54,10 @@ func loadKeys(c Config) (keys, error) {
 	if k.signer.Name() != c.Origin {
 		return k, fmt.Errorf("signing key %s is of log %q, and this log is %q", c.SigningKey, k.signer.Name(), c.Origin)
 	}
-	public, err := publicKey(signing)
-	if err != nil {
+	if k.public, err = publicKey(signing); err != nil {
 		return k, fmt.Errorf("signing key %s: %w", c.SigningKey, err)
 	}
-	if k.verifier, err = note.NewVerifier(public); err != nil {
-		return k, err
-	}
-	if err := replaceFile(filepath.Join(c.Dir, publicKeyFile), []byte(public+"\n"), 0o644); err != nil {
+	if k.verifier, err = note.NewVerifier(k.public); err != nil {
 		return k, err
 	}
 	secret, err := loadOrMake(filepath.Join(c.Dir, pseudonymFile), func() (string, error) { return rand.Text() + rand.Text(), nil })
@@ -79,8 +80,22 @@ func publicKey(signing string) (string, error) {
 	return note.NewEd25519VerifierKey(fields[2], public)
 }
 
+// publish writes the public key beside the log, so that a copy of the folder can be verified.
+func (k *keys) publish(dir string) error {
+	return replaceFile(filepath.Join(dir, publicKeyFile), []byte(k.public+"\n"), 0o644)
+}
+
+// isOfLog says what is wrong where the log says that its key is another one.
+func (k *keys) isOfLog(c Config) error {
+	content, err := ReadSmall(filepath.Join(c.Dir, publicKeyFile), maxSmall)
+	if err != nil || strings.TrimSpace(string(content)) == k.public {
+		return nil // without one, its checkpoints tell
+	}
+	return fmt.Errorf("signing key %s is another than that of %s, and a log goes on with the key that it began with: put it back, or begin a new folder", c.SigningKey, publicKeyFile)
+}
+
 func loadOrMake(path string, generate func() (string, error)) (string, error) {
-	content, err := os.ReadFile(path)
+	content, err := keyfile.Read(path)
 	if err == nil {
 		if text := strings.TrimSpace(string(content)); text != "" {
 			return text, nil
@@ -88,7 +103,7 @@ func loadOrMake(path string, generate func() (string, error)) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", err
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	text, err := generate()
 	if err != nil {
@@ -100,12 +115,12 @@ func loadOrMake(path string, generate func() (string, error)) (string, error) {
 // nameOf gives the name of the log whose key is there, and that of this machine where
 // there is none yet.
 func nameOf(signingKey string) (string, error) {
-	content, err := os.ReadFile(signingKey)
+	content, err := keyfile.Read(signingKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return os.Hostname()
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("signing key %s: %w", signingKey, err)
 	}
 	signer, err := note.NewSigner(strings.TrimSpace(string(content)))
 	if err != nil {
@@ -116,7 +131,7 @@ func nameOf(signingKey string) (string, error) {
 
 // ReadPublicKey reads the file that an auditor was given.
 func ReadPublicKey(path string) (note.Verifier, error) {
-	content, err := os.ReadFile(path)
+	content, err := ReadSmall(path, maxSmall)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func lock(dir string) (*os.File, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, errors.New("another process writes to this audit log")
+		return nil, errors.New("another process, or this one by another name of the folder, writes to this audit log")
 	}
 	return f, nil
 }

@@ -258,44 +258,6 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-func TestRetention(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	now := &clock{at: noon}
-	l := idle(t, Config{Dir: dir, SegmentAge: time.Hour, Keep: 10 * time.Hour, Now: now.now})
-	for n := range 30 {
-		now.add(time.Hour)
-		l.Append(decision(n))
-		flush(t, l)
-	}
-	closeLog(t, l)
-	verifier := verifierOf(t, dir)
-	report, err := Verify(dir, verifier, Expect{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if report.First == 0 || report.Size < 30 {
-		t.Errorf("%+v", report)
-	}
-	for number := report.First; number < report.Size; number++ { // proofs need nothing that is gone
-		if _, err := Prove(dir, number, verifier); err != nil {
-			t.Errorf("record %d: %v", number, err)
-		}
-	}
-	firsts, err := segments(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, suffix := range suffixes {
-		if err := os.Remove(segmentPath(dir, firsts[0], suffix)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := Verify(dir, verifier, Expect{}); err == nil || !strings.Contains(err.Error(), "because of their age") {
-		t.Errorf("more was deleted than the log says: %v", err)
-	}
-}
-
 func TestProofs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

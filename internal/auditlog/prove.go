@@ -3,7 +3,6 @@ package auditlog
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"golang.org/x/mod/sumdb/note"
@@ -139,7 +138,7 @@ func (s *storedHashes) read(index int64) (h tlog.Hash, err error) {
 		}
 		return h, nil
 	}
-	f, err := os.Open(segmentPath(s.dir, segment, hashesSuffix))
+	f, err := openFile(segmentPath(s.dir, segment, hashesSuffix))
 	if err != nil {
 		return h, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"os"
 )
 
 // Records calls each for every whole record of the folder, from a number on, with its
@@ -27,7 +26,7 @@ func Records(dir string, from int64, each func(number int64, text []byte) bool) 
 }
 
 func readRecords(dir string, first, from int64, each func(int64, []byte) bool) (more bool, err error) {
-	f, err := os.Open(segmentPath(dir, first, recordsSuffix))
+	f, err := openFile(segmentPath(dir, first, recordsSuffix))
 	if err != nil {
 		return false, err
 	}

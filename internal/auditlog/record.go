@@ -22,6 +22,12 @@ const (
 	KindRetention Kind = "retention" // the log was deleted up to KeptFrom, because of its age
 )
 
+// Kinds lists them.
+func Kinds() []string {
+	return []string{string(KindDecision), string(KindConfig), string(KindChange), string(KindStarted), string(KindStopped),
+		string(KindRecovered), string(KindLost), string(KindRetention)}
+}
+
 // Record is one line of the log. Appending copies it; strings are kept until they are
 // written. Names of people and clients are given as they are, and written as keyed hashes.
 type Record struct {

@@ -3,6 +3,7 @@ package auditlog
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,21 +24,31 @@ func (w *writer) open(c Config) (recovered int64, err error) {
 	if w.lock, err = lock(c.Dir); err != nil {
 		return 0, err
 	}
-	if w.keys, err = loadKeys(c); err != nil {
-		return 0, errors.Join(err, w.close())
-	}
-	firsts, err := segments(c.Dir)
-	if err != nil {
-		return 0, errors.Join(err, w.close())
-	}
-	if len(firsts) == 0 {
-		return 0, nil
-	}
-	w.aged = true
-	if recovered, err = w.resume(firsts[len(firsts)-1]); err != nil {
+	if recovered, err = w.find(c); err != nil {
 		return 0, errors.Join(err, w.close())
 	}
 	return recovered, nil
+}
+
+func (w *writer) find(c Config) (recovered int64, err error) {
+	firsts, err := segments(c.Dir)
+	if err != nil {
+		return 0, err
+	}
+	if w.keys, err = loadKeys(c, len(firsts) == 0); err != nil {
+		return 0, err
+	}
+	if len(firsts) == 0 {
+		return 0, w.keys.publish(c.Dir)
+	}
+	if err := w.keys.isOfLog(c); err != nil {
+		return 0, err
+	}
+	w.aged = true
+	if recovered, err = w.resume(firsts[len(firsts)-1]); err != nil {
+		return 0, err
+	}
+	return recovered, w.keys.publish(c.Dir)
 }
 
 // resume goes on with the last segment. What was written and not yet signed is kept and
@@ -54,33 +65,104 @@ func (w *writer) resume(first int64) (recovered int64, err error) {
 	if last.Size < first {
 		last = checkpoint // a crash came before the segment's first
 	}
-	end, err := replay(segmentPath(w.config.Dir, first, recordsSuffix), start, last)
+	records := segmentPath(w.config.Dir, first, recordsSuffix)
+	stored := compareHashes(segmentPath(w.config.Dir, first, hashesSuffix))
+	end, err := replay(records, start, last, stored.meet)
+	stored.close()
 	if err != nil {
 		return 0, fmt.Errorf("segment %d: %w", first, err)
 	}
-	if err := w.openSegment(segment{first: first, born: checkpoint.Time}, end.octets, 0, notes); err != nil {
+	if err := w.openSegment(segment{first: first, born: checkpoint.Time}, end.octets, stored.good, notes); err != nil {
 		return 0, err
 	}
 	w.tree, w.signed = end.tree, last.Time
-	if err := w.restoreHashes(end.hashes); err != nil || end.tree.size == last.Size {
-		return end.torn, err
+	if stored.missing {
+		if err := w.restoreHashes(records, start, last); err != nil {
+			return 0, err
+		}
+	}
+	if end.tree.size == last.Size {
+		return end.torn, nil
 	}
 	return end.torn, w.sign(w.tree)
 }
 
-// restoreHashes writes the segment's hashes again: a crash may have kept them from the disk.
-func (w *writer) restoreHashes(hashes []byte) error {
-	if err := w.segment.hashes.write(hashes); err != nil {
+// storedPrefix is how far the file of hashes is as it has to be.
+type storedPrefix struct {
+	file    *os.File
+	reader  *bufio.Reader
+	good    int64
+	missing bool // from good on
+}
+
+// compareHashes opens the file, which a crash may have kept from the disk.
+func compareHashes(path string) *storedPrefix {
+	file, err := os.Open(path)
+	if err != nil {
+		return &storedPrefix{missing: true}
+	}
+	return &storedPrefix{file: file, reader: bufio.NewReaderSize(file, 1<<16)}
+}
+
+func (s *storedPrefix) meet(hashes []tlog.Hash) error {
+	for _, h := range hashes {
+		var stored tlog.Hash
+		if s.missing {
+			return nil
+		}
+		if _, err := io.ReadFull(s.reader, stored[:]); err != nil || stored != h {
+			s.missing = true
+			return nil
+		}
+		s.good += tlog.HashSize
+	}
+	return nil
+}
+
+func (s *storedPrefix) close() {
+	if s.file != nil {
+		_ = s.file.Close()
+	}
+}
+
+// hashesAtOnce is how much of the hashes is in memory while they are written again.
+const hashesAtOnce = 1 << 20
+
+// restoreHashes writes the segment's hashes again, from where they are good.
+func (w *writer) restoreHashes(records string, start edge, last Checkpoint) error {
+	known := w.segment.hashes.good
+	var waiting []byte
+	write := func() error {
+		err := w.segment.hashes.write(waiting)
+		if err == nil {
+			w.segment.hashes.keep(len(waiting))
+		}
+		waiting = waiting[:0]
 		return err
 	}
-	w.segment.hashes.keep(len(hashes))
-	return nil
+	_, err := replay(records, start, last, func(hashes []tlog.Hash) error {
+		for _, h := range hashes {
+			if known > 0 {
+				known -= tlog.HashSize
+				continue
+			}
+			waiting = append(waiting, h[:]...)
+		}
+		if len(waiting) < hashesAtOnce {
+			return nil
+		}
+		return write()
+	})
+	if err != nil {
+		return err
+	}
+	return write()
 }
 
 // lastCheckpoint gives the newest checkpoint of a file, and how much of the file is good.
 func lastCheckpoint(path string, verifier note.Verifier) (newest []byte, last Checkpoint, good int64, err error) {
 	last.Size = -1
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, last, 0, err
 	}
@@ -88,11 +170,11 @@ func lastCheckpoint(path string, verifier note.Verifier) (newest []byte, last Ch
 	r := bufio.NewReader(f)
 	for {
 		message, err := readNote(r)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, last, good, err
+		if isTorn(message, err) {
+			break
 		}
 		if err != nil {
-			break
+			return nil, last, good, err
 		}
 		newest = message
 		good += int64(len(message))
@@ -106,18 +188,25 @@ func lastCheckpoint(path string, verifier note.Verifier) (newest []byte, last Ch
 	return newest, last, good, nil
 }
 
+// isTorn says whether a file of checkpoints ends there: with it, with a part of one, or with
+// what a file system leaves where a page did not reach the disk, which are zeros.
+func isTorn(message []byte, err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || bytes.IndexByte(message, 0) >= 0
+}
+
 // ending is where the records of a segment end.
 type ending struct {
 	tree   edge
 	octets int64 // of whole lines
 	torn   int64 // octets behind them
-	hashes []byte
 }
 
-// replay computes the tree of a segment, and holds it to the checkpoint on its way.
-func replay(path string, start edge, last Checkpoint) (ending, error) {
+// replay computes the tree of a segment, and holds it to the checkpoint on its way. Each is
+// told the hashes that become complete with a record. Behind the checkpoint the records end
+// where a line is none: a crash does not always leave the beginning of what was written.
+func replay(path string, start edge, last Checkpoint, each func([]tlog.Hash) error) (ending, error) {
 	end := ending{tree: start}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return end, err
 	}
@@ -128,32 +217,43 @@ func replay(path string, start edge, last Checkpoint) (ending, error) {
 		if end.tree.size == last.Size && end.tree.root() != last.Root {
 			return end, fmt.Errorf("%w: the records up to %d are not those of the checkpoint", ErrAltered, last.Size)
 		}
+		signed := end.tree.size < last.Size
 		text, err := readLine(r)
-		if err == io.EOF {
+		if err != nil && !signed && isEnd(err) || err == nil && !signed && !isRecord(text) {
 			break
 		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			end.torn = int64(len(text))
-			break
+		if err != nil && isEnd(err) {
+			return end, fmt.Errorf("%w: records %d to %d are missing", ErrAltered, end.tree.size, last.Size-1)
 		}
 		if err != nil {
 			return end, err
 		}
-		for _, h := range end.tree.add(tlog.RecordHash(text), complete[:0]) {
-			end.hashes = append(end.hashes, h[:]...)
+		if err := each(end.tree.add(tlog.RecordHash(text), complete[:0])); err != nil {
+			return end, err
 		}
 		end.octets += int64(len(text)) + 1
 	}
-	if end.tree.size < last.Size {
-		return end, fmt.Errorf("%w: records %d to %d are missing", ErrAltered, end.tree.size, last.Size-1)
+	info, err := f.Stat()
+	if err == nil {
+		end.torn = info.Size() - end.octets
 	}
-	return end, nil
+	return end, err
+}
+
+// isEnd says whether there is no whole line of a record.
+func isEnd(err error) bool {
+	return err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errLong)
+}
+
+// isRecord says whether a line looks like what encode gives.
+func isRecord(text []byte) bool {
+	return bytes.HasPrefix(text, []byte(`{"time":"`)) && json.Valid(text)
 }
 
 // maxLine bounds what is read as one record.
 const maxLine = 1 << 20
 
-var errLong = fmt.Errorf("%w: a line is longer than any record", ErrAltered)
+var errLong = errors.New("a line is longer than any record")
 
 // readLine reads a line without its end. What it gives holds until the next call.
 func readLine(r *bufio.Reader) ([]byte, error) {

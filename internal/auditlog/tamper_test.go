@@ -9,16 +9,29 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // copyLog copies the segments of a log into a folder of its own.
 func copyLog(t *testing.T, from string) string {
 	t.Helper()
 	to := t.TempDir()
+	copyInto(t, to, from)
+	return to
+}
+
+// copyInto is "cp -p": the keys keep their modes.
+func copyInto(t *testing.T, to, from string) {
+	t.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
-	return to
+	for _, secret := range []string{signingKeyFile, pseudonymFile} {
+		if err := os.Chmod(filepath.Join(to, secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func read(t testing.TB, path string) []byte {
@@ -114,8 +127,7 @@ func TestTheFirstBadRecordIsNamed(t *testing.T) {
 	}
 	first := firsts[1]
 	path := segmentPath(dir, first, recordsSuffix)
-	content := read(t, path)
-	all := lines(content)
+	all := lines(read(t, path))
 	for _, test := range []struct {
 		name string
 		now  [][]byte
@@ -126,6 +138,9 @@ func TestTheFirstBadRecordIsNamed(t *testing.T) {
 		{"doubled", slices.Concat(all[:2], [][]byte{all[1]}, all[2:]), 2},
 		{"swapped", slices.Concat(all[:2], [][]byte{all[3], all[2]}, all[4:]), 2},
 		{"put in", slices.Concat(all[:2], [][]byte{[]byte("{}\n")}, all[2:]), 2},
+		{"removed, with a whole checkpoint behind", slices.Concat(all[:len(all)-2], all[len(all)-1:]), len(all) - 2},
+		{"the last removed", all[:len(all)-1], len(all) - 1},
+		{"two of the last removed", slices.Concat(all[:len(all)-3], all[len(all)-1:]), len(all) - 3},
 		{"split", slices.Concat(all[:2], [][]byte{[]byte("\n")}, all[2:]), 2},
 	} {
 		overwrite(t, path, bytes.Join(test.now, nil))
@@ -149,11 +164,17 @@ func TestHashesThatWereMadeToFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, err := replay(path, start, Checkpoint{Size: -1})
+	var hashes []byte
+	_, err = replay(path, start, Checkpoint{Size: -1}, func(complete []tlog.Hash) error {
+		for _, h := range complete {
+			hashes = append(hashes, h[:]...)
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	overwrite(t, segmentPath(dir, 0, hashesSuffix), end.hashes)
+	overwrite(t, segmentPath(dir, 0, hashesSuffix), hashes)
 	var fault *Fault
 	if _, err := Verify(dir, verifier, Expect{}); !errors.As(err, &fault) || fault.First > 1 || fault.Last < 1 {
 		t.Errorf("%v", err)
@@ -267,9 +288,7 @@ func TestKeptCheckpoints(t *testing.T) {
 
 	// The signer itself writes another history.
 	other := t.TempDir()
-	if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	copyInto(t, other, dir)
 	for _, path := range files(t, other) {
 		_ = os.Remove(path)
 	}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -48,6 +48,9 @@ type Report struct {
 	Message []byte
 	// Checkpoints counts those that were verified.
 	Checkpoints int64
+	// ClockSetBack counts how often one is older than the one before it by the signer's
+	// clock. Their order is that of their sizes.
+	ClockSetBack int64
 	// Uncovered counts whole records behind the newest checkpoint. A log that is being
 	// written has some for a moment, one that was closed has none.
 	Uncovered int64
@@ -66,8 +69,21 @@ type Expect struct {
 }
 
 // Verify reads a whole log, in memory that does not grow with it. The error is a *Fault
-// where the log is not what was signed.
+// where the log is not what was signed. The beginning of a live log may be deleted
+// meanwhile, because of its age: then it is read once more.
 func Verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
+	for range 3 {
+		before, _ := segments(dir)
+		report, err := verify(dir, verifier, expect)
+		after, _ := segments(dir)
+		if err == nil || !expect.Live || len(before) == 0 || len(after) == 0 || before[0] == after[0] {
+			return report, err
+		}
+	}
+	return verify(dir, verifier, expect)
+}
+
+func verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
 	v := verification{dir: dir, verifier: verifier, keptFrom: -1}
 	if err := v.expect(expect.Kept); err != nil {
 		return v.report, err
@@ -96,6 +112,23 @@ type verification struct {
 	keptFrom int64        // what the log says of its own beginning
 	kept     []Checkpoint // in the order of their sizes
 	file     string       // that is being read
+	latest   time.Time    // what the signer's clock said last
+}
+
+// clock notes what the signer's clock said. It proves nothing, and may have been set.
+func (v *verification) clock(at time.Time) {
+	if at.Before(v.latest) {
+		v.report.ClockSetBack++
+	}
+	v.latest = at
+}
+
+// withoutPath leaves out where the log is: the fault says in which file.
+func withoutPath(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
 }
 
 func (v *verification) fault(first, last int64, format string, values ...any) error {
@@ -120,7 +153,7 @@ func (v *verification) segment(first int64, isFirst, isLast bool) error {
 	v.file = filepath.Base(segmentPath("", first, startSuffix))
 	start, checkpoint, err := readStart(v.dir, first, v.verifier)
 	if err != nil {
-		return v.fault(first, first, "%v", err)
+		return v.fault(first, first, "%v", withoutPath(err))
 	}
 	switch {
 	case isFirst:
@@ -133,9 +166,7 @@ func (v *verification) segment(first int64, isFirst, isLast bool) error {
 	case start.root() != v.tree.root():
 		return v.fault(first, first, "the segment does not follow from the one before")
 	}
-	if checkpoint.Time.Before(v.report.Newest.Time) {
-		return v.fault(first, first, "the segment is older than the one before")
-	}
+	v.clock(checkpoint.Time)
 	return v.files(first, isLast)
 }
 
@@ -146,9 +177,11 @@ func (v *verification) files(first int64, isLast bool) error {
 		reader **bufio.Reader
 		suffix string
 	}{{&s.records, recordsSuffix}, {&s.hashes, hashesSuffix}, {&s.notes, checkpointsSuffix}} {
-		file, err := os.Open(segmentPath(v.dir, first, f.suffix))
+		path := segmentPath(v.dir, first, f.suffix)
+		file, err := openFile(path)
 		if err != nil {
-			return v.fault(first, first, "%v", err)
+			v.file = filepath.Base(path)
+			return v.fault(first, first, "%v", withoutPath(err))
 		}
 		defer func() { _ = file.Close() }()
 		*f.reader = bufio.NewReaderSize(file, 1<<18)
@@ -199,7 +232,7 @@ func (s *stream) verify(isLast bool) error {
 // advance reads up to a checkpoint.
 func (s *stream) advance(c Checkpoint) error {
 	v := s.v
-	if c.Size <= v.tree.size || c.Time.Before(v.report.Newest.Time) {
+	if c.Size <= v.tree.size {
 		return v.fault(v.tree.size, v.tree.size, "a checkpoint of %d records is out of order", c.Size)
 	}
 	from := v.tree.size
@@ -207,8 +240,7 @@ func (s *stream) advance(c Checkpoint) error {
 	for v.tree.size < c.Size {
 		text, err := readLine(s.records)
 		if err != nil {
-			v.file = s.recordsFile
-			return v.fault(v.tree.size, c.Size-1, "missing, though a checkpoint covers them")
+			return s.missing(c, err)
 		}
 		if err := s.add(text); err != nil {
 			return err
@@ -221,9 +253,25 @@ func (s *stream) advance(c Checkpoint) error {
 		v.file = s.hashesFile
 		return v.fault(s.suspect, s.suspect, "the record is as it was signed, but its stored hash was altered")
 	}
+	v.clock(c.Time)
 	v.report.Checkpoints++
 	v.report.Newest, v.report.Size = c, c.Size
 	return nil
+}
+
+// missing tells of records that are not all there. If one before them is not what was
+// signed, then that is where the fault begins.
+func (s *stream) missing(c Checkpoint, err error) error {
+	v := s.v
+	v.file = s.recordsFile
+	switch {
+	case s.suspect >= 0:
+		return s.locate(0, 0)
+	case errors.Is(err, errLong):
+		return v.fault(v.tree.size, v.tree.size, "%v", err)
+	default:
+		return v.fault(v.tree.size, c.Size-1, "missing, though a checkpoint covers them")
+	}
 }
 
 // locate names the first record that is not what was signed: the stored hashes tell
@@ -262,7 +310,8 @@ func (v *verification) meetKept() error {
 		c := v.kept[0]
 		v.kept = v.kept[1:]
 		if c.Size < v.tree.size {
-			return v.fault(c.Size, v.tree.size-1, "the kept checkpoint is about what was deleted since: it can no longer be compared")
+			return fmt.Errorf("the kept checkpoint of %s covers %d records, and those before %d were deleted since because of their age: it can no longer be compared",
+				c.Time.Format(time.RFC3339), c.Size, v.tree.size)
 		}
 		if c.Root != v.tree.root() {
 			return v.fault(0, c.Size-1, "the log is another one than when the kept checkpoint was signed at %s", c.Time.Format(time.RFC3339))

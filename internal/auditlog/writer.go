@@ -3,6 +3,7 @@ package auditlog
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -83,6 +84,9 @@ func (w *writer) flush() error {
 	if err := w.rotate(); err != nil {
 		return err
 	}
+	if err := w.segment.notes.mend(); err != nil { // a checkpoint that failed goes before the records that it is of
+		return err
+	}
 	if err := errors.Join(w.segment.hashes.write(w.pending.hashes), w.segment.records.write(w.pending.records)); err != nil {
 		return err
 	}
@@ -125,9 +129,12 @@ func (w *writer) rotate() error {
 	s := &w.segment
 	now := w.config.Now()
 	if s.records != nil && s.first != w.tree.size {
-		full := s.records.good >= w.config.SegmentSize || now.Sub(s.born) >= w.config.SegmentAge
-		if !full {
+		old := now.Sub(s.born).Abs() >= w.config.SegmentAge // also by a clock that was set back
+		if !old && s.records.good < w.config.SegmentSize {
 			return nil
+		}
+		if err := s.mend(); err != nil {
+			return err
 		}
 		if err := s.close(); err != nil {
 			return err
@@ -162,6 +169,12 @@ func (w *writer) openSegment(s segment, records, hashes, notes int64) error {
 		good   int64
 	}{{&s.notes, checkpointsSuffix, notes}, {&s.hashes, hashesSuffix, hashes}, {&s.records, recordsSuffix, records}} {
 		var err error
+		if f.suffix == recordsSuffix { // whoever sees it finds the others
+			err = syncDir(w.config.Dir)
+		}
+		if err != nil {
+			return errors.Join(err, s.close())
+		}
 		if *f.file, err = openAppender(segmentPath(w.config.Dir, s.first, f.suffix), f.good); err != nil {
 			return errors.Join(err, s.close())
 		}
@@ -170,9 +183,19 @@ func (w *writer) openSegment(s segment, records, hashes, notes int64) error {
 	return syncDir(w.config.Dir)
 }
 
+// mend cuts off what an earlier try has left, checkpoints first.
+func (s *segment) mend() error {
+	for _, f := range []*appender{s.notes, s.hashes, s.records} {
+		if err := f.mend(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *segment) close() error {
 	var err error
-	for _, f := range []**appender{&s.records, &s.hashes, &s.notes} {
+	for _, f := range []**appender{&s.notes, &s.hashes, &s.records} {
 		if *f != nil {
 			err = errors.Join(err, (*f).close())
 			*f = nil
@@ -195,7 +218,10 @@ func (w *writer) overdue() int64 {
 	kept := int64(0)
 	for _, first := range firsts {
 		_, start, err := readStart(w.config.Dir, first, w.keys.verifier)
-		if err != nil || w.config.Now().Sub(start.Time) < w.config.Keep {
+		if err != nil {
+			continue // the next one says as much about what is before it
+		}
+		if w.config.Now().Sub(start.Time) < w.config.Keep {
 			break
 		}
 		kept = first // what is before this segment had ended when it began
@@ -210,16 +236,15 @@ func (w *writer) deleteAnnounced() {
 		return
 	}
 	w.deleted = w.announced
-	firsts, err := segments(w.config.Dir)
+	entries, err := os.ReadDir(w.config.Dir)
 	if err != nil {
 		return
 	}
-	for _, first := range firsts {
-		if first >= w.announced {
-			return
-		}
-		for _, suffix := range suffixes {
-			_ = os.Remove(segmentPath(w.config.Dir, first, suffix))
+	for _, suffix := range suffixes {
+		for _, entry := range entries {
+			if first, ok := segmentNumber(entry.Name(), suffix); ok && first < w.announced {
+				_ = os.Remove(filepath.Join(w.config.Dir, entry.Name()))
+			}
 		}
 	}
 }

@@ -10,7 +10,11 @@ import (
 
 // MayAlso says how else the edge may answer a request of this outcome, and because of what.
 func (c *Config) MayAlso(o *Outcome) []string {
-	return c.mayAlso(o.api, o.tokens, o.zones, len(o.Upstreams) > 0)
+	tokens := o.tokens
+	if slices.Contains([]string{"no_credentials", "unsupported_scheme", "token_in_query"}, o.Reason) {
+		tokens = nil // nobody looks into one
+	}
+	return c.mayAlso(o.api, tokens, o.zones, len(o.Upstreams) > 0)
 }
 
 func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards bool) (all []string) {

@@ -22,7 +22,7 @@ func (p *parser) metadata(at string) *PublishedHandler {
 }
 
 func (h *PublishedHandler) serve(w *walk, next next) end {
-	if reads := (methodMatcher{http.MethodGet, http.MethodHead}); !reads.matches(w) {
+	if !reading.matches(w) {
 		return next()
 	}
 	if h.directory != nil && !h.finds(w) {

@@ -309,20 +309,28 @@ func (h *Require) serve(w *walk, next next) end {
 }
 
 func (h *Static) serve(w *walk, next next) end {
-	if h.Abort {
+	status, kind := w.statusOf(h.Status)
+	switch {
+	case h.Abort:
 		w.refuse(0, "", Step{h.At, "abort"})
 		return answered
-	}
-	otherwise := http.StatusOK
-	if w.errorStatus > 0 || w.errorStatus == openStatus {
-		otherwise = shownStatus(w.errorStatus)
-	}
-	status, ok := w.status(h.Status, otherwise)
-	switch {
-	case !ok:
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String() + ": no status"})
-	case status == http.StatusEarlyHints, w.anyStatus && w.unknown("whether status "+statusText(h.Status)+" is 103"): // is not the answer yet
+	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
+		if w.unknown("whether status " + string(h.Status) + " is 103") {
+			return next()
+		}
+		defer func() { w.anyStatus = true }()
+		status = http.StatusOK
+	case kind != oneStatus:
+		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+	case status == http.StatusEarlyHints: // is not the answer yet
 		return next()
+	case status == 0 && w.errorStatus == openStatus:
+		defer func() { w.anyStatus = true }()
+		status = http.StatusInternalServerError
+	case status == 0 && w.errorStatus > 0:
+		status = w.errorStatus
+	case status == 0:
+		status = http.StatusOK
 	}
 	w.answer(Responded, status, Step{h.At, h.String()})
 	if location := h.Headers["Location"]; len(location) > 0 {
@@ -333,32 +341,41 @@ func (h *Static) serve(w *walk, next next) end {
 }
 
 func (h *StaticError) serve(w *walk, _ next) end {
-	status, ok := w.status(h.Status, http.StatusInternalServerError)
+	status, kind := w.statusOf(h.Status)
 	switch {
-	case w.anyStatus:
+	case kind == anyStatus:
 		status = openStatus
-	case !ok, status == 0:
+		w.open("status " + string(h.Status))
+	case kind == noStatusAtAll || status == 0:
 		status = http.StatusInternalServerError
 	}
 	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 }
 
-// status gives what a text stands for that placeholders can make, and false where it is no
-// number: Caddy's handlers fail then. Of what is not known, it may be either.
-func (w *walk) status(raw json.RawMessage, otherwise int) (status int, ok bool) {
-	w.anyStatus = false
-	text := statusText(raw)
-	if text == "" {
-		return otherwise, true
+// statusOf gives the status that a handler's setting says; 0: none.
+func (w *walk) statusOf(raw json.RawMessage) (status int, kind statusKind) {
+	written := statusText(raw)
+	if written == "" {
+		return 0, oneStatus
 	}
-	text, sure := w.know(text)
-	if sure {
-		status, err := strconv.Atoi(text)
-		return status, err == nil
+	text, known := w.know(written)
+	if !known {
+		return 0, anyStatus
 	}
-	w.anyStatus = w.unknown("status " + text)
-	return otherwise, w.anyStatus
+	status, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, noStatusAtAll
+	}
+	return status, oneStatus
 }
+
+type statusKind int
+
+const (
+	oneStatus     statusKind = iota
+	anyStatus                // whatever the request makes of it
+	noStatusAtAll            // no number: an error
+)
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {

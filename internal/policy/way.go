@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Sent is what whoever answers is asked: the request as handlers have left it.
@@ -80,8 +82,16 @@ func (y *way) field(name string) field { return y.fields.now(y.walk, name) }
 
 // host is the one that the service sees. Without one, Caddy names the service itself.
 func (y *way) host(r *Request) string {
-	values, _ := y.field("Host").resolve([]string{r.Host}, r)
-	return cmp.Or(lastOf(values), upstreamHost)
+	values, exact := y.field("Host").resolve([]string{r.Host}, r)
+	host := lastOf(values)
+	switch {
+	case host == "":
+		return upstreamHost
+	case exact && !httpguts.ValidHostHeader(host):
+		return "" // as Go sends it
+	default:
+		return host
+	}
 }
 
 const upstreamHost = "{http.reverse_proxy.upstream.hostport}"

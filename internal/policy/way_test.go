@@ -95,7 +95,7 @@ func TestWhatElseBecomesOfIt(t *testing.T) {
 		"another folder":            {"FILES", handle(`{"handler":"file_server","root":"/etc"}`), Moved, Moved, "root", "/etc", 0},
 		"another folder of vars":    {handle(`{"handler":"vars","root":"/srv"}`) + "," + handle(`{"handler":"file_server"}`), handle(`{"handler":"vars","root":"/etc"}`) + "," + handle(`{"handler":"file_server"}`), Moved, Moved, "root", "/etc", 0},
 		"the same folder":           {"FILES", handle(`{"handler":"vars","root":"/srv"}`) + "," + handle(`{"handler":"file_server"}`), "", "", "", "", 0},
-		"folders are listed":        {"FILES", handle(`{"handler":"file_server","root":"/srv","browse":{}}`), Widened, Narrowed, "browse", "", 0},
+		"folders are listed":        {"FILES", handle(`{"handler":"file_server","root":"/srv","browse":{}}`), Widened, Narrowed, "browse", "", 1}, // and for methods that get no file
 		"links are shown":           {handle(`{"handler":"file_server","root":"/srv","browse":{}}`), handle(`{"handler":"file_server","root":"/srv","browse":{"reveal_symlinks":true}}`), Widened, Narrowed, "browse.reveal_symlinks", "", 0},
 		"a hidden file is shown":    {handle(`{"handler":"file_server","root":"/srv","hide":["a","b"]}`), handle(`{"handler":"file_server","root":"/srv","hide":["a"]}`), Widened, Narrowed, "hide", "b", 0},
 		"another index":             {"FILES", handle(`{"handler":"file_server","root":"/srv","index_names":["x"]}`), Moved, Moved, "index_names", "x", 0},

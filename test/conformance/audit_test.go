@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -225,6 +226,24 @@ func (a *audited) notices(key string) {
 	}
 	if output, err := a.audit("verify", a.dir, "--key", key); err == nil || !strings.Contains(output, "NOT what was signed") || !strings.Contains(output, ": record ") {
 		a.t.Errorf("%s, %v", output, err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"altered":          {[]string{"verify", a.dir, "--key", key}, 1, "NOT what was signed"},
+		"no folder":        {[]string{"verify", "/nowhere", "--key", key}, 2, "not verified"},
+		"no key":           {[]string{"verify", a.dir, "--key", "/nowhere"}, 2, "public key"},
+		"no checkpoint":    {[]string{"verify", a.dir, "--key", key, "--kept", "/nowhere"}, 2, "--kept"},
+		"a kind of none":   {[]string{"tail", a.dir, "--kind", "decisions"}, 1, "decisions"},
+		"a folder's proof": {[]string{"check", a.dir, "--key", key}, 1, "not a file"},
+	} {
+		output, err := a.audit(test.args...)
+		failed, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || failed.ExitCode() != test.code || !strings.Contains(output, test.want) {
+			a.t.Errorf("%s: %v, want %d: %s", name, err, test.code, output)
+		}
 	}
 }
 

@@ -15,9 +15,9 @@ func TestAuditorsWalk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := typed(t, "auditors-walk.md", map[string]string{"bin": bin, "data": d.dir, "Caddyfile": filepath.Join(root, "Caddyfile"), "lint.yaml": filepath.Join(root, "lint.yaml")},
+	folder := typed(t, "auditors-walk.md", map[string]string{"bin": bin, "data": d.dir, "Caddyfile": filepath.Join(root, "Caddyfile"), "lint.yaml": filepath.Join(root, "lint.yaml"), "cases.yaml": filepath.Join(root, "cases.yaml")},
 		"API payments", "suppressed", "widened  api payments: needs less than before", "for example POST", "exit code 1",
-		"=> 403 insufficient_scope", "=> forwarded", `"code":"missing_credentials"`, `"reason":"no_credentials"`, "verified", "NOT what was signed", "exit code 1")
+		"=> 403 insufficient_scope", "=> forwarded", "0 failed", "100.0 %", "1 failed", "exit code 1", `"code":"missing_credentials"`, `"reason":"no_credentials"`, "verified", "=> 401 no_credentials", "NOT what was signed", "exit code 1")
 	page, err := os.ReadFile(filepath.Join(folder, "policy.html"))
 	if err != nil || !strings.Contains(string(page), "payments:confirm") {
 		t.Errorf("%v: the report does not say payments:confirm", err)

@@ -153,6 +153,9 @@ func TestExplain(t *testing.T) {
 				args = append(args, "--claims", "-")
 			}
 			out := run(t, tollgate, test.claims, 0, args...)
+			if test.claims == "" && strings.Contains(out, "keys_unavailable") {
+				t.Errorf("no key is asked for without a token: %s", out)
+			}
 			rest := out
 			for _, want := range test.want {
 				_, after, found := strings.Cut(rest, want)

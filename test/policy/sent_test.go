@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,12 +96,18 @@ func (w *world) says(o *policy.Outcome, m *policy.Request) (text string, known b
 	return g.String(), true
 }
 
+// noFile is what is asked where a folder has nothing of that name.
+const noFile = "no file"
+
 // fileOf is what is in the file, where there is one. What becomes of others is up to the folder.
 func fileOf(o *policy.Outcome, m *policy.Request) (text string, known bool) {
-	target, err := http.NewRequest(o.Sent.Method, o.Sent.Target, nil)
-	if err != nil || o.Sent.Method != http.MethodGet || strings.HasSuffix(target.URL.Path, "/") || strings.HasSuffix(m.Target, "/") {
+	target, err := url.ParseRequestURI(o.Sent.Target)
+	if err != nil || o.Sent.Method != http.MethodGet || strings.HasSuffix(target.Path, "/") || strings.HasSuffix(m.Target, "/") {
 		return "", false
 	}
-	content, err := os.ReadFile(filepath.Join(o.Sent.Root, filepath.Clean("/"+target.URL.Path)))
-	return string(content), err == nil
+	content, err := os.ReadFile(filepath.Join(o.Sent.Root, filepath.Clean("/"+target.Path)))
+	if err != nil {
+		return noFile, false
+	}
+	return string(content), true
 }
