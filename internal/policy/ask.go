@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // unknown decides what cannot be analysed, and says so.
@@ -50,8 +51,9 @@ func (w *walk) currentMethod() string {
 }
 
 func (w *walk) query() string {
-	if !w.queryChanged && w.req.undecided("query") {
-		if query := pick(w.oracle, w.oracle.queries); query != "" {
+	if !w.queryChanged && w.req.undecided("query") && !strings.Contains(w.req.Target, "?") {
+		possible := slices.DeleteFunc(slices.Clone(w.oracle.queries), w.req.isRuledOut)
+		if query := pick(w.oracle, possible); query != "" {
 			w.req.Target += "?" + query
 			w.url.RawQuery = query
 		}
@@ -60,6 +62,20 @@ func (w *walk) query() string {
 		return u.RawQuery
 	}
 	return w.url.RawQuery
+}
+
+// isRuledOut says whether a query has a parameter that was decided to be another.
+func (r *Request) isRuledOut(query string) bool {
+	for key, values := range lenient(query) {
+		open := r.parts["query "+key]
+		if open == nil {
+			continue
+		}
+		if open.closed || slices.ContainsFunc(open.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *walk) address(client bool) netip.Addr {

@@ -4,64 +4,65 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp/syntax"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
-// atoms are requests that stand for all others: at least one for each way in which the
-// matchers of the configurations can tell requests apart, as far as samples can show it.
-// Hosts and paths are listed; methods, fields, queries and addresses are decided when a
-// matcher asks for them, so that nothing is multiplied that does not matter.
+// atoms are requests that stand for all others: one for each way in which the matchers of
+// the configurations can tell requests apart. Hosts and paths are listed; methods, fields,
+// parameters and addresses are decided when a matcher asks for them, so that nothing is
+// multiplied that does not matter.
 type atoms struct {
-	hosts, paths []string
-	patterns     []string // of path matchers, in lower case
-	regexps      []string
-	methods      []string
-	queries      []string
-	parameters   []string // that rewrites look at: all of them in one query
-	addresses    []netip.Addr
-	fields       map[string][][]string
-	wanted       map[string][]string     // patterns of header fields
-	missed       []string                // what no request here is for
-	catches      bool                    // there are error routes
-	codes        []func(status int) bool // that these ask for
+	paths      []string
+	patterns   []string // of path matchers, in lower case
+	regexps    []string
+	conditions []condition // of paths, as they were sent
+	methods    []string
+	queries    []string // all of one
+	parameters []string // that rewrites look at: all of them in one query
+	addresses  []netip.Addr
+	networks   []addressMatcher
+	fields     map[string][][]string
+	wanted     map[string][]string     // patterns of header fields
+	lines      map[string]*lines       // of fields and parameters, by "header NAME" and "query NAME"
+	cut        []string                // what there is more of than is tried
+	missed     []string                // what no request here is for
+	catches    bool                    // there are error routes
+	codes      []func(status int) bool // that these ask for
 }
 
 // stranger is a word that no configuration has.
 const stranger = "zq7"
 
 // newAtoms gathers what the matchers of all these servers compare with, where they can
-// meet a request for the host; for any host, where it is empty.
-func newAtoms(host string, servers ...*Server) *atoms {
-	a := gatherAtoms(host, servers)
-	a.listPaths()
-	return a
-}
-
-func gatherAtoms(host string, servers []*Server) *atoms {
-	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string)}
+// meet a request for one of the hosts; for any host, where there are none.
+func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
+	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string), lines: make(map[string]*lines)}
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
-	a.addresses = []netip.Addr{netip.MustParseAddr("198.51.100.77")}
-	a.hosts = []string{stranger + ".invalid"}
 	for _, s := range servers {
-		v := visitor{host: host, matcher: a.gather, handler: a.gatherHandler}
-		v.routes(s.Routes)
-		v.routes(s.Errors)
+		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string][]view)}
+		v.routes(s.Routes, []view{{}})
+		v.routes(s.Errors, []view{{}})
 		a.catches = a.catches || reaches(s.Errors)
-		for _, name := range slices.Sorted(maps.Keys(s.Named)) {
-			v.routes([]*Route{s.Named[name]})
-		}
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	if len(a.parameters) > 0 {
 		a.queries = append(a.queries, strings.Join(unique(a.parameters), "&"))
 	}
-	a.hosts, a.queries = unique(a.hosts), unique(a.queries)
-	a.addresses = unique(a.addresses)
+	a.queries = unique(a.queries)
+	a.listAddresses()
+	a.listPaths(t)
+	for _, part := range slices.Sorted(maps.Keys(a.lines)) {
+		if !a.lines[part].list(t) {
+			a.cut = append(a.cut, part)
+		}
+	}
 	for field, patterns := range a.wanted {
-		a.fields[field] = fieldValues(unique(patterns))
+		a.fields[field] = fieldValues(unique(append(patterns, a.lines["header "+field].texts()...)))
 	}
 	return a
 }
@@ -106,113 +107,113 @@ func (a *atoms) gatherValues(placeholder string, values ...string) {
 		a.wanted[field] = append(a.wanted[field], values...)
 	}
 	if key, ok := strings.CutPrefix(placeholder, "http.request.uri.query."); ok {
+		a.linesOf("query " + key).add(values...)
 		for _, value := range append(values, stranger) {
 			a.queries = append(a.queries, key+"="+value)
 		}
 	}
 }
 
-// visitor goes through routes, but for those that are for other hosts than one.
-type visitor struct {
-	host    string // empty: all
-	matcher func(Matcher)
-	handler func(Handler)
-}
-
-func (v *visitor) routes(all []*Route) {
-	for _, r := range all {
-		if v.host != "" && r.isForOthers(v.host) {
-			continue
-		}
-		v.sets(r.Match)
-		for _, h := range r.Handlers {
-			v.handler(h)
-			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
-				for _, inner := range outer.inner() {
-					v.routes(inner)
-				}
-			}
-			if limit, ok := h.(*RateLimit); ok {
-				for _, z := range limit.Zones {
-					v.sets(z.Match)
-				}
-			}
-		}
-	}
-}
-
-// sets visits matchers, those within not as well.
-func (v *visitor) sets(all []MatcherSet) {
-	for _, set := range all {
-		for _, m := range set {
-			v.matcher(m)
-			if not, ok := m.(notMatcher); ok {
-				v.sets(not)
-			}
-		}
-	}
-}
-
-// isForOthers says whether each set of the route names other hosts.
-func (r *Route) isForOthers(host string) bool {
-	for _, set := range r.Match {
-		if !slices.ContainsFunc(set, func(m Matcher) bool {
-			hosts, ok := m.(hostMatcher)
-			return ok && !hosts.has(host)
-		}) {
-			return false
-		}
-	}
-	return len(r.Match) > 0
-}
-
-func (a *atoms) gather(m Matcher) {
+func (a *atoms) gather(m Matcher, seen []view) {
 	switch m := m.(type) {
-	case hostMatcher:
-		for _, host := range m {
-			a.hosts = append(a.hosts, strings.ToLower(strings.ReplaceAll(host, "*", stranger)))
-		}
 	case pathMatcher:
 		a.patterns = append(a.patterns, m.patterns...)
+		if expr, known := globExpression(m.patterns); known {
+			a.gatherPath(expr, m.String(), seen)
+		}
 	case pathRegexp:
 		a.regexps = append(a.regexps, m.pattern)
+		a.gatherPath(m.pattern, m.String(), seen)
 	case methodMatcher:
 		a.methods = append(a.methods, m...)
 	case headerMatcher:
 		for field, patterns := range m {
 			field = canonicalField(field)
 			a.wanted[field] = append(a.wanted[field], patterns...)
+			a.linesOf("header "+field).gather(valuesExpression(patterns), len(patterns) > 0, wantedOf(patterns))
 		}
 	case headerRegexp:
 		for field, compiled := range m {
 			field = canonicalField(field)
 			a.wanted[field] = append(a.wanted[field], regexpInstances(compiled.String(), manySamples)...)
+			a.linesOf("header "+field).gather(compiled.String(), true, compiled.MatchString)
 		}
 	case queryMatcher:
-		var parts []string
-		for key, values := range m {
-			value := stranger
-			if len(values) > 0 && values[0] != "*" {
-				value = values[0]
-			}
-			a.queries = append(a.queries, key+"="+value, key+"="+stranger)
-			parts = append(parts, key+"="+value)
-			for _, other := range values {
-				a.queries = append(a.queries, key+"="+strings.ReplaceAll(other, "*", stranger))
-			}
-		}
-		slices.Sort(parts)
-		a.queries = append(a.queries, strings.Join(parts, "&"), stranger+"=1")
+		a.gatherQuery(m)
 	case errorMatcher:
 		a.codes = append(a.codes, m.codes)
 	case addressMatcher:
-		for _, prefix := range m.ranges {
-			a.addresses = append(a.addresses, prefix.Masked().Addr())
-			if next := prefix.Masked().Addr().Next(); prefix.Contains(next) {
-				a.addresses = append(a.addresses, next)
-			}
+		a.networks = append(a.networks, m)
+	}
+}
+
+// gatherPath has a condition of the path as it was sent, for each way in which it is seen.
+func (a *atoms) gatherPath(expr, what string, seen []view) {
+	for _, v := range seen {
+		if v.lost {
+			a.cut = append(a.cut, what+", which looks at what a rewrite makes of the path")
+		}
+		if v.lost = false; !v.same {
+			a.conditions = append(a.conditions, condition{expr, v})
 		}
 	}
+}
+
+func (a *atoms) gatherQuery(m queryMatcher) {
+	var parts []string
+	for key, values := range m {
+		value := stranger
+		if len(values) > 0 && values[0] != "*" {
+			value = values[0]
+		}
+		escaped := url.QueryEscape(key) + "="
+		a.queries = append(a.queries, escaped+url.QueryEscape(value), escaped+stranger)
+		parts = append(parts, escaped+url.QueryEscape(value))
+		lines := a.linesOf("query " + key)
+		for _, other := range values {
+			lines.add(other)
+			lines.gather("^(?:"+regexp.QuoteMeta(other)+")$", other != "*", func(value string) bool { return value == other })
+		}
+	}
+	slices.Sort(parts)
+	a.queries = append(a.queries, strings.Join(parts, "&"), stranger+"=1")
+}
+
+// listAddresses has one for each way in which the networks can have an address: where
+// those that begin or end somewhere are the same, all between are.
+func (a *atoms) listAddresses() {
+	all := []netip.Addr{netip.MustParseAddr("198.51.100.77"), netip.MustParseAddr("2001:db8::77")}
+	for _, m := range a.networks {
+		for _, prefix := range m.ranges {
+			first := prefix.Masked().Addr()
+			all = append(all, first, first.Next(), first.Prev(), lastOfNetwork(prefix), lastOfNetwork(prefix).Next())
+		}
+	}
+	known := make(map[string]bool)
+	for _, address := range all {
+		if !address.IsValid() {
+			continue
+		}
+		var in []int
+		for n, m := range a.networks {
+			if m.has(address) {
+				in = append(in, n)
+			}
+		}
+		if key := keyOf(in); !known[key] {
+			known[key], a.addresses = true, append(a.addresses, address)
+		}
+	}
+}
+
+// lastOfNetwork is its last address.
+func lastOfNetwork(p netip.Prefix) netip.Addr {
+	bytes := p.Masked().Addr().AsSlice()
+	for n := p.Bits(); n < len(bytes)*8; n++ {
+		bytes[n/8] |= 0x80 >> (n % 8)
+	}
+	address, _ := netip.AddrFromSlice(bytes)
+	return address
 }
 
 // fieldValues gives instances of the patterns of a field, one that is like none, and none.
@@ -226,10 +227,7 @@ func fieldValues(patterns []string) [][]string {
 	return append([][]string{nil}, slices.DeleteFunc(values, func(v []string) bool { return v == nil })...)
 }
 
-// maxCross bounds how many pairs of patterns are crossed.
-const maxCross = 4000
-
-func (a *atoms) listPaths() {
+func (a *atoms) listPaths(t *textFinder) {
 	a.patterns, a.regexps = unique(a.patterns), unique(a.regexps)
 	paths := []string{"/", "/" + stranger}
 	for _, p := range a.patterns {
@@ -242,7 +240,13 @@ func (a *atoms) listPaths() {
 	for _, r := range a.regexps {
 		paths = append(paths, regexpInstances(r, most)...)
 	}
-	paths = append(paths, a.cross()...)
+	texts, whole := t.of(unique(a.conditions), letters{path: true, allowed: inPath})
+	for _, text := range texts {
+		paths = append(paths, (&url.URL{Path: text}).EscapedPath())
+	}
+	if !whole {
+		a.cut = append(a.cut, "paths, of which matchers can tell too many apart")
+	}
 	for n, p := range paths {
 		paths[n] = sendable(p)
 	}
@@ -251,6 +255,9 @@ func (a *atoms) listPaths() {
 		return err != nil || len(p) > maxPath
 	}))
 }
+
+// inPath says whether a letter is one that APIs take in a path.
+func inPath(r rune) bool { return r >= ' ' && r != 0x7f && r != '\\' && unicode.IsPrint(r) }
 
 // pathInstances are paths that a pattern matches, and neighbours that it does not.
 func pathInstances(pattern string) []string {
@@ -261,129 +268,6 @@ func pathInstances(pattern string) []string {
 		all = append(all, glob(pattern, ""), glob(pattern, stranger))
 	}
 	return slices.DeleteFunc(all, func(p string) bool { return p == "" })
-}
-
-// cross gives paths that two patterns match, where one has an open end and the other an
-// open beginning.
-func (a *atoms) cross() []string {
-	var heads, tails, all []string
-	for _, p := range a.patterns {
-		before, after, found := strings.Cut(p, "*")
-		switch {
-		case found && before != "" && after == "":
-			heads = append(heads, before)
-		case found && before == "" && after != "":
-			tails = append(tails, strings.ReplaceAll(after, "*", ""))
-		}
-	}
-	for _, head := range heads {
-		for _, tail := range tails {
-			if len(all) == maxCross {
-				return all
-			}
-			all = append(all, head+stranger+tail, strings.TrimSuffix(head, "/")+"/"+strings.TrimPrefix(tail, "/"))
-		}
-	}
-	return all
-}
-
-// maxInstances bounds the samples of one regular expression, manyPaths those of all for paths.
-const (
-	maxInstances = 64
-	manyPaths    = 4_000
-	manySamples  = 6 // of one for a header field: each is a way of its own
-)
-
-// regexpInstances are texts that a regular expression matches, and neighbours.
-func regexpInstances(pattern string, most int) []string {
-	parsed, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	var all []string
-	texts := thin(samples(parsed.Simplify()), most)
-	for n, text := range texts {
-		if all = append(all, text); n == 0 || len(texts) <= 16 && most > 16 {
-			all = append(all, text+"/", text+"/"+stranger, strings.ToUpper(text))
-		}
-	}
-	return all
-}
-
-// samples walks the syntax tree: each alternative, none and one and two of what repeats,
-// and both ends of each class.
-func samples(r *syntax.Regexp) []string {
-	switch r.Op {
-	case syntax.OpLiteral:
-		return []string{string(r.Rune)}
-	case syntax.OpCharClass:
-		var all []string
-		for n := 0; n+1 < len(r.Rune) && len(all) < 12; n += 2 {
-			for _, c := range []rune{r.Rune[n], r.Rune[n+1]} {
-				if c > ' ' && c < 0x7f && !strings.ContainsRune(`/%?#;\`, c) {
-					all = append(all, string(c))
-				}
-			}
-		}
-		if len(all) == 0 || slices.Contains(all, "a") {
-			all = append(all, "a")
-		}
-		return unique(all)
-	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
-		return []string{"z"}
-	case syntax.OpStar, syntax.OpQuest:
-		return append([]string{""}, repeated(samples(r.Sub[0]), r.Op == syntax.OpStar)...)
-	case syntax.OpPlus:
-		return repeated(samples(r.Sub[0]), true)
-	case syntax.OpCapture:
-		return samples(r.Sub[0])
-	case syntax.OpAlternate:
-		var all []string
-		for _, sub := range r.Sub {
-			all = append(all, samples(sub)...)
-		}
-		return bounded(all)
-	case syntax.OpConcat:
-		all := []string{""}
-		for _, sub := range r.Sub {
-			var longer []string
-			parts := samples(sub)
-			for _, head := range all {
-				for _, part := range parts {
-					longer = append(longer, head+part)
-				}
-			}
-			all = bounded(longer)
-		}
-		return all
-	default:
-		return []string{""}
-	}
-}
-
-func repeated(once []string, more bool) []string {
-	if !more {
-		return once
-	}
-	all := slices.Clone(once)
-	if len(once) > 0 {
-		all = append(all, once[0]+once[len(once)-1], strings.Join(once, ""))
-	}
-	return all
-}
-
-func bounded(all []string) []string { return thin(all, maxInstances) }
-
-// thin leaves some out evenly, so that the last alternative is as good as the first.
-func thin(all []string, most int) []string {
-	if len(all) <= most {
-		return all
-	}
-	kept := make([]string, 0, most)
-	for n := range most {
-		kept = append(kept, all[n*len(all)/most])
-	}
-	return kept
 }
 
 func unique[T interface{ comparable }](values []T) []T {
@@ -400,7 +284,7 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	o := &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields}
+	o := &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
 	if a.catches {
 		o.caught = &caught{a.codes}
 	}
@@ -409,7 +293,7 @@ func (a *atoms) oracle() *oracle {
 
 // request gives one of which only host and path are decided.
 func (a *atoms) request(s *Server, host, path string) Request {
-	return Request{Host: host, Target: path, TLS: s != nil && s.TLS, Header: make(map[string][]string), open: make(map[string]bool)}
+	return Request{Host: host, Target: path, TLS: s != nil && s.TLS, Header: make(map[string][]string), open: make(map[string]bool), parts: make(map[string]*openLines)}
 }
 
 // complete decides what nobody has asked for.
@@ -422,7 +306,10 @@ func (r *Request) complete(a *atoms) {
 	if !r.Remote.IsValid() {
 		r.Remote = a.addresses[0]
 	}
-	r.open, r.asked = nil, r.open
+	for part := range r.parts {
+		r.open[part] = true
+	}
+	r.open, r.asked, r.parts = nil, r.open, nil
 }
 
 // URL is the request's, for people.

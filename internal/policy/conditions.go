@@ -83,12 +83,11 @@ func (r *Rule) writes() (methods []string) {
 
 // unknownIn names the matchers of the sets that are not analysed, those within not as well.
 func unknownIn(sets []MatcherSet) (names []string) {
-	v := visitor{matcher: func(m Matcher) {
+	visitMatchers(sets, func(m Matcher) {
 		if unknown, ok := m.(unknownMatcher); ok {
 			names = append(names, unknown.String())
 		}
-	}}
-	v.sets(sets)
+	})
 	return names
 }
 

@@ -83,7 +83,7 @@ func Diff(before, after *Config, now time.Time) *DiffResult {
 // compared then makes the result incomplete.
 func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores int) *DiffResult {
 	d := &differ{old: before, new: after, now: now, changes: make(map[string]*Change), limited: make(map[limitedKey]*shownLimit),
-		unreads: make(map[string]unreadPair), renamed: make(map[[2]string][2]*API)}
+		holders: make(map[string]*holders), unreads: make(map[string]unreadPair), renamed: make(map[[2]string][2]*API)}
 	d.pairs()
 	d.settings()
 	var wait sync.WaitGroup
@@ -122,10 +122,18 @@ func (d *differ) survive(ctx context.Context, j job) {
 }
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
+	t := newTextFinder()
 	for _, p := range d.servers {
-		for _, host := range gatherAtoms("", p.all()).hosts {
-			a := p.atoms(host)
+		hosts, whole := hostsOf(t, p.all())
+		if !whole {
+			d.cannotFollow("hosts, of which matchers can tell too many apart")
+		}
+		for _, host := range hosts {
+			a := p.atoms(t, host)
 			d.miss(a.missed)
+			for _, cut := range a.cut {
+				d.cannotFollow(host + ": " + cut)
+			}
 			for _, path := range a.paths {
 				if ctx.Err() != nil {
 					return
@@ -133,6 +141,15 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 				work <- job{p, a, host, path}
 			}
 		}
+	}
+}
+
+// cannotFollow notes what was not compared to the end.
+func (d *differ) cannotFollow(what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.Contains(d.cut, what) {
+		d.cut = append(d.cut, what)
 	}
 }
 
@@ -151,11 +168,15 @@ func (p pair) all() []*Server {
 
 // atoms gives those for a host: what is for others has no part in them, where no handler
 // can make one host of another.
-func (p pair) atoms(host string) *atoms {
-	if slices.ContainsFunc(p.all(), func(s *Server) bool { return s.setsHost }) {
-		host = ""
+func (p pair) atoms(t *textFinder, host string) *atoms {
+	hosts := []string{host}
+	for _, s := range p.all() {
+		if s.setsHost && len(s.setHosts) == 0 {
+			return newAtoms(t, nil, p.all()...)
+		}
+		hosts = append(hosts, s.setHosts...)
 	}
-	return newAtoms(host, p.all()...)
+	return newAtoms(t, hosts, p.all()...)
 }
 
 type job struct {
@@ -172,6 +193,7 @@ type differ struct {
 	mu      sync.Mutex
 	changes map[string]*Change
 	limited map[limitedKey]*shownLimit
+	holders map[string]*holders // of limits
 	unreads map[string]unreadPair
 	renamed map[[2]string][2]*API // that requests went to before, and go to
 	count   int

@@ -89,11 +89,19 @@ func (d *differ) tell(direction Direction, at, what string, was, is any) {
 func (d *differ) tellOf(api string, direction Direction, at, what string, was, is any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.changes["setting "+string(direction)+at+" "+what] = &Change{Direction: direction, API: api, What: what, Rule: Step{At: at, What: "setting"}, Old: told(was), New: told(is)}
+	d.changes["setting "+string(direction)+at+" "+what] = &Change{Direction: direction, API: api, What: what, Rule: Step{At: at, What: "setting"}, Old: toldAt(at, was), New: toldAt(at, is)}
 }
 
 // maxTold bounds how much of a value is told.
 const maxTold = 300
+
+// toldAt is told for what is at a place: its name may say that it is secret.
+func toldAt(at string, value any) string {
+	if secretName.MatchString(at[strings.LastIndexByte(at, '/')+1:]) {
+		value = withoutTexts(copied(value))
+	}
+	return told(value)
+}
 
 // told is a value for a reader, without what looks like a secret.
 func told(value any) string {

@@ -96,7 +96,7 @@ func (c *wayDiff) leaves(of string, rules map[string]meaning, was, is map[string
 			continue
 		}
 		what := of + " is another: " + name
-		old, new := mask(name, before[name]), mask(name, after[name])
+		old, new := maskLeaves(name, rules, was), maskLeaves(name, rules, is)
 		switch rules[name] {
 		case ignored:
 		case moves:
@@ -114,6 +114,15 @@ func (c *wayDiff) leaves(of string, rules map[string]meaning, was, is map[string
 			c.unknown(name, what, old, new)
 		}
 	}
+}
+
+// maskLeaves is what falls under one rule, for a reader.
+func maskLeaves(name string, rules map[string]meaning, leaves map[string]string) string {
+	shown := maps.Clone(leaves)
+	for leaf := range shown {
+		shown[leaf] = mask(leaf, shown[leaf])
+	}
+	return groupLeaves(rules, shown, nil)[name]
 }
 
 // groupLeaves has what falls under each rule, and by itself what falls under none. That an

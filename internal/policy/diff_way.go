@@ -72,7 +72,7 @@ type wayDiff struct {
 }
 
 func (c *wayDiff) add(direction Direction, part, what, before, after string) {
-	c.found = append(c.found, difference{direction: direction, part: part, what: what, before: plain(before), after: plain(after)})
+	c.found = append(c.found, difference{direction: direction, part: part, what: what, before: publicText(plain(before)), after: publicText(plain(after))})
 }
 
 // unknown is for what is another in a way that nobody here understands.
@@ -179,6 +179,14 @@ func (c *wayDiff) names() []string {
 			}
 		}
 	}
+	if (c.was.api == nil) != (c.is.api == nil) { // each API takes them away
+		names[identityField] = true
+		for _, config := range []*Config{c.old, c.new} {
+			if handed := config.Tollgate.ClientCertificate; handed != nil {
+				names[canonicalField(handed.Header)] = true
+			}
+		}
+	}
 	if !slices.Equal(c.was.fields.gone, c.is.fields.gone) {
 		for _, pattern := range slices.Concat(c.was.fields.gone, c.is.fields.gone) {
 			names[canonicalField(sampleName(pattern))] = true
@@ -189,6 +197,9 @@ func (c *wayDiff) names() []string {
 	}
 	return slices.Sorted(maps.Keys(names))
 }
+
+// identityField stands for those that say who a caller is.
+const identityField = "X-User-Id"
 
 // sampleName is a name that a pattern stands for.
 func sampleName(pattern string) string {
@@ -302,10 +313,19 @@ func mask(name, text string) string {
 	name = strings.ToLower(name)
 	for _, word := range []string{"authorization", "cookie", "key", "token", "secret", "password", "credential", "signature", "proxy_url", "network_proxy"} {
 		if strings.Contains(name, word) {
-			return "(a value that is not shown)"
+			return notShown
 		}
 	}
 	return text
+}
+
+const notShown = "(a value that is not shown)"
+
+func maskText(text string) string {
+	if text == "" {
+		return ""
+	}
+	return notShown
 }
 
 // answer compares what is done to the fields of the answer.
@@ -345,6 +365,9 @@ func (c *wayDiff) passed() {
 		case kind == "request_body":
 			c.body(before, after)
 		default:
+			if secretName.MatchString(before + after) { // it looks at one, and may say which
+				before, after = maskText(before), maskText(after)
+			}
 			c.add(Moved, kind, "passes another "+kind, before, after)
 		}
 	}

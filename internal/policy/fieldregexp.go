@@ -43,11 +43,21 @@ func (m headerRegexp) String() string {
 }
 
 func (m headerRegexp) matches(w *walk) bool {
-	return everyField(w, m, func(want namedRegexp, values []string) bool {
+	return everyField(w, m, decideRegexp, func(want namedRegexp, values []string) bool {
 		n := slices.IndexFunc(values, want.MatchString)
 		if n >= 0 {
 			w.captured = append(w.captured, captured{want.Regexp, want.name, values[n]})
 		}
 		return n >= 0
 	})
+}
+
+// decideRegexp decides whether a value is one that is wanted, while they are not decided.
+func decideRegexp(w *walk, part string, want namedRegexp) bool {
+	if !w.hasSome(part, want.MatchString) {
+		return false
+	}
+	values := w.req.parts[part].values
+	w.captured = append(w.captured, captured{want.Regexp, want.name, values[slices.IndexFunc(values, want.MatchString)]})
+	return true
 }

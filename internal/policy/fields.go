@@ -34,6 +34,33 @@ func (c *fieldChanges) setsHost() bool {
 	})
 }
 
+// changeHost notes what a handler can make of the Host.
+func (s *Server) changeHost(c *fieldChanges) {
+	if !c.setsHost() {
+		return
+	}
+	host, literal := c.literalHost()
+	if known := !s.setsHost || len(s.setHosts) > 0; literal && known {
+		s.setHosts = append(s.setHosts, host)
+	} else {
+		s.setHosts = nil
+	}
+	s.setsHost = true
+}
+
+// literalHost gives the one that it sets, if nothing else can come of it.
+func (c *fieldChanges) literalHost() (host string, ok bool) {
+	others := *c
+	others.Set = maps.Clone(c.Set)
+	for field, values := range c.Set {
+		if text := strings.Join(values, ","); strings.EqualFold(field, "host") && !strings.ContainsAny(text, "{}") {
+			host = strings.ToLower(hostname(text))
+			delete(others.Set, field)
+		}
+	}
+	return host, host != "" && !others.setsHost()
+}
+
 // field is what has become of a header field: what was sent, or values in its place, and
 // what was done to that since.
 type field struct {
@@ -338,12 +365,34 @@ func (w *walk) sent(name string) []string {
 	if w.server != nil && w.server.drops(name) {
 		return nil
 	}
-	if w.req.undecided("header " + name) {
-		if values := pick(w.oracle, w.oracle.fields[name]); values != nil {
+	if part := "header " + name; w.req.undecided(part) && len(w.req.Header[name]) == 0 {
+		if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
 			w.req.Header[name] = values
 		}
 	}
 	return w.req.Header[name]
+}
+
+// openField says whether the values of a field that is as it was sent are not decided.
+func (w *walk) openField(name string) (part string, open bool) {
+	name = canonicalField(name)
+	if now := w.fields.now(w, name); name == "Host" || !now.sent || len(now.ops) > 0 || w.server.drops(name) {
+		return "", false
+	}
+	part = "header " + name
+	lines, _ := w.openPart(part)
+	return part, lines != nil
+}
+
+// possible leaves out what was decided to be otherwise.
+func (r *Request) possible(part string, all [][]string) [][]string {
+	open := r.parts[part]
+	if open == nil {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(values []string) bool {
+		return open.closed && values != nil || slices.ContainsFunc(open.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) })
+	})
 }
 
 // stripped says whether the API around takes the field away.

@@ -57,7 +57,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 	case "headers":
 		h := decode(p, where, raw, &Headers{At: at})
 		h.answer = answerText(h.Response)
-		p.server.setsHost = p.server.setsHost || h.Request.setsHost()
+		p.server.changeHost(h.Request)
 		return h
 	case "invoke":
 		return decode(p, where, raw, &Invoke{At: at})

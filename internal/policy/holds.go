@@ -32,7 +32,7 @@ func (z *Zone) holds(other *Zone) bool {
 		return false
 	case z.EmptyKey != other.EmptyKey && z.EmptyKey != emptyDeny && other.EmptyKey != emptySkip:
 		return false
-	case z.IPv4Prefix != 0 && orElse(other.IPv4Prefix, wholeIPv4) < z.IPv4Prefix, orElse(other.IPv6Prefix, defaultIPv6) < orElse(z.IPv6Prefix, defaultIPv6):
+	case orElse(other.IPv4Prefix, wholeIPv4) < orElse(z.IPv4Prefix, wholeIPv4), orElse(other.IPv6Prefix, defaultIPv6) < orElse(z.IPv6Prefix, defaultIPv6):
 		return false
 	}
 	return z.coarser(other) && z.Cost.atLeast(other.Cost) && z.slower(other)
@@ -40,8 +40,7 @@ func (z *Zone) holds(other *Zone) bool {
 
 // coarser says whether all callers that the other one counts together count together here.
 func (z *Zone) coarser(other *Zone) bool {
-	theirs := other.key.placeholders()
-	return !slices.ContainsFunc(z.key.placeholders(), func(p string) bool { return !slices.Contains(theirs, p) })
+	return !slices.ContainsFunc(z.named, func(p string) bool { return !slices.Contains(other.named, p) })
 }
 
 // atLeast says whether each request costs as much as it does there.

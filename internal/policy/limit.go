@@ -34,7 +34,9 @@ type Zone struct {
 	Shadow     bool         `json:"shadow"`
 	Match      []MatcherSet `json:"-"`
 
-	key keyText
+	key    keyText
+	named  []string // its placeholders
+	counts string   // with what it counts together
 }
 
 // Cost is how many units a request takes; one where there is none.
@@ -87,6 +89,7 @@ func (p *parser) zone(at, name string, raw json.RawMessage) *Zone {
 	if z.EmptyKey == "" {
 		z.EmptyKey = emptyDeny
 	}
+	z.named, z.counts = z.key.placeholders(), z.family(p.api)
 	if z.Cost != nil {
 		z.Cost.text = newKeyText(z.Cost.Value)
 	}

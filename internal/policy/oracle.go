@@ -13,6 +13,7 @@ type oracle struct {
 	queries   []string
 	addresses []netip.Addr
 	fields    map[string][][]string
+	lines     map[string]*lines
 	caught    *caught // what else can fail; nil: nothing leads on
 
 	quiet  bool             // nobody reads the steps

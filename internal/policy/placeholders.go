@@ -199,7 +199,7 @@ func (w *walk) uriValue(name string) (value string, ok bool) {
 		return "", true
 	}
 	if key, ok := strings.CutPrefix(rest, ".query."); ok {
-		return strings.Join(lenient(w.query())[key], ","), true
+		return strings.Join(w.parameter(key), ","), true
 	}
 	if index, ok := strings.CutPrefix(rest, ".path."); ok {
 		return pathSegment(w.url.Path, index)

@@ -50,7 +50,8 @@ type Server struct {
 
 	settings map[string]any // as they are written
 
-	setsHost bool // a handler can change the Host
+	setsHost bool     // a handler can change the Host
+	setHosts []string // to one of these; none: to anything
 	auto     automatic
 }
 

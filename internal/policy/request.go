@@ -20,8 +20,9 @@ type Request struct {
 	SentAs  Scheme     // how Token is sent
 	HasCert bool       // the certificate that the token is bound to, or any, is shown
 
-	open  map[string]bool // header fields and other dimensions that are decided, while others are not
-	asked map[string]bool // the same, of one that is complete
+	open  map[string]bool       // header fields and other dimensions that are decided, while others are not
+	asked map[string]bool       // the same, of one that is complete
+	parts map[string]*openLines // fields and parameters that are decided value by value
 
 	failure failure // on its way
 }

@@ -122,6 +122,7 @@ func further(a netip.Addr, n int64, step4, step6 int) netip.Addr {
 
 // limits compares how often a request is let in that both let in.
 func (d *differ) limits(j job, r *Request, was, is *Outcome) {
+	d.sharing(r, was, is)
 	if slices.EqualFunc(was.zones, is.zones, (*Zone).equals) && slices.EqualFunc(was.Counters, is.Counters, sameCost) {
 		return
 	}

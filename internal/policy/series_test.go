@@ -30,6 +30,7 @@ func TestLimitsAreCompared(t *testing.T) {
 		"a tenth in a tenth":         {zone(minute), zone(`"key":"{http.auth.client.id}","window":"6s","max_events":60`), []Direction{Narrowed}, "61 times"},
 		"apart":                      {zone(minute), zone(strings.Replace(minute, "id}", "id} {http.auth.user.id}", 1)), []Direction{Widened}, "601 times, each with another user"},
 		"addresses apart":            {zone(`"key":"{http.vars.client_ip}","ipv4_prefix":24,"window":"1m","max_events":5`), zone(`"key":"{http.vars.client_ip}","window":"1m","max_events":5`), []Direction{Widened}, "6 times, each with another address"},
+		"networks of a field apart":  {zone(`"key":"{http.request.header.X-Caller-At}","ipv4_prefix":24,"window":"1m","max_events":5`), zone(`"key":"{http.request.header.X-Caller-At}","window":"1m","max_events":5`), []Direction{Widened}, ""},
 		"by header":                  {zone(minute), zone(strings.Replace(minute, "{http.auth.client.id}", "{http.request.header.X-App}", 1)), []Direction{Narrowed, Widened}, "601 times, each with another client"},
 		"shadow":                     {zone(minute), zone(`"shadow":true,` + minute), []Direction{Widened}, "601 times"},
 		"gone from shadow":           {zone(`"shadow":true,` + minute), `"y":{` + hour + `,"shadow":true}`, nil, ""},

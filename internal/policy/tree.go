@@ -65,11 +65,15 @@ func (t tree) at(path ...string) any {
 }
 
 // WithoutIDs takes "@id" away, by which Caddy's admin API finds a part; the edge itself
-// never sees it.
+// never sees it. It is a text or a number: what else has that name, as the values of a
+// parameter that a matcher wants have, Caddy leaves there.
 func WithoutIDs(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
-		delete(value, "@id")
+		switch value["@id"].(type) {
+		case string, float64, json.Number:
+			delete(value, "@id")
+		}
 		for _, member := range value {
 			WithoutIDs(member)
 		}
@@ -104,7 +108,7 @@ const leftOut = "(a secret, left out)"
 
 var (
 	// secretName finds members that hold secrets, by their name.
-	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|api_?key|mac_?key|authorization|cookie`)
+	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|(?:api|mac|encryption)_?key|authorization|cookie`)
 	// elsewhere is a secret that is somewhere else: its name is none.
 	elsewhere = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 

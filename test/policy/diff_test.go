@@ -80,7 +80,7 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 	}
 	d := policy.Diff(oldModel, newModel, time.Now())
 	for _, c := range d.Changes {
-		if c.Method == "" { // a setting
+		if c.Method == "" || goesBothWays(oldModel, c.Witness) || goesBothWays(newModel, c.Witness) { // a setting, or what is not analysed
 			continue
 		}
 		if c.Failing != "" && (!strings.HasPrefix(c.Failing, "access_token refuses (401)") || c.Witness.Token != nil) {
@@ -122,6 +122,11 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 		}
 	}
 	return d
+}
+
+// goesBothWays says whether something on the way of a request is not analysed: a Host that may have a port.
+func goesBothWays(c *policy.Config, m policy.Request) bool {
+	return slices.ContainsFunc(c.Evaluate(c.Servers[0], m, nil), func(o policy.Outcome) bool { return len(o.Open) > 0 })
 }
 
 // widens says whether a change lets somebody in, other than more often.

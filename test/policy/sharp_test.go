@@ -21,12 +21,18 @@ type planted struct {
 	proxy        object
 	shown, files object // another API, and its folder
 	other        string // root
+	network      object // of a matcher
 }
 
 // sharps are the changes that nobody may miss. Each is tried backwards as well.
 var sharps = []sharp{
 	{"a require is gone", func(p *planted) { p.inside(0, 2, 3, 4) }, policy.Widened, false, false},
 	{"a scope more", func(p *planted) { p.scope["scopes"] = []string{"read", "write"} }, policy.Narrowed, false, false},
+	{"one overlaps another in a path", func(p *planted) { p.swap(4) }, policy.Widened, false, false},
+	{"one overlaps another in a field that is there twice", func(p *planted) { p.swap(6) }, policy.Widened, false, false},
+	{"one overlaps another in two parameters", func(p *planted) { p.swap(8) }, policy.Widened, false, false},
+	{"one overlaps another behind a prefix", func(p *planted) { p.swap(10) }, policy.Widened, false, false},
+	{"a larger network", func(p *planted) { p.network["ranges"] = []string{"10.7.0.0/16"} }, policy.Widened, false, false},
 	{"its route moves behind a public one", func(p *planted) {
 		list := *p.routes
 		list[0], list[1] = list[1], list[0]
@@ -88,6 +94,40 @@ var sharps = []sharp{
 	}, "", false, false},
 }
 
+// swap has a route come after the next one.
+func (p *planted) swap(n int) {
+	list := *p.routes
+	list[n], list[n+1] = list[n+1], list[n]
+}
+
+// overlaps are pairs of routes, of which the first refuses and the second lets in: what
+// both are for, nobody has written down. The last one is for a network alone.
+func (p *planted) overlaps(g *generator) (routes []object) {
+	public := func(name string) []object {
+		return []object{{"handler": "api", "name": name, "public": true, "methods": []string{"GET"}, "routes": []object{{"handle": []object{g.proxy()}}}}}
+	}
+	refused := []object{{"handler": "static_response", "status_code": 403}}
+	stripped := func(matcher string, handlers []object) object {
+		return object{"match": []object{{"path": []string{"/p1/*"}}}, "handle": []object{{"handler": "subroute", "routes": []object{
+			{"handle": []object{{"handler": "rewrite", "strip_path_prefix": "/p1"}}},
+			{"match": []object{{"path": []string{matcher}}}, "terminal": true, "handle": handlers},
+			{"handle": []object{{"handler": "rewrite", "uri": "/p1{http.request.uri}"}}},
+		}}}}
+	}
+	route := func(match object, handlers []object) object {
+		return object{"match": []object{match}, "terminal": true, "handle": handlers}
+	}
+	at := func(path string, more string, what any) object { return object{"path": []string{path}, more: what} }
+	p.network = object{"ranges": []string{"10.7.7.0/24"}}
+	return []object{
+		route(object{"path": []string{"/o1/me/*"}}, refused), route(object{"path_regexp": object{"pattern": "^/o1/[a-z]+/orders$"}}, public("o1")),
+		route(at("/o2", "header", object{"X-Mode": []string{"lock"}}), refused), route(at("/o2", "header", object{"X-Mode": []string{"free"}}), public("o2")),
+		route(at("/o3", "query", object{"lock": []string{"1"}}), refused), route(at("/o3", "query", object{"free": []string{"*"}}), public("o3")),
+		stripped("/me/*", refused), stripped("*/orders", public("o4")),
+		route(at("/o5", "remote_ip", p.network), public("o5")), route(object{"path": []string{"/o*"}}, refused),
+	}
+}
+
 // before puts a handler in front of the service.
 func (p *planted) before(h object) {
 	all := p.api["routes"].([]object)
@@ -130,7 +170,7 @@ func (g *generator) plant(config object) *planted {
 		object{"handler": "api", "name": "nothing", "public": true},
 	}}
 	shown := object{"match": []object{{"path": []string{"/users/7"}}}, "terminal": true, "handle": []object{p.shown}}
-	routes := append([]object{p.route, shadowed, nothing, shown}, server["routes"].([]object)...)
+	routes := append([]object{p.route, shadowed, nothing, shown}, append(p.overlaps(g), server["routes"].([]object)...)...)
 	server["routes"] = routes
 	p.routes = &routes
 	return p

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// hostsOf gives hosts that stand for all others: two for each way in which matchers can
+// tell hosts apart, since handlers can do something with the name itself. Where a handler
+// sets the Host, what matchers see is another, and all that are named are there.
+func hostsOf(t *textFinder, servers []*Server) (hosts []string, whole bool) {
+	c := hostClasses{known: make(map[string]int), seen: make(map[string]bool)}
+	for _, s := range servers {
+		c.visit(s.Routes)
+		c.visit(s.Errors)
+		for _, r := range s.Named {
+			c.visit([]*Route{r})
+		}
+		c.all = c.all || s.setsHost && len(s.setHosts) == 0
+	}
+	c.add(stranger + ".invalid")
+	for _, name := range c.names {
+		c.add(name)
+	}
+	whole = true
+	if c.wild {
+		var texts []string
+		texts, whole = t.of(append(c.conditions, condition{expr: "."}), letters{allowed: inHost}) // of two that are alike, not the empty one
+		for _, text := range texts {
+			c.addNew(text)
+		}
+	}
+	return unique(c.hosts), whole
+}
+
+func inHost(r rune) bool {
+	return r == '-' || r == '.' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || r == '*'
+}
+
+// hostClasses gathers the matchers of hosts, and hosts by which of them match.
+type hostClasses struct {
+	all        bool // are kept
+	wild       bool // some of them are for names that are not written
+	seen       map[string]bool
+	names      []string
+	conditions []condition
+	matches    []func(string) bool
+	known      map[string]int
+	hosts      []string
+}
+
+func (c *hostClasses) visit(routes []*Route) {
+	for _, r := range routes {
+		visitMatchers(r.Match, c.gather)
+		for _, h := range r.Handlers {
+			if limit, ok := h.(*RateLimit); ok {
+				for _, z := range limit.Zones {
+					visitMatchers(z.Match, c.gather)
+				}
+			}
+			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
+				for _, inner := range outer.inner() {
+					c.visit(inner)
+				}
+			}
+		}
+	}
+}
+
+func (c *hostClasses) gather(m Matcher) {
+	switch m := m.(type) {
+	case hostMatcher:
+		c.names = append(c.names, namesOf(m)...)
+		c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
+		c.match(hostsExpression(m), m.has)
+	case headerMatcher:
+		for field, patterns := range m {
+			if canonicalField(field) == "Host" {
+				c.names, c.wild = append(c.names, namesOf(patterns)...), true
+				c.match(valuesExpression(patterns), wantedOf(patterns))
+			}
+		}
+	case headerRegexp:
+		for field, compiled := range m {
+			if canonicalField(field) == "Host" {
+				c.wild = true
+				c.match(compiled.String(), compiled.MatchString)
+			}
+		}
+	}
+}
+
+// namesOf gives names that patterns stand for.
+func namesOf(patterns []string) (all []string) {
+	for _, p := range patterns {
+		all = append(all, strings.ToLower(strings.ReplaceAll(p, "*", stranger)))
+	}
+	return all
+}
+
+func (c *hostClasses) match(expr string, matches func(string) bool) {
+	if !c.seen[expr] {
+		c.seen[expr] = true
+		c.conditions, c.matches = append(c.conditions, condition{expr: expr}), append(c.matches, matches)
+	}
+}
+
+func (c *hostClasses) class(host string) string {
+	var in []int
+	for n, matches := range c.matches {
+		if matches(host) {
+			in = append(in, n)
+		}
+	}
+	return keyOf(in)
+}
+
+// perClass is how many hosts stand for those that no matcher tells from them.
+const perClass = 2
+
+func (c *hostClasses) add(host string) {
+	class := c.class(host)
+	if c.known[class]++; c.all || c.known[class] <= perClass {
+		c.hosts = append(c.hosts, host)
+	}
+}
+
+// addNew adds one that is like none of those that are there.
+func (c *hostClasses) addNew(host string) {
+	if class := c.class(host); host != "" && c.known[class] == 0 {
+		c.known[class], c.hosts = 1, append(c.hosts, host)
+	}
+}

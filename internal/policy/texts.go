@@ -1,0 +1,39 @@
+package policy
+
+import "fmt"
+
+// textFinder keeps what was found for sets of conditions: hosts have most of theirs in
+// common. All of them together may take only so long.
+type textFinder struct {
+	known map[string]foundTexts
+	work  int // that is left
+}
+
+type foundTexts struct {
+	all   []string
+	whole bool
+}
+
+// maxWork bounds the beginnings of texts that are looked at for one set of conditions,
+// allWork those of a comparison; leastWork is for each set, whatever is left.
+const (
+	maxWork   = 20_000
+	allWork   = 5 * maxWork
+	leastWork = 500
+)
+
+func newTextFinder() *textFinder {
+	return &textFinder{known: make(map[string]foundTexts), work: allWork}
+}
+
+func (t *textFinder) of(conditions []condition, l letters) (all []string, whole bool) {
+	key := fmt.Sprint(l.path, l.allowed('/'), conditions)
+	if found, ok := t.known[key]; ok {
+		return found.all, found.whole
+	}
+	work := max(leastWork, min(maxWork, t.work))
+	all, whole, left := textsOf(conditions, l, work)
+	t.work -= work - left
+	t.known[key] = foundTexts{all, whole}
+	return all, whole
+}
