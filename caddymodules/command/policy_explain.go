@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/idna"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
@@ -79,6 +80,10 @@ func parseRequest(method, target, address string, headers []string) (r policy.Re
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return r, "", fmt.Errorf("%q is not an http or https URL", target)
 	}
+	host, err := idna.ToASCII(u.Hostname()) // as it is sent
+	if err != nil {
+		return r, "", fmt.Errorf("%q: %w", target, err)
+	}
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return r, "", fmt.Errorf("address %q: %w", address, err)
@@ -91,7 +96,7 @@ func parseRequest(method, target, address string, headers []string) (r policy.Re
 	if path, _, _ = strings.Cut(path, "#"); !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	r = policy.Request{Method: method, Host: u.Hostname(), Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
+	r = policy.Request{Method: method, Host: host, Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
 	for _, line := range headers {
 		name, value, found := strings.Cut(line, ":")
 		if !found {
