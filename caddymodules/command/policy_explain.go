@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/idna"
 
 	"github.com/open-tollgate/tollgate/internal/policy"
 )
@@ -55,12 +56,14 @@ proof where --dpop or --certificate is there.`,
 		if *dpop {
 			r.SentAs = policy.DPoP
 		}
-		server := c.ServerFor(r.TLS, port)
-		if server == nil {
+		servers := c.ServersFor(r.TLS, port)
+		if len(servers) == 0 {
 			return errors.New("policy explain: no server of the configuration answers that scheme or port")
 		}
-		r.TLS = server.TLS
-		e := policy.Explanation{Method: r.Method, URL: args[1], Outcomes: c.Evaluate(server, r, &policy.Judge{Now: time.Now()})}
+		e := policy.Explanation{Method: r.Method, URL: args[1]}
+		for _, server := range servers {
+			e.Outcomes = append(e.Outcomes, c.Evaluate(server, r, &policy.Judge{Now: time.Now()})...)
+		}
 		for n := range e.Outcomes {
 			e.Outcomes[n].May = c.MayAlso(&e.Outcomes[n])
 		}
@@ -77,6 +80,10 @@ func parseRequest(method, target, address string, headers []string) (r policy.Re
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return r, "", fmt.Errorf("%q is not an http or https URL", target)
 	}
+	host, err := idna.ToASCII(u.Hostname()) // as it is sent
+	if err != nil {
+		return r, "", fmt.Errorf("%q: %w", target, err)
+	}
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return r, "", fmt.Errorf("address %q: %w", address, err)
@@ -89,7 +96,7 @@ func parseRequest(method, target, address string, headers []string) (r policy.Re
 	if path, _, _ = strings.Cut(path, "#"); !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	r = policy.Request{Method: method, Host: u.Hostname(), Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
+	r = policy.Request{Method: method, Host: host, Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
 	for _, line := range headers {
 		name, value, found := strings.Cut(line, ":")
 		if !found {

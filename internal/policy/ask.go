@@ -23,9 +23,12 @@ func (w *walk) unknownNow(what string) bool {
 	return w.oracle.unknown(what)
 }
 
+// maxOpen bounds what is named of one request.
+const maxOpen = 100
+
 // open says what is not analysed and does not change the way.
 func (w *walk) open(what string) {
-	if !slices.Contains(w.out.Open, what) {
+	if len(w.out.Open) < maxOpen && !slices.Contains(w.out.Open, what) {
 		w.out.Open = append(w.out.Open, what)
 	}
 }

@@ -47,7 +47,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string][]view)}
 		v.routes(s.Routes, []view{{}})
 		v.routes(s.Errors, []view{{}})
-		a.catches = a.catches || len(s.Errors) > 0
+		a.catches = a.catches || reaches(s.Errors)
 	}
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	if len(a.parameters) > 0 {

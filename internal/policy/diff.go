@@ -92,7 +92,7 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 		wait.Go(func() {
 			for j := range work {
 				if ctx.Err() == nil {
-					d.survive(j)
+					d.survive(ctx, j)
 				}
 				runtime.Gosched() // who is served goes first
 			}
@@ -110,7 +110,7 @@ func DiffWithin(ctx context.Context, before, after *Config, now time.Time, cores
 
 // survive compares, whatever a configuration that nothing has validated yet does to the
 // model: this runs in an edge that serves, and a panic here would end it.
-func (d *differ) survive(j job) {
+func (d *differ) survive(ctx context.Context, j job) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			d.mu.Lock()
@@ -118,7 +118,7 @@ func (d *differ) survive(j job) {
 			d.mu.Unlock()
 		}
 	}()
-	d.compare(j)
+	d.compare(ctx, j)
 }
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
@@ -202,8 +202,9 @@ type differ struct {
 	cut     []string
 }
 
-// compare goes all ways that requests for a host and a path can go in both.
-func (d *differ) compare(j job) {
+// compare goes all ways that requests for a host and a path can go in both, in the time
+// there is.
+func (d *differ) compare(ctx context.Context, j job) {
 	o := j.atoms.oracle()
 	ways := 0
 	for {
@@ -218,7 +219,7 @@ func (d *differ) compare(j job) {
 			d.mu.Unlock()
 			break
 		}
-		if !o.rewind() {
+		if ctx.Err() != nil || !o.rewind() {
 			break
 		}
 	}

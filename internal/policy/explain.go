@@ -16,10 +16,10 @@ type Explanation struct {
 	Outcomes []Outcome `json:"outcomes"` // several where something is not analysed
 }
 
-// ServerFor gives the server that answers for a scheme on a port, the scheme's own where
-// it is empty. Where none listens on that one, a load balancer may stand in front: then it
-// is the first of the scheme.
-func (c *Config) ServerFor(tls bool, port string) *Server {
+// ServersFor gives the servers that answer for a scheme on a port, the scheme's own where it
+// is empty: several may, each at addresses of its own. Where none listens on that one, a load
+// balancer may stand in front: then it is any of the scheme.
+func (c *Config) ServersFor(tls bool, port string) []*Server {
 	wanted := c.ports.HTTP
 	if tls {
 		wanted = c.ports.HTTPS
@@ -32,17 +32,13 @@ func (c *Config) ServerFor(tls bool, port string) *Server {
 		all = append(slices.Clone(all), c.Redirects)
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(s *Server) bool { return s.TLS != tls })
-	listens := func(s *Server) bool {
-		return slices.ContainsFunc(s.Listen, func(address string) bool { return parseEndpoint(address).has(wanted) })
+	listening := slices.DeleteFunc(slices.Clone(all), func(s *Server) bool {
+		return !slices.ContainsFunc(s.Listen, func(address string) bool { return parseEndpoint(address).has(wanted) })
+	})
+	if len(listening) == 0 && port == "" {
+		return all
 	}
-	switch n := slices.IndexFunc(all, listens); {
-	case n >= 0:
-		return all[n]
-	case port == "" && len(all) > 0:
-		return all[0]
-	default:
-		return nil
-	}
+	return listening
 }
 
 // WriteText tells it step by step.
@@ -51,7 +47,7 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	printable.Fprintf(&b, "%s %s\n", e.Method, e.URL)
 	for n, o := range e.Outcomes {
 		if len(e.Outcomes) > 1 {
-			printable.Fprintf(&b, "\n%d of %d, because this is not analysed: %s\n", n+1, len(e.Outcomes), strings.Join(o.Open, "; "))
+			printable.Fprintf(&b, "\n%d of %d%s\n", n+1, len(e.Outcomes), e.because(&o))
 		}
 		if len(e.Outcomes) == 1 && len(o.Open) > 0 {
 			printable.Fprintf(&b, "not analysed: %s\n", strings.Join(o.Open, "; "))
@@ -73,6 +69,17 @@ func (e *Explanation) WriteText(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// because says why there is more than one outcome.
+func (e *Explanation) because(o *Outcome) (text string) {
+	if slices.ContainsFunc(e.Outcomes, func(other Outcome) bool { return other.Server != o.Server }) {
+		text = ", by server " + o.Server
+	}
+	if len(o.Open) > 0 {
+		text += ", because this is not analysed: " + strings.Join(o.Open, "; ")
+	}
+	return text
 }
 
 func shadowed(shadow bool) string {

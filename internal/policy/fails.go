@@ -69,6 +69,18 @@ func (c *caught) distinct(statuses []int) (kept []int) {
 	return kept
 }
 
+// reaches says whether routes lead anywhere: most error routes do nothing but answer.
+func reaches(routes []*Route) (found bool) {
+	VisitRoutes(routes, func(h Handler) {
+		switch h.(type) {
+		case *Subroute, *Static, *StaticError, *Headers, *Rewrite, *Pass:
+		default:
+			found = true
+		}
+	})
+	return found
+}
+
 // failure is how a request fails, in all of its walks: at the nth of what can.
 type failure struct {
 	by          *failing
@@ -127,6 +139,7 @@ func (w *walk) leadsOn(statuses []int) int {
 		for range maxWays {
 			request, probe := *w.req, *w
 			probe.req, probe.judge, probe.oracle, probe.fields, probe.groups = &request, nil, o, w.fields.clone(), maps.Clone(w.groups)
+			probe.out.Counts = nil // nobody counts
 			if probe.handleError(end{failed: true, status: status}); probe.out.Reaches() {
 				return status
 			}

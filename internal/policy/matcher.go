@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/idna"
 )
 
 // MatcherSet matches where all of it do.
@@ -175,65 +173,6 @@ type unknownMatcher struct{ name, raw string }
 
 func (m unknownMatcher) String() string       { return m.name + " " + m.raw }
 func (m unknownMatcher) matches(w *walk) bool { return w.unknownNow("matcher " + m.String()) }
-
-// hostMatcher compares the Host without its port; * is one label.
-type hostMatcher []string
-
-// newHostMatcher has names as Caddy compares them: in ASCII, as they are sent (RFC 5891).
-func newHostMatcher(raw json.RawMessage) (Matcher, error) {
-	var hosts hostMatcher
-	if err := json.Unmarshal(raw, &hosts); err != nil {
-		return nil, err
-	}
-	for n, host := range hosts {
-		ascii, err := idna.ToASCII(host)
-		if err != nil {
-			return nil, fmt.Errorf("host %q: %w", host, err)
-		}
-		hosts[n] = ascii
-	}
-	return hosts, nil
-}
-
-func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
-
-func (m hostMatcher) matches(w *walk) bool {
-	if !w.anyHost {
-		return m.has(w.req.Host)
-	}
-	if hosts, known := w.field("Host"); known {
-		return m.has(hostname(lastOf(hosts)))
-	}
-	return w.unknown(m.String() + " after a handler has set it")
-}
-
-// lastOf gives the value that counts where Caddy takes a field of several for the Host.
-func lastOf(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	return values[len(values)-1]
-}
-
-func (m hostMatcher) has(host string) bool {
-	return slices.ContainsFunc(m, func(pattern string) bool { return hostMatches(pattern, host) })
-}
-
-func hostMatches(pattern, host string) bool {
-	if !strings.Contains(pattern, "*") {
-		return strings.EqualFold(pattern, host)
-	}
-	want, got := strings.Split(pattern, "."), strings.Split(host, ".")
-	if len(want) != len(got) {
-		return false
-	}
-	for n := range want {
-		if want[n] != "*" && !strings.EqualFold(want[n], got[n]) {
-			return false
-		}
-	}
-	return true
-}
 
 type methodMatcher []string
 
@@ -458,55 +397,6 @@ func (m notMatcher) String() string {
 
 func (m notMatcher) matches(w *walk) bool {
 	return !slices.ContainsFunc(m, func(s MatcherSet) bool { return s.matches(w) })
-}
-
-// errorMatcher is what handle_errors makes of status codes.
-type errorMatcher struct {
-	raw   string
-	list  bool
-	codes func(status int) bool
-}
-
-var (
-	errorList  = regexp.MustCompile(`^\{http\.error\.status_code\} in \[([0-9, ]+)\]$`)
-	errorRange = regexp.MustCompile(`^\{http\.error\.status_code\} >= ([0-9]+) && \{http\.error\.status_code\} <= ([0-9]+)$`)
-)
-
-func newErrorMatcher(raw json.RawMessage) (Matcher, bool) {
-	var text string
-	var object struct {
-		Expr string `json:"expr"`
-	}
-	if json.Unmarshal(raw, &text) != nil {
-		_ = json.Unmarshal(raw, &object) // of another form: unknown
-		text = object.Expr
-	}
-	if list := errorList.FindStringSubmatch(text); list != nil {
-		codes := strings.FieldsFunc(list[1], func(r rune) bool { return r == ',' || r == ' ' })
-		return errorMatcher{text, true, func(status int) bool { return slices.Contains(codes, fmt.Sprint(status)) }}, true
-	}
-	if ends := errorRange.FindStringSubmatch(text); ends != nil {
-		return errorMatcher{text, false, func(status int) bool {
-			code := fmt.Sprint(status)
-			return ends[1] <= code && code <= ends[2]
-		}}, true
-	}
-	return nil, false
-}
-
-func (m errorMatcher) String() string { return "expression " + m.raw }
-
-func (m errorMatcher) matches(w *walk) bool {
-	if w.toldStatus == openStatus {
-		return w.unknown(m.String() + " of a status that the request decides")
-	}
-	if w.toldStatus == 0 && !m.list { // nothing cannot be compared, unless another matcher of the set says no first
-		if w.unknown(m.String() + " where no status is known") {
-			w.broken = m.String() + " where no status is known: it fails"
-		}
-		return false
-	}
-	return w.toldStatus > 0 && m.codes(w.toldStatus)
 }
 
 // canonicalField is how Go spells the field.

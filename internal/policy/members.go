@@ -83,7 +83,14 @@ func (d *doubles) value() error {
 	return err
 }
 
+// maxDepth bounds how deep a configuration is nested: what holds others keeps their text, so
+// that one of a hundred kilobytes could take gigabytes. Sixty blocks in each other are less.
+const maxDepth = 256
+
 func (d *doubles) inside(name string) error {
+	if len(d.path) == maxDepth {
+		return fmt.Errorf("/%s/...: is nested deeper than %d", strings.Join(d.path[:8], "/"), maxDepth)
+	}
 	d.path = append(d.path, name)
 	err := d.value()
 	d.path = d.path[:len(d.path)-1]

@@ -47,6 +47,7 @@ var odd = []struct {
 	{"an error of a status from the request", `"routes":[{"handle":[{"handler":"error","status_code":"{http.request.header.X-Flag}"}]}]` + errorsLead("402"), policy.Request{Header: http.Header{"X-Flag": {"402"}}}},
 	{"an answer of a status from the request", `"routes":[{"handle":[{"handler":"static_response","status_code":"{http.request.header.X-Flag}"}]}]` + errorsLead("500"), policy.Request{}},
 	{"an answer of a status that is none", `"routes":[{"handle":[{"handler":"static_response","status_code":"x"}]}]` + errorsLead("500"), policy.Request{}},
+	{"statuses of other lengths", `"routes":[{"handle":[{"handler":"error","status_code":404}]}],"errors":{"routes":[` + strings.Replace(toFirst, `{`, `{"match":[{"expression":"{http.error.status_code} >= 50 && {http.error.status_code} <= 1000"}],`, 1) + `]}`, policy.Request{}},
 	{"many named routes", `"named_routes":{"n":{"handle":[` + setNothing + `]}},"routes":[{"handle":[` + strings.Repeat(`{"handler":"invoke","name":"n"},`, 101) + setNothing + `]},` + toFirst + `]`, policy.Request{}},
 	{"more named routes than are followed", `"named_routes":{"n":{"handle":[` + setNothing + `]}},"routes":[{"handle":[` + strings.Repeat(`{"handler":"invoke","name":"n"},`, 1001) + setNothing + `]},` + toFirst + `]`, policy.Request{}},
 	{"a Host with a port", after(setNothing, `{"not":[{"header":{"Host":["edge.test"]}}]}`), policy.Request{Host: "edge.test:8443"}},

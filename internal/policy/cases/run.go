@@ -185,14 +185,15 @@ func (a *Answer) alike(b *Answer) bool {
 // explain asks the model, which knows no counts and no nonces.
 func (r *Runner) explain(request *Request, call *Call, token *minted) *policy.Explanation {
 	_, port, _ := net.SplitHostPort(call.Host)
-	server := r.Config.ServerFor(call.Secure, port)
-	if server == nil || token != nil && token.model == nil {
+	servers := r.Config.ServersFor(call.Secure, port)
+	if len(servers) == 0 || token != nil && token.model == nil {
 		return nil
 	}
 	m := modelRequest(request, call, token)
-	m.TLS = server.TLS
 	e := &policy.Explanation{Method: request.Method, URL: request.URL}
-	e.Outcomes = r.Config.Evaluate(server, m, &policy.Judge{Now: r.now(request, token)})
+	for _, server := range servers {
+		e.Outcomes = append(e.Outcomes, r.Config.Evaluate(server, m, &policy.Judge{Now: r.now(request, token)})...)
+	}
 	return e
 }
 

@@ -1,0 +1,47 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDeepNestingIsBounded has a small configuration of which each level holds all further in.
+func TestDeepNestingIsBounded(t *testing.T) {
+	t.Parallel()
+	nested := func(levels int) string {
+		return edge(`{"handle":[` + strings.Repeat(`{"handler":"reverse_proxy","handle_response":[{"routes":[{"handle":[`, levels) +
+			`{"handler":"static_response"}` + strings.Repeat(`]}]}]}`, levels) + `]}`)
+	}
+	if _, err := Parse([]byte(nested(30))); err != nil {
+		t.Errorf("thirty levels are too many: %v", err)
+	}
+	if _, err := Parse([]byte(nested(1500))); err == nil || !strings.Contains(err.Error(), "nested deeper than 256") {
+		t.Errorf("got %.200v", err)
+	}
+}
+
+// TestAComparisonEndsInTime has one path of which the ways alone take minutes.
+func TestAComparisonEndsInTime(t *testing.T) {
+	t.Parallel()
+	var matchers []string
+	for n := range 3000 {
+		matchers = append(matchers, fmt.Sprintf(`"m%d":{}`, n))
+	}
+	c, err := Parse([]byte(edge(`{"match":[{` + strings.Join(matchers, ",") + `}],"handle":[{"handler":"static_response"}]}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	began := time.Now()
+	d := DiffWithin(ctx, c, c, time.Now(), 1)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if d.Complete {
+		t.Error("it says that it is complete")
+	}
+}
