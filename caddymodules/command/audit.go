@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -67,8 +69,9 @@ first record that was altered, removed or put in, and ends with exit code 1 then
 A tail that was cut off together with its checkpoints shows only beside a checkpoint
 that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
 prints the newest one, to keep.`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1),
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	key := keyFlag(cmd)
 	kept := cmd.Flags().StringArray("kept", nil, "File with a checkpoint that was kept; can be there several times")
 	live := cmd.Flags().Bool("live", false, "The log is being written: records that no checkpoint covers yet are no fault")
@@ -177,33 +180,37 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check PROOF --key FILE",
 		Short: "Verifies a proof, without the log",
-		Args:  cobra.ExactArgs(1),
+		Long:  "Exit code 1: the proof does not hold; 2: could not look.",
+		Args:  exactly(1),
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	key := cmd.Flags().String("key", "", "File with the log's public key")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *key == "" {
-			return errors.New("audit check: --key is needed: a proof is worth as much as the key it is held to")
+			return exit(cmd, 2, errors.New("audit check: --key is needed: a proof is worth as much as the key it is held to"))
 		}
 		verifier, err := verifierOf(*key, "")
 		if err != nil {
-			return err
+			return exit(cmd, 2, err)
 		}
 		content, err := auditlog.ReadSmall(args[0], maxProof)
 		if err != nil {
-			return fmt.Errorf("audit check: %w", err)
+			return exit(cmd, 2, fmt.Errorf("audit check: %w", err))
 		}
 		var proof auditlog.Proof
 		if err := json.Unmarshal(content, &proof); err != nil {
-			return fmt.Errorf("audit check: %s is not a proof: %w", args[0], err)
+			return exit(cmd, 2, fmt.Errorf("audit check: %s is not a proof: %w", args[0], err))
 		}
 		if err := proof.Check(verifier); err != nil {
-			return fmt.Errorf("audit check: NOT proved: %w", err)
+			return exit(cmd, 1, fmt.Errorf("audit check: NOT proved: %w", err))
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), proof.Record)
 		return err
 	}
 	return cmd
 }
+
+var pseudonymKinds = []string{auditlog.ClientPseudonym, auditlog.SubjectPseudonym, auditlog.TokenPseudonym, auditlog.AddressPseudonym}
 
 func pseudonymCommand() *cobra.Command {
 	return &cobra.Command{
@@ -214,6 +221,9 @@ Names of people, clients and tokens are in the log as keyed hashes. Who has the 
 pseudonym.key can compute that of a name they know, and look for it.`,
 		Args: cobra.ExactArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !slices.Contains(pseudonymKinds, args[1]) { // of another kind there is one as well, and no record has it
+				return fmt.Errorf("audit pseudonym: %q is not %s", args[1], strings.Join(pseudonymKinds, ", "))
+			}
 			pseudonym, err := auditlog.Pseudonym(args[0], args[1], args[2])
 			if err != nil {
 				return fmt.Errorf("audit pseudonym: %w", err)

@@ -83,6 +83,9 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	since := flags.String("since", "", "Records from this time on (RFC 3339)")
 	until := flags.String("until", "", "Records before this time (RFC 3339)")
 	return func(dir string) (filter, error) {
+		if kinds := auditlog.Kinds(); f.kind != "" && !slices.Contains(kinds, f.kind) {
+			return f, fmt.Errorf("audit: --kind %q is not %s", f.kind, strings.Join(kinds, ", "))
+		}
 		for kind, value := range names {
 			if *value == "" {
 				continue
@@ -128,6 +131,9 @@ func tailCommand() *cobra.Command {
 		f, err := wanted(args[0])
 		if err != nil {
 			return err
+		}
+		if *count < 0 {
+			return fmt.Errorf("audit tail: --lines %d is no number of records", *count)
 		}
 		next, err := printTail(cmd.OutOrStdout(), args[0], f, *count)
 		for err == nil && *follow {

@@ -3,6 +3,8 @@ package command
 import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // exit ends the command with a code; only Caddy can make the error that carries one other
@@ -13,14 +15,41 @@ func exit(cmd *cobra.Command, code int, err error) error {
 		return err
 	}
 	cmd.SilenceErrors = true
-	cmd.PrintErrln("Error: " + err.Error())
+	cmd.PrintErrln("Error: " + printable.Page(err.Error()))
 	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
+}
+
+// exactly wants so many arguments; fewer, or more, is a command that could not run.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(n)(cmd, args); err != nil {
+			return exit(cmd, 2, err)
+		}
+		return nil
+	}
 }
 
 // family has commands of its own and does nothing by itself: a word that is none of them is
 // a mistake, and no wish for help.
 func family(cmd *cobra.Command, commands ...*cobra.Command) {
+	for _, c := range commands {
+		run := c.RunE
+		c.RunE = func(cmd *cobra.Command, args []string) error { return readable(run(cmd, args)) }
+	}
 	cmd.AddCommand(commands...)
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
+
+// readable keeps an error, which may quote a configuration, from steering the terminal.
+func readable(err error) error {
+	if err == nil || printable.Page(err.Error()) == err.Error() {
+		return err // what has an exit code of its own has no text
+	}
+	return readableError{err}
+}
+
+type readableError struct{ error }
+
+func (e readableError) Error() string { return printable.Page(e.error.Error()) }
+func (e readableError) Unwrap() error { return e.error }

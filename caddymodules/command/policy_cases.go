@@ -89,7 +89,7 @@ asks for; 2: could not run.`,
 
 // runTests reads everything before it runs anything.
 func runTests(cmd *cobra.Command, names []string, o testOptions) (*cases.Result, error) {
-	if o.failUnder < 0 || o.failUnder > 100 {
+	if !(o.failUnder >= 0 && o.failUnder <= 100) { // which is no number is not, either
 		return nil, fmt.Errorf("--fail-under %v is no percentage", o.failUnder)
 	}
 	files, err := readCases(names)

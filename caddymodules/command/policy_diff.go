@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,18 +22,19 @@ overlapping matchers and shadowed rules are seen through. Each difference in who
 comes with a request, and a token, that one of the two refuses and the other lets in.
 Exit code 0: nothing of what --fail-on names; 1: something of it, or --fail-on is given
 and not everything could be compared; 2: could not run.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(2)(cmd, args); err != nil {
-				return exit(cmd, 2, err)
-			}
-			return nil
-		},
+		Args: exactly(2),
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	files := newSource(cmd)
 	failOn := cmd.Flags().StringSlice("fail-on", nil, "Exit with 1 on these, and on what could not be compared: widened, narrowed, moved")
 	format := cmd.Flags().String("format", "text", "text, json or markdown")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("fail-on") && len(*failOn) == 0 { // a variable that is not set
+			return exit(cmd, 2, errors.New("policy diff: --fail-on names nothing; want widened, narrowed or moved"))
+		}
+		if !slices.Contains([]string{"text", "json", "markdown"}, *format) { // before anything takes time
+			return exit(cmd, 2, fmt.Errorf("policy diff: format %q is not text, json or markdown", *format))
+		}
 		d, err := files.diff(args[0], args[1], *failOn)
 		if err == nil {
 			err = writeDiff(cmd.OutOrStdout(), d, *format)
@@ -67,14 +69,12 @@ func (s *source) diff(before, after string, failOn []string) (*policy.DiffResult
 
 func writeDiff(out io.Writer, d *policy.DiffResult, format string) error {
 	switch format {
-	case "text":
-		return d.WriteText(out)
 	case "json":
 		return writeJSON(out, d)
 	case "markdown":
 		return d.WriteMarkdown(out)
 	default:
-		return fmt.Errorf("policy diff: format %q is not text, json or markdown", format)
+		return d.WriteText(out)
 	}
 }
 

@@ -128,12 +128,19 @@ func writeJSON(w io.Writer, value any) error {
 	return encoder.Encode(value)
 }
 
-// decodeYAML is strict: a word that means nothing is a mistake.
+// decodeYAML is strict: a word that means nothing is a mistake, and so is what nobody reads.
 func decodeYAML(r io.Reader, into any) error {
 	decoder := yaml.NewDecoder(r)
 	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+	err := decoder.Decode(into)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
 		return err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("yaml: more than one document")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,10 @@ worse, or a suppression that has ended; 2: could not run.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *explain {
-			return explainChecks(cmd.OutOrStdout())
+			if err := explainChecks(cmd.OutOrStdout()); err != nil {
+				return exit(cmd, 2, fmt.Errorf("policy lint: %w", err))
+			}
+			return nil
 		}
 		l, err := runLint(cmd, files, *config, *rules, policy.Severity(*failOn), *format, *all)
 		if err != nil {
@@ -82,7 +86,7 @@ func runLint(cmd *cobra.Command, files *source, config, rules string, failOn pol
 	var unused []policy.Suppression
 	l.expired, unused = options.Apply(l.findings, time.Now())
 	if format == "sarif" {
-		err = policy.WriteSARIF(cmd.OutOrStdout(), l.findings, config)
+		err = policy.WriteSARIF(cmd.OutOrStdout(), l.findings, options, config)
 	} else {
 		err = policy.WriteFindings(cmd.OutOrStdout(), l.findings, all)
 	}
@@ -90,7 +94,13 @@ func runLint(cmd *cobra.Command, files *source, config, rules string, failOn pol
 		return nil, err
 	}
 	for _, s := range unused {
-		cmd.PrintErrf("suppression of %s for api %q: nothing is found there any more\n", s.Check, s.API)
+		cmd.PrintErrf("suppression of %q for api %q: nothing is found there any more\n", s.Check, s.API)
+	}
+	for _, r := range options.Idle(c) {
+		cmd.PrintErrf("rule %q: no API is called %q\n", r.ID, r.APIs)
+	}
+	if len(options.Disable) > 0 {
+		cmd.PrintErrf("not looked for: %s\n", strings.Join(options.Disable, ", "))
 	}
 	cmd.PrintErrln(l.summary(from))
 	return l, nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/redis/go-redis/v9"
@@ -75,7 +76,8 @@ type App struct {
 	audit        *audit                  // nil: no audit log
 	auditLog     *auditlog.Log           // opened by Start
 	policy       *loaded
-	before       atomic.Pointer[App] // that ran before this one, until it stops
+	before       atomic.Pointer[App]        // that ran before this one, until it stops
+	active       weak.Pointer[caddy.Config] // that Caddy ran when this one was started
 
 	introspectors []asked // of all checkers
 
@@ -191,7 +193,7 @@ func (a *App) Start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	a.cancel = cancel
+	a.cancel, a.active = cancel, activeConfig()
 	a.recordPolicy(ctx, a.takeOver())
 	a.warnOfSilence()
 	for _, issuer := range a.Issuers {
@@ -234,6 +236,8 @@ func (a *App) end() {
 	case before != nil:
 		cause = errFailed
 		before.goOn(a)
+	case last && a.active == activeConfig():
+		a.record(auditlog.Record{Kind: auditlog.KindConfig, Policy: a.PolicyHash(), Outcome: "failed", Detail: "the configuration did not start"})
 	case last && !caddy.Exiting():
 		a.gone()
 	}

@@ -42,6 +42,13 @@ const maxBaseline = 1 << 10
 
 // readBaseline reads a hash, or the first line of what "tollgate policy report" prints.
 func readBaseline(name string) (string, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() { // a pipe would hold up the start, or the reload, until somebody writes into it
+		return "", errors.New("is not a file")
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return "", err

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"weak"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -70,6 +71,16 @@ func configOf(ctx caddy.Context) (reflect.Value, error) {
 		return config, errors.New("there is no configuration")
 	}
 	return config, nil
+}
+
+// activeConfig tells the configuration that Caddy runs, which one is once it has started
+// whole, from others. It keeps none in memory: each of them would keep the one before it.
+func activeConfig() weak.Pointer[caddy.Config] {
+	config, err := configOf(caddy.ActiveContext())
+	if err != nil {
+		return weak.Pointer[caddy.Config]{}
+	}
+	return weak.Make((*caddy.Config)(config.UnsafePointer()))
 }
 
 // plain gives a value that encoding/json writes as it would the original, which it may

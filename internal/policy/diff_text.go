@@ -5,29 +5,32 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // WriteText tells the changes for people.
 func (d *DiffResult) WriteText(w io.Writer) error {
 	var b strings.Builder
 	if len(d.Changes) == 0 && d.Complete {
-		fmt.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
+		printable.Fprintf(&b, "no difference found: no request is judged otherwise, of %d samples\n", d.Atoms)
 	}
 	if !d.Complete {
 		b.WriteString("incomplete: not everything could be compared, and what was not may be wider\n")
 	}
 	for _, c := range d.Changes {
 		if c.Method == "" {
-			fmt.Fprintf(&b, "%s  setting: %s%s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.of(), c.What, c.Old, c.New, c.Rule.At)
+			printable.Fprintf(&b, "%s  setting: %s%s\n    old: %s\n    new: %s\n    at: %s\n", c.Direction, c.of(), c.What, c.Old, c.New, c.Rule.At)
 			continue
 		}
-		fmt.Fprintf(&b, "%s  %s%s\n    for example %s %s%s\n    with %s\n%s    old: %s\n    new: %s\n    rule: %s %s\n",
-			c.Direction, c.of(), c.What, c.Method, c.URL, c.extra(), c.Token, c.often(), c.Old, c.New, c.Rule.What, c.Rule.At)
+		printable.Fprintf(&b, "%s  %s%s\n    for example %s %s%s\n    with %s\n", c.Direction, c.of(), c.What, c.Method, c.URL, c.extra(), c.Token)
+		if c.Series != nil {
+			printable.Fprintf(&b, "    %s\n", c.often())
+		}
+		printable.Fprintf(&b, "    old: %s\n    new: %s\n    rule: %s %s\n", c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
-	d.writeLimits(&b, "")
+	d.writeLimits(&b)
 	d.writeName(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -35,10 +38,14 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 
 // of says whose change it is.
 func (c *Change) of() string {
-	if c.API == "" && c.Method == "" {
+	switch {
+	case c.API != "":
+		return "api " + c.API + ": "
+	case c.Method != "":
+		return "outside any api: "
+	default:
 		return ""
 	}
-	return "api " + c.API + ": "
 }
 
 // BriefOpen names what was not analysed, or not followed, for a log: not what a matcher
@@ -57,32 +64,25 @@ func (d *DiffResult) BriefOpen() []string {
 		all = append(all, "not followed to the end: "+target)
 	}
 	for n := range all {
-		all[n] = printable(all[n])
+		all[n] = brief(all[n])
 	}
 	return unique(all)
-}
-
-// printable has an escape in place of what could end a line of a log, or steer a terminal:
-// a configuration may have anything in a path or a name.
-func printable(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }
 
 // Brief tells the change in a line that can be in a log: with the names of fields and
 // parameters of its example, and not their values, which the configuration may mean to
 // be secret.
-func (c *Change) Brief() string { return printable(c.brief()) }
+func (c *Change) Brief() string { return brief(c.brief()) }
+
+// maxBrief is how much of a line somebody reads.
+const maxBrief = 1000
+
+func brief(text string) string {
+	if len(text) > maxBrief {
+		text = text[:maxBrief] + "..."
+	}
+	return printable.Text(text)
+}
 
 func (c *Change) brief() string {
 	text := c.of() + c.What
@@ -94,30 +94,24 @@ func (c *Change) brief() string {
 	if query != "" {
 		text += ", with parameters " + strings.Join(slices.Sorted(maps.Keys(lenient(query))), " ")
 	}
-	if len(c.Header) > 0 {
-		text += ", with fields " + strings.Join(slices.Sorted(maps.Keys(c.Header)), " ")
-	}
-	return text + c.series() + ", from " + c.Address + ", with " + c.Token
+	return text + c.fields() + c.series() + ", from " + c.Address + ", with " + c.Token
 }
 
 func (c *Change) extra() string {
 	text := ""
-	for name, values := range c.Header {
-		text += fmt.Sprintf(" %s: %s", name, strings.Join(values, ", "))
+	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
+		text += fmt.Sprintf(" %s: %s", name, strings.Join(c.Header[name], ", "))
 	}
 	return text + " from " + c.Address
 }
 
 // often says how often the request has to be sent, and who lets the last one in.
 func (c *Change) often() string {
-	if c.Series == nil {
-		return ""
-	}
 	admits := "new"
 	if c.Direction == Narrowed {
 		admits = "old"
 	}
-	return fmt.Sprintf("    sent %s: the last one is let in by the %s configuration alone\n", c.Series, admits)
+	return fmt.Sprintf("sent %s: the last one is let in by the %s configuration alone", c.Series, admits)
 }
 
 func (c *Change) series() string {
@@ -127,12 +121,12 @@ func (c *Change) series() string {
 	return ", sent " + c.Series.String()
 }
 
-func (d *DiffResult) writeLimits(b *strings.Builder, bullet string) {
+func (d *DiffResult) writeLimits(b *strings.Builder) {
 	for _, open := range d.Open {
-		fmt.Fprintf(b, "%snot analysed, and counted as open: %s\n", bullet, open)
+		printable.Fprintf(b, "not analysed, and counted as open: %s\n", open)
 	}
 	for _, cut := range d.Cut {
-		fmt.Fprintf(b, "%stoo many ways to follow all of them: %s\n", bullet, cut)
+		printable.Fprintf(b, "too many ways to follow all of them: %s\n", cut)
 	}
 }
 
@@ -143,7 +137,8 @@ func (d *DiffResult) writeName(b *strings.Builder) {
 	}
 }
 
-// WriteMarkdown tells the changes for a pull request.
+// WriteMarkdown tells the changes for a pull request. Values of fields may be secrets that
+// come from the environment, and are left out.
 func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("### What this changes at the edge\n\n")
@@ -156,18 +151,34 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	if len(d.Changes) > 0 {
 		b.WriteString("| | API | what | for example | with | before | after |\n|---|---|---|---|---|---|---|\n")
 	}
-	cell := func(text string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text) }
 	for _, c := range d.Changes {
-		if c.Method == "" {
-			fmt.Fprintf(&b, "| **%s** | %s | %s | no single request | | %s | %s |\n", c.Direction, c.API, cell(c.What), cell(c.Old), cell(c.New))
-			continue
-		}
-		fmt.Fprintf(&b, "| **%s** | %s | %s | `%s %s` | %s | %s | %s |\n",
-			c.Direction, c.API, cell(c.What), c.Method, cell(c.URL), cell(c.Token+c.series()), cell(c.Old), cell(c.New))
+		c.writeRow(&b)
 	}
 	b.WriteString("\n")
-	d.writeLimits(&b, "- ")
+	for _, open := range d.Open {
+		fmt.Fprintf(&b, "- not analysed, and counted as open: %s\n", printable.Code(open))
+	}
+	for _, cut := range d.Cut {
+		fmt.Fprintf(&b, "- too many ways to follow all of them: %s\n", printable.Code(cut))
+	}
 	d.writeName(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (c *Change) writeRow(b *strings.Builder) {
+	example, with := "no single request", ""
+	if c.Method != "" {
+		example, with = printable.Code(c.Method+" "+c.URL), c.Token+c.series()+c.fields()+", from "+c.Address
+	}
+	fmt.Fprintf(b, "| **%s** | %s | %s | %s | %s | %s | %s |\n",
+		c.Direction, printable.Markdown(c.API), printable.Markdown(c.What), example, printable.Markdown(with), printable.Markdown(c.Old), printable.Markdown(c.New))
+}
+
+// fields names those of the example, without their values.
+func (c *Change) fields() string {
+	if len(c.Header) == 0 {
+		return ""
+	}
+	return ", with fields " + strings.Join(slices.Sorted(maps.Keys(c.Header)), " ")
 }

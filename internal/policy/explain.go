@@ -1,11 +1,12 @@
 package policy
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // Explanation is what the edge would do with one request, and why.
@@ -47,24 +48,27 @@ func (c *Config) ServerFor(tls bool, port string) *Server {
 // WriteText tells it step by step.
 func (e *Explanation) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", e.Method, e.URL)
+	printable.Fprintf(&b, "%s %s\n", e.Method, e.URL)
 	for n, o := range e.Outcomes {
 		if len(e.Outcomes) > 1 {
-			fmt.Fprintf(&b, "\n%d of %d, because this is not analysed: %s\n", n+1, len(e.Outcomes), strings.Join(o.Open, "; "))
+			printable.Fprintf(&b, "\n%d of %d, because this is not analysed: %s\n", n+1, len(e.Outcomes), strings.Join(o.Open, "; "))
+		}
+		if len(e.Outcomes) == 1 && len(o.Open) > 0 {
+			printable.Fprintf(&b, "not analysed: %s\n", strings.Join(o.Open, "; "))
 		}
 		for _, step := range o.Steps {
-			fmt.Fprintf(&b, "  %-48s %s\n", step.What, step.At)
+			printable.Fprintf(&b, "  %-48s %s\n", step.What, step.At)
 		}
 		for _, c := range o.Counters {
-			fmt.Fprintf(&b, "  counts %d in %s for %q: %d in %s%s\n", c.Cost, c.Zone, c.Key, c.Events, c.Within, shadowed(c.Shadow))
+			printable.Fprintf(&b, "  counts %d in %s for %q: %d in %s%s\n", c.Cost, c.Zone, c.Key, c.Events, c.Within, shadowed(c.Shadow))
 		}
-		fmt.Fprintf(&b, "=> %s\n", o.String())
-		fmt.Fprintf(&b, "   decided by %s %s\n", o.Rule.What, o.Rule.At)
+		printable.Fprintf(&b, "=> %s\n", o.String())
+		printable.Fprintf(&b, "   decided by %s %s\n", o.Rule.What, o.Rule.At)
 		if o.Challenge != "" {
-			fmt.Fprintf(&b, "   WWW-Authenticate: %s\n", o.Challenge)
+			printable.Fprintf(&b, "   WWW-Authenticate: %s\n", o.Challenge)
 		}
 		for _, may := range o.May {
-			fmt.Fprintf(&b, "   may also answer %s\n", may)
+			printable.Fprintf(&b, "   may also answer %s\n", may)
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -156,8 +157,11 @@ func TestSARIFIsWellFormed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ours := SiteRule{ID: "ours", Severity: Note, Summary: "has to be bound", Cure: "bind it"}
+	ours.Require.SenderConstrained = true
+	options := LintOptions{Rules: []SiteRule{ours}}
 	var out bytes.Buffer
-	if err := WriteSARIF(&out, Lint(c, LintOptions{}), "Caddyfile"); err != nil {
+	if err := WriteSARIF(&out, Lint(c, options), options, "a folder/100%:1"); err != nil {
 		t.Fatal(err)
 	}
 	var sarif struct {
@@ -166,14 +170,62 @@ func TestSARIFIsWellFormed(t *testing.T) {
 			Tool struct {
 				Driver struct{ Rules []struct{ ID string } }
 			}
-			Results []struct{ RuleID, Level string }
+			Results []struct {
+				RuleID, Level string
+				Locations     []struct {
+					PhysicalLocation struct{ ArtifactLocation struct{ URI string } }
+				}
+			}
 		}
 	}
 	if err := json.Unmarshal(out.Bytes(), &sarif); err != nil {
 		t.Fatal(err)
 	}
-	if sarif.Version != "2.1.0" || len(sarif.Runs) != 1 || len(sarif.Runs[0].Tool.Driver.Rules) != len(Checks()) || len(sarif.Runs[0].Results) != 2 {
+	if sarif.Version != "2.1.0" || len(sarif.Runs) != 1 || len(sarif.Runs[0].Tool.Driver.Rules) != len(Checks())+1 || len(sarif.Runs[0].Results) != 3 {
 		t.Errorf("%+v", sarif)
+	}
+	for _, r := range sarif.Runs[0].Results {
+		uri := r.Locations[0].PhysicalLocation.ArtifactLocation.URI
+		if u, err := url.Parse(uri); err != nil || u.Path != "a folder/100%:1" || u.Scheme != "" {
+			t.Errorf("%q is another file: %v", uri, err)
+		}
+		if !slices.ContainsFunc(sarif.Runs[0].Tool.Driver.Rules, func(rule struct{ ID string }) bool { return rule.ID == r.RuleID }) {
+			t.Errorf("%s has no rule", r.RuleID)
+		}
+	}
+}
+
+// TestMistakesInSiteRules: a rule that can find nothing is a mistake, and not a pass.
+func TestMistakesInSiteRules(t *testing.T) {
+	t.Parallel()
+	rule := func(change func(*SiteRule)) LintOptions {
+		r := SiteRule{ID: "ours", Severity: Error, APIs: "pay*"}
+		r.Require.Limit = true
+		change(&r)
+		return LintOptions{Rules: []SiteRule{r}}
+	}
+	for name, bad := range map[string]LintOptions{
+		"no pattern":              rule(func(r *SiteRule) { r.APIs = "pay[" }),
+		"asks for nothing":        rule(func(r *SiteRule) { r.Require.Limit = false }),
+		"no such word":            rule(func(r *SiteRule) { r.Require.Audit = "requierd" }),
+		"a check's id":            rule(func(r *SiteRule) { r.ID = "no-audit" }),
+		"no pattern to suppress":  {Suppress: []Suppression{{Check: "no-audit", API: "[", Reason: "x", Expires: "2026-12-01"}}},
+		"no such check to switch": {Disable: []string{"none"}},
+	} {
+		if bad.Check() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	c, err := Parse([]byte(site(post, fine)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	typo, audit := rule(func(r *SiteRule) { r.APIs = "pya*" }), rule(func(r *SiteRule) { r.Require.Audit = "on" })
+	if idle := typo.Idle(c); len(idle) != 1 || len(audit.Idle(c)) != 0 {
+		t.Errorf("idle: %v", idle)
+	}
+	if found := Lint(c, audit); audit.Check() != nil || len(found) != 0 {
+		t.Errorf("the audit log is on, and %v", found)
 	}
 }
 

@@ -1,13 +1,15 @@
 package policy
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // LintOptions are what a site says about its lint: rules of its own, and what it puts up with.
@@ -69,6 +71,9 @@ func (o *LintOptions) Check() error {
 			return fmt.Errorf("rule %q: it needs an id of its own, and a severity of error, warning or note", r.ID)
 		}
 		known[r.ID] = true
+		if err := r.check(); err != nil {
+			return fmt.Errorf("rule %s: %w", r.ID, err)
+		}
 	}
 	for _, id := range o.Disable {
 		if !known[id] {
@@ -82,11 +87,39 @@ func (o *LintOptions) Check() error {
 		if strings.TrimSpace(s.Reason) == "" {
 			return fmt.Errorf("suppress %s: it needs a reason", s.Check)
 		}
+		if _, err := path.Match(s.API, ""); err != nil {
+			return fmt.Errorf("suppress %s: api %q is not a pattern", s.Check, s.API)
+		}
 		if _, err := time.Parse(time.DateOnly, s.Expires); err != nil {
 			return fmt.Errorf("suppress %s: expires %q is not a day like 2027-03-31", s.Check, s.Expires)
 		}
 	}
 	return nil
+}
+
+// check says what would make the rule find nothing, whatever there is.
+func (r *SiteRule) check() error {
+	if _, err := path.Match(r.APIs, ""); err != nil {
+		return fmt.Errorf("apis %q is not a pattern", r.APIs)
+	}
+	must := &r.Require
+	if !must.SenderConstrained && !must.Limit && !must.NotPublic && len(must.Scopes)+len(must.Methods) == 0 && must.Audit == "" {
+		return errors.New("require asks for nothing")
+	}
+	if must.Audit != "" && !slices.Contains([]string{"off", "on", "required"}, must.Audit) {
+		return fmt.Errorf("audit %q is not off, on or required", must.Audit)
+	}
+	return nil
+}
+
+// Idle gives the site's rules that no API of the configuration is for.
+func (o *LintOptions) Idle(c *Config) (idle []SiteRule) {
+	for _, r := range o.Rules {
+		if !slices.ContainsFunc(c.APIs(), func(api *API) bool { return wild(r.APIs, api.Name) }) {
+			idle = append(idle, r)
+		}
+	}
+	return idle
 }
 
 // Apply marks findings that are put up with. It gives the suppressions that are over, and
@@ -133,7 +166,7 @@ func (r *SiteRule) run(l *linter) {
 		if r.Require.NotPublic && api.Public {
 			l.found(api.Name, api.At, "%s: it is public", r.Summary)
 		}
-		if r.Require.Audit != "" && api.Audit != r.Require.Audit {
+		if audit := l.config.auditOf(api); r.Require.Audit != "" && audit != r.Require.Audit && !(r.Require.Audit == "on" && audit == "required") {
 			l.found(api.Name, api.At, "%s: audit is not %s", r.Summary, r.Require.Audit)
 		}
 	}
@@ -168,59 +201,19 @@ func (r *SiteRule) judge(l *linter, rule *Rule) {
 
 // WriteFindings writes them for people.
 func WriteFindings(w io.Writer, findings []Finding, verbose bool) error {
+	var b strings.Builder
 	for _, f := range findings {
-		if f.Suppressed != "" && !verbose {
-			continue
-		}
 		api := ""
 		if f.API != "" {
 			api = "api " + f.API + ": "
 		}
-		text := fmt.Sprintf("%s %s: %s%s\n    at %s\n    cure: %s\n", f.Severity, f.Check, api, f.Message, f.At, f.Cure)
-		if f.Suppressed != "" {
-			text = fmt.Sprintf("suppressed %s: %s%s: %s\n", f.Check, api, f.Message, f.Suppressed)
-		}
-		if _, err := io.WriteString(w, text); err != nil {
-			return err
+		switch {
+		case f.Suppressed == "":
+			printable.Fprintf(&b, "%s %s: %s%s\n    at %s\n    cure: %s\n", f.Severity, f.Check, api, f.Message, f.At, f.Cure)
+		case verbose:
+			printable.Fprintf(&b, "suppressed %s: %s%s: %s\n", f.Check, api, f.Message, f.Suppressed)
 		}
 	}
-	return nil
-}
-
-// WriteSARIF writes findings as SARIF 2.1.0, for those who gather the results of many tools.
-func WriteSARIF(w io.Writer, findings []Finding, file string) error {
-	type text struct {
-		Text string `json:"text"`
-	}
-	var rules, results []any
-	for _, c := range Checks() {
-		rules = append(rules, map[string]any{"id": c.ID, "shortDescription": text{c.Summary}, "fullDescription": text{c.Why}, "help": text{c.Cure},
-			"defaultConfiguration": map[string]any{"level": c.Severity}})
-	}
-	for _, f := range findings {
-		message := f.Message
-		if f.API != "" {
-			message = "api " + f.API + ": " + message
-		}
-		result := map[string]any{
-			"ruleId": f.Check, "level": f.Severity, "message": text{message},
-			"locations": []any{map[string]any{
-				"physicalLocation": map[string]any{"artifactLocation": map[string]any{"uri": file}},
-				"logicalLocations": []any{map[string]any{"fullyQualifiedName": f.At}},
-			}},
-		}
-		if f.Suppressed != "" {
-			result["suppressions"] = []any{map[string]any{"kind": "external", "justification": f.Suppressed}}
-		}
-		results = append(results, result)
-	}
-	if results == nil {
-		results = []any{}
-	}
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(map[string]any{
-		"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0",
-		"runs": []any{map[string]any{"tool": map[string]any{"driver": map[string]any{"name": "tollgate policy lint", "rules": rules}}, "results": results}},
-	})
+	_, err := io.WriteString(w, b.String())
+	return err
 }

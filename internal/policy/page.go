@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 //go:embed page.html
@@ -17,8 +19,14 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 
 // WriteHTML writes the report as one page that needs nothing else.
 func (r *Report) WriteHTML(w io.Writer, title string) error {
-	return page.Execute(w, struct {
+	var b strings.Builder
+	err := page.Execute(&b, struct {
 		*Report
 		Title string
 	}{r, title})
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, printable.Page(b.String()))
+	return err
 }

@@ -2,11 +2,12 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // Report is what a configuration exposes, for people and machines.
@@ -81,13 +82,7 @@ func NewReport(c *Config) *Report {
 }
 
 func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
-	a := APIReport{Name: api.Name, Public: api.Public, Profile: api.Profile, Resource: api.Resource, Methods: api.Methods, Rules: rules, Audit: api.Audit, Logged: api.Server.AccessLog}
-	if a.Audit == "" {
-		a.Audit = "off"
-		if c.Tollgate.Audit != nil {
-			a.Audit = "on"
-		}
-	}
+	a := APIReport{Name: api.Name, Public: api.Public, Profile: api.Profile, Resource: api.Resource, Methods: api.Methods, Rules: rules, Audit: c.auditOf(api), Logged: api.Server.AccessLog}
 	var tokens *AccessToken
 	var zones []*Zone
 	forwards := false
@@ -105,6 +100,14 @@ func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
 	return a
 }
 
+// auditOf says whether decisions of an API are recorded: off, on or required.
+func (c *Config) auditOf(api *API) string {
+	if api.Audit != "" {
+		return api.Audit
+	}
+	return onOff(c.Tollgate.Audit != nil)
+}
+
 // WriteJSON writes the report as its schema has it.
 func (r *Report) WriteJSON(w io.Writer) error {
 	encoder := json.NewEncoder(w)
@@ -116,24 +119,24 @@ func (r *Report) WriteJSON(w io.Writer) error {
 // WriteText writes the report as tables.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "Policy %s\n", r.Policy)
+	printable.Fprintf(t, "Policy %s\n", r.Policy)
 	for _, a := range r.APIs {
-		fmt.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
-		fmt.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))
+		printable.Fprintf(t, "\nAPI %s\t%s\n", a.Name, a.Who())
+		printable.Fprintf(t, "  methods %s, audit log %s, access log %s\n", strings.Join(a.Methods, " "), a.Audit, onOff(a.Logged))
 		writeRules(t, a.Rules)
 		for _, may := range a.May {
-			fmt.Fprintf(t, "  may also answer %s\n", may)
+			printable.Fprintf(t, "  may also answer %s\n", may)
 		}
 	}
-	fmt.Fprintf(t, "\nPublic: what anybody reaches (%d)\n", len(r.Public))
+	printable.Fprintf(t, "\nPublic: what anybody reaches (%d)\n", len(r.Public))
 	writeRules(t, r.Public)
-	fmt.Fprintf(t, "\nOutside any API: no policy holds here (%d)\n", len(r.Outside))
+	printable.Fprintf(t, "\nOutside any API: no policy holds here (%d)\n", len(r.Outside))
 	writeRules(t, r.Outside)
-	fmt.Fprintf(t, "\nNot analysed, and counted as open (%d)\n", len(r.Open))
+	printable.Fprintf(t, "\nNot analysed, and counted as open (%d)\n", len(r.Open))
 	for _, text := range r.Open {
-		fmt.Fprintf(t, "  %s\n", text)
+		printable.Fprintf(t, "  %s\n", text)
 	}
-	fmt.Fprintf(t, "\nListens on %s. Admin API: %s. Limits are counted in %s. Audit log: %s.\n",
+	printable.Fprintf(t, "\nListens on %s. Admin API: %s. Limits are counted in %s. Audit log: %s.\n",
 		strings.Join(r.Edge.Listen, " "), r.Edge.Admin, memory(r.Edge.Redis), onOff(r.Edge.Audit))
 	return t.Flush()
 }
@@ -181,9 +184,9 @@ func (t Trust) String() string {
 
 func writeRules(w io.Writer, rules []*Rule) {
 	for _, r := range rules {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", anyOr(r.Methods), r.Where(), r.Target)
+		printable.Fprintf(w, "  %s\t%s\t%s\n", anyOr(r.Methods), r.Where(), r.Target)
 		for _, line := range slices.Concat(prefixed("needs ", r.Requires), prefixed("limit ", r.Limits), prefixed("not analysed: ", r.Open)) {
-			fmt.Fprintf(w, "  \t    %s\t\n", line)
+			printable.Fprintf(w, "  \t    %s\t\n", line)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -51,24 +52,45 @@ type zoneOf struct {
 type flatten struct {
 	rule  Rule
 	named []string // of routes that were invoked, against circles
+	left  *int     // how many routes of the server are still looked at
 }
+
+// maxRoutes bounds how many routes of a server are looked at, each time that one is invoked:
+// routes that invoke others twice, and so on, are more than any memory holds.
+const maxRoutes = 200_000
 
 // Rules gives all rules, in the order in which Caddy tries them.
 func (c *Config) Rules() []*Rule {
 	var all []*Rule
 	for _, s := range c.Servers {
-		f := flatten{rule: Rule{Server: s.Name, server: s, tls: s.TLS}}
+		left := maxRoutes
+		f := flatten{rule: Rule{Server: s.Name, server: s, tls: s.TLS}, left: &left}
 		f.routes(s.Routes, &all)
 		f.rule.Errors = true
 		f.routes(s.Errors, &all)
+		if left <= 0 {
+			all = append(all, s.unlisted())
+		}
 	}
 	return all
+}
+
+// unlisted stands for the ways through a server that are too many to be looked at. They may
+// lead anywhere.
+func (s *Server) unlisted() *Rule {
+	return &Rule{
+		At: "/apps/http/servers/" + s.Name, Server: s.Name, server: s, tls: s.TLS, Kind: Responded, Target: "(more ways than are looked at)",
+		Open: []string{fmt.Sprintf("server %s has more than %d ways through its routes, and the rest of them is not listed", s.Name, maxRoutes)},
+	}
 }
 
 // routes goes through a list of them. What a condition in front of a later route asks
 // for is kept with its condition. It says whether no request gets past them.
 func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 	for _, r := range routes {
+		if *f.left--; *f.left <= 0 {
+			return true
+		}
 		inner := *f
 		inner.match(r.Match)
 		before := len(inner.rule.requires) + len(inner.rule.zones)
@@ -183,7 +205,7 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 				instead.routes(r.routes, all)
 			}
 		case *API:
-			inside := flatten{rule: f.rule, named: f.named}
+			inside := flatten{rule: f.rule, named: f.named, left: f.left}
 			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
 			inside.narrow(h.Methods)
 			before := len(*all)

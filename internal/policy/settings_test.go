@@ -319,7 +319,7 @@ func TestSecretsAreNotTold(t *testing.T) {
 	t.Parallel()
 	config := func(secret string) string {
 		return strings.ReplaceAll(`{"admin":{"config":{"load":{"module":"http","url":"https://u:SECRET@h/?token=SECRET","header":{"Authorization":["Bearer SECRET"]}}}},
-			"storage":{"module":"redis","password":"SECRET","address":["h:1"]},"logging":{"logs":{"default":{"writer":{"output":"net","address":"tcp://u:SECRET@h"}}}},
+			"storage":{"module":"redis","password":"SECRET","encryption_key":"SECRET","address":["h:1"]},"logging":{"logs":{"default":{"writer":{"output":"net","address":"tcp://u:SECRET@h"}}}},
 			"apps":{"tollgate":{"redis":"rediss://u:SECRET@h:6379/?master_name=m&password=SECRET","issuers":[{"url":"https://i","introspection":{"client_secret":"SECRET"}}]},
 			"tls":{"certificates":{"load_pem":[{"certificate":"c","key":"-----BEGIN EC PRIVATE KEY-----SECRET"}]},"automation":{"policies":[{"issuers":[
 				{"module":"acme","external_account":{"key_id":"k","mac_key":"SECRET"},"challenges":{"dns":{"provider":{"name":"x","api_token":"SECRET","auth_token":"SECRET"}}}}]}]}},

@@ -108,7 +108,7 @@ const leftOut = "(a secret, left out)"
 
 var (
 	// secretName finds members that hold secrets, by their name.
-	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|api_?key|mac_?key|authorization|cookie`)
+	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|(?:api|mac|encryption)_?key|authorization|cookie`)
 	// elsewhere is a secret that is somewhere else: its name is none.
 	elsewhere = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
 

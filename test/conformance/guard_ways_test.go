@@ -373,3 +373,75 @@ func TestReloadThatFailsAtTheEnd(t *testing.T) {
 	g.unchanged("a reload that fails at the end", first)
 	g.records("config", `"outcome":"failed"`)
 }
+
+// TestWhatTheGuardIsNotAskedAbout loads a configuration with nothing of Tollgate in it and
+// without an admin API, which no part of Tollgate sees: the log and the audit log say so.
+func TestWhatTheGuardIsNotAskedAbout(t *testing.T) {
+	t.Parallel()
+	g := startGuarded(t, guardOn, needsOne)
+	hash := g.hash()
+	bare := fmt.Sprintf(`{"admin":{"disabled":true},"apps":{"http":{"servers":{"s":{"listen":["seamless/%s"],"routes":[{"handle":[{"handler":"static_response","status_code":299}]}]}}}}}`,
+		strings.TrimPrefix(g.url, "http://"))
+	if status, body := g.ask("POST", "/load", bare); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if status := g.status("payments:read"); status != 299 {
+		t.Fatalf("another configuration runs: %d", status)
+	}
+	g.records("config", `"outcome":"unguarded"`, `"previous_policy":"`+hash+`"`)
+	waitFor(t, "the log to tell it", func() bool {
+		return strings.Contains(g.log.String(), "nothing of Tollgate runs any more, and reload_guard was not asked")
+	})
+	if output, err := g.audit("verify", g.dir, "--key", filepath.Join(g.dir, "public.key")); err != nil {
+		t.Errorf("%v %s", err, output)
+	}
+}
+
+// TestAStartThatFailsIsNoChange starts a process whose listener is taken: nobody ran before,
+// and nothing took over.
+func TestAStartThatFailsIsNoChange(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	g := startGuarded(t, guardOn, needsOne)
+	other := &guarded{audited: &audited{dir: filepath.Join(t.TempDir(), "audit"), issuer: g.issuer}, keys: g.keys}
+	more := fmt.Sprintf("}\nhttp://%s {\n\trespond 204", taken.Addr())
+	for n := range 8 { // Caddy starts apps in any order
+		if strings.Contains(recordsIn(t, other.dir), `"outcome":"failed"`) {
+			break
+		}
+		if n == 7 {
+			t.Error("a failed start is not recorded")
+		}
+		command := exec.Command(binary, "run", "--config", writeConfig(t, "Caddyfile", other.text(guardOn, needsOne, more)), "--adapter", "caddyfile")
+		command.Env = append(g.env, "TOLLGATE_ADMIN="+freeAddress(t), "TOLLGATE_LISTEN="+freeAddress(t))
+		out, err := command.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "address already in use") || strings.Contains(string(out), "nothing of Tollgate runs any more") {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
+	if text := recordsIn(t, other.dir); strings.Contains(text, "unguarded") {
+		t.Errorf("%s", text)
+	}
+}
+
+// recordsIn gives the records of an audit log; none where there is no log yet.
+func recordsIn(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.records"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(content)
+	}
+	return text
+}

@@ -47,6 +47,7 @@ func TestCasesExitCodes(t *testing.T) {
 		"all that was asked":   {[]string{good, "-c", inJSON, "--fail-under", "100"}, 0, "100.0 %"},
 		"named":                {[]string{good, "-c", caddyfile, "--all"}, 0, "good.yaml:2  in"},
 		"JUnit":                {[]string{bad, good, "-c", caddyfile, "--junit", report}, 1, ""},
+		"no number at all":     {[]string{good, "-c", caddyfile, "--fail-under", "NaN"}, 2, "no percentage"},
 		"JUnit nowhere":        {[]string{good, "-c", caddyfile, "--junit", filepath.Join(dir, "none", "x.xml")}, 2, "none"},
 		"the same file twice":  {[]string{good, good, "-c", caddyfile}, 2, "is there twice"},
 		"a mistake":            {[]string{mistaken, "-c", caddyfile}, 2, "mistaken.yaml:4: expect: unknown field"},

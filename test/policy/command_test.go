@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/open-tollgate/tollgate/internal/auditlog"
 )
 
 // TestDiffExitCodes asks the built command: 0 none, 1 widened or not all compared, 2 could not run.
@@ -61,6 +64,7 @@ func TestDiffExitCodes(t *testing.T) {
 		"one file":             {[]string{open}, 2, "accepts 2 arg"},
 		"no such flag":         {[]string{open, open, "--nonsense"}, 2, "nonsense"},
 		"no such direction":    {[]string{open, open, "--fail-on", "sideways"}, 2, "sideways"},
+		"no direction at all":  {[]string{closed, open, "--fail-on", ""}, 2, "--fail-on names nothing"},
 		"no such format":       {[]string{open, open, "--format", "xml"}, 2, "xml"},
 	} {
 		out, err := exec.Command(tollgate, append([]string{"policy", "diff"}, test.args...)...).CombinedOutput()
@@ -69,6 +73,64 @@ func TestDiffExitCodes(t *testing.T) {
 			code = exit.ExitCode()
 		}
 		if code != test.code || !strings.Contains(string(out), test.says) {
+			t.Errorf("%s: want %d and %q, got %d:\n%s", name, test.code, test.says, code, out)
+		}
+	}
+}
+
+// TestAuditExitCodes: a log that cannot be looked at is not one that was altered, and a word
+// that no record has is a mistake, and not a log without records.
+func TestAuditExitCodes(t *testing.T) {
+	t.Parallel()
+	tollgate, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	log, err := auditlog.Open(auditlog.Config{Dir: dir, Origin: "edge.test/audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	altered := t.TempDir()
+	if err := os.CopyFS(altered, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	records := filepath.Join(altered, "0000000000000000000.records")
+	text, err := os.ReadFile(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(records, bytes.Replace(text, []byte("started"), []byte("stopped"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none, key, empty := filepath.Join(dir, "none"), filepath.Join(dir, "public.key"), filepath.Join(t.TempDir(), "proof.json")
+	if err := os.WriteFile(empty, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"good":               {[]string{"verify", dir}, 0, "verified: records 0 to 1"},
+		"altered":            {[]string{"verify", altered}, 1, "NOT what was signed"},
+		"no log":             {[]string{"verify", none}, 2, "public key"},
+		"no log, with a key": {[]string{"verify", none, "--key", key}, 2, "cannot be verified"},
+		"no kept checkpoint": {[]string{"verify", dir, "--kept", none}, 2, "none"},
+		"no folder at all":   {[]string{"verify"}, 2, "accepts 1 arg"},
+		"no such flag":       {[]string{"verify", dir, "--nonsense"}, 2, "nonsense"},
+		"no key to check by": {[]string{"check", key}, 2, "--key is needed"},
+		"no proof":           {[]string{"check", key, "--key", key}, 2, "is not a proof"},
+		"a proof of nothing": {[]string{"check", empty, "--key", key}, 1, "NOT proved"},
+		"no such kind":       {[]string{"tail", dir, "--kind", "chnage"}, 1, `--kind "chnage" is not decision, config, change`},
+		"less than none":     {[]string{"tail", dir, "-n", "-3"}, 1, "is no number of records"},
+		"nobody's pseudonym": {[]string{"pseudonym", dir, "user", "alice"}, 1, `"user" is not client, subject, token, address`},
+	} {
+		out, code := runCommand(t, tollgate, append([]string{"audit"}, test.args...)...)
+		if code != test.code || !strings.Contains(out, test.says) {
 			t.Errorf("%s: want %d and %q, got %d:\n%s", name, test.code, test.says, code, out)
 		}
 	}

@@ -33,6 +33,9 @@ func TestLintAsANewcomer(t *testing.T) {
 	bare := file("bare/Caddyfile", site)
 	beside := file("beside/Caddyfile", site)
 	rules := file("beside/lint.yaml", "suppress:\n- check: no-audit\n  reason: a laptop\n  expires: 9999-01-01\n")
+	idle := file("idle.yaml", "rules:\n- id: ours\n  severity: error\n  apis: b*\n  require: {limit: true}\n")
+	off := file("off.yaml", "disable: [no-audit]\n")
+	two := file("two.yaml", "disable: []\n---\nrules:\n- id: ours\n")
 	file("ended/lint.yaml", "suppress:\n- check: no-audit\n  reason: a laptop\n  expires: 2020-01-01\n")
 	ended := file("ended/Caddyfile", site)
 	file("mistaken/lint.yaml", "supress: []\n")
@@ -50,6 +53,9 @@ func TestLintAsANewcomer(t *testing.T) {
 		"told in full":              {[]string{"--config", beside, "--all"}, 0, "suppressed no-audit: "},
 		"a suppression has ended":   {[]string{"--config", ended}, 1, "ended on 2020-01-01"},
 		"a mistake in it":           {[]string{"--config", mistaken}, 2, "lint.yaml: yaml: "},
+		"a rule for nobody":         {[]string{"--config", bare, "--rules", idle}, 1, `rule "ours": no API is called "b*"`},
+		"a check is switched off":   {[]string{"--config", bare, "--rules", off}, 0, "not looked for: no-audit"},
+		"two documents":             {[]string{"--config", bare, "--rules", two}, 2, "more than one document"},
 		"no such file":              {[]string{"--config", bare, "--rules", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
 		"a folder of rules":         {[]string{"--config", bare, "--rules", dir}, 2, "directory"},
 		"no such configuration":     {[]string{"--config", filepath.Join(dir, "None")}, 2, "None"},

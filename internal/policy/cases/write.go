@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // WriteText tells the result: what is not shown, the cases that failed, with all of them
@@ -14,22 +16,22 @@ func (r *Result) WriteText(w io.Writer, all bool) error {
 	var b strings.Builder
 	missing := r.Coverage.Missing()
 	if len(missing) > 0 {
-		fmt.Fprintf(&b, "not shown by any case:\n")
+		printable.Fprintf(&b, "not shown by any case:\n")
 		for _, line := range missing {
-			fmt.Fprintf(&b, "  %s\n", line)
+			printable.Fprintf(&b, "  %s\n", line)
 		}
 	}
 	for _, o := range r.Outcomes {
 		switch {
 		case o.Failure != nil:
-			fmt.Fprintf(&b, "FAIL  %s:%d  %s\n", o.Case.File, o.Case.Line, o.Case.Name)
+			printable.Fprintf(&b, "FAIL  %s:%d  %s\n", o.Case.File, o.Case.Line, o.Case.Name)
 			o.Failure.write(&b, o.Case)
 		case all:
-			fmt.Fprintf(&b, "ok    %s:%d  %s\n", o.Case.File, o.Case.Line, o.Case.Name)
+			printable.Fprintf(&b, "ok    %s:%d  %s\n", o.Case.File, o.Case.Line, o.Case.Name)
 		}
 	}
 	shown, of := r.Coverage.Shown()
-	fmt.Fprintf(&b, "%d cases, %d failed; %d of %d ways through the rules shown, %.1f %%\n", len(r.Outcomes), r.Failed(), shown, of, r.Coverage.Percent())
+	printable.Fprintf(&b, "%d cases, %d failed; %d of %d ways through the rules shown, %.1f %%\n", len(r.Outcomes), r.Failed(), shown, of, r.Coverage.Percent())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -39,19 +41,19 @@ func (f *Failure) write(b *strings.Builder, c *Case) {
 	if len(c.Steps) > 1 {
 		which = fmt.Sprintf("step %d, ", f.Step)
 	}
-	fmt.Fprintf(b, "  %sline %d: %s\n", which, f.Line, f.Request)
+	printable.Fprintf(b, "  %sline %d: %s\n", which, f.Line, f.Request)
 	if f.Repeat > 0 {
-		fmt.Fprintf(b, "  when it was sent for the %d. time\n", f.Repeat)
+		printable.Fprintf(b, "  when it was sent for the %d. time\n", f.Repeat)
 	}
-	fmt.Fprintf(b, "  expected  %s\n", strings.Join(f.Expected, ", "))
+	printable.Fprintf(b, "  expected  %s\n", strings.Join(f.Expected, ", "))
 	if len(f.Came) > 0 {
-		fmt.Fprintf(b, "  came      %s\n", strings.Join(f.Came, ", "))
+		printable.Fprintf(b, "  came      %s\n", strings.Join(f.Came, ", "))
 	}
 	for _, line := range f.Differs {
-		fmt.Fprintf(b, "  differs   %s\n", line)
+		printable.Fprintf(b, "  differs   %s\n", line)
 	}
 	for _, line := range f.Logged {
-		fmt.Fprintf(b, "  logged    %s\n", line)
+		printable.Fprintf(b, "  logged    %s\n", line)
 	}
 	if f.Explained == nil {
 		return
@@ -60,7 +62,7 @@ func (f *Failure) write(b *strings.Builder, c *Case) {
 	_ = f.Explained.WriteText(&text) // to memory
 	fmt.Fprint(b, "  the policy, asked about that request alone (as \"policy explain\"):\n")
 	for line := range strings.Lines(text.String()) {
-		fmt.Fprintf(b, "    %s", line)
+		fmt.Fprintf(b, "    %s", line) // made for people already
 	}
 }
 
