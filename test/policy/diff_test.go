@@ -28,7 +28,7 @@ func TestDiffIsExact(t *testing.T) {
 	t.Logf("SEED=%d", seed)
 	pairs, widened, equal := setting(t, "PAIRS", 2*len(sharps)), 0, 0
 	for n := range pairs {
-		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + 1<<19 + uint64(n), upstreams: w.upstreams, keys: w.keys, roots: w.roots, roomy: true}
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, uint64(n))), number: seed<<20 + 1<<19 + uint64(n), upstreams: w.upstreams, keys: w.keys, roots: w.roots, roomy: true, shallow: setting(t, "SHALLOW", 1)}
 		first := g.config()
 		p := g.plant(first)
 		before, _ := json.Marshal(first) // of plain values
@@ -80,7 +80,7 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 	}
 	d := policy.Diff(oldModel, newModel, time.Now())
 	for _, c := range d.Changes {
-		if c.Method == "" || goesBothWays(oldModel, c.Witness) || goesBothWays(newModel, c.Witness) { // a setting, or what is not analysed
+		if c.Method == "" || isUnseen(oldModel, c.Witness) || isUnseen(newModel, c.Witness) { // a setting, or what no answer shows
 			continue
 		}
 		if c.Failing != "" && (!strings.HasPrefix(c.Failing, "access_token refuses (401)") || c.Witness.Token != nil) {
@@ -124,9 +124,16 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 	return d
 }
 
-// goesBothWays says whether something on the way of a request is not analysed: a Host that may have a port.
-func goesBothWays(c *policy.Config, m policy.Request) bool {
-	return slices.ContainsFunc(c.Evaluate(c.Servers[0], m, nil), func(o policy.Outcome) bool { return len(o.Open) > 0 })
+// isUnseen says whether something on the way of a request is not analysed, as a Host that may have a
+// port, or it leads to a file that is not there.
+func isUnseen(c *policy.Config, m policy.Request) bool {
+	return slices.ContainsFunc(c.Evaluate(c.Servers[0], m, nil), func(o policy.Outcome) bool {
+		if o.Kind == policy.Files {
+			_, there := fileOf(&o, &m)
+			return !there
+		}
+		return len(o.Open) > 0
+	})
 }
 
 // widens says whether a change lets somebody in, other than more often.

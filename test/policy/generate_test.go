@@ -18,6 +18,7 @@ type generator struct {
 	apis      int
 	groups    int
 	zones     int
+	shallow   int  // levels less
 	roomy     bool // limits that nothing reaches
 	open      bool // with what the model does not analyse
 	limited   bool // each API has limits
@@ -271,7 +272,7 @@ func (g *generator) config() object {
 	tls := g.chance(80)
 	server := object{
 		"listen": []string{"127.0.0.1:8443"}, "automatic_https": object{"disable": true}, "logs": object{},
-		"routes": g.routes(3),
+		"routes": g.routes(3 - g.shallow),
 		"named_routes": object{
 			"named": object{"handle": []object{{"handler": "static_response", "status_code": 202}}},
 			"outer": object{"match": []object{g.set(1)}, "handle": []object{g.rewrite(), {"handler": "invoke", "name": "named"}}},
