@@ -24,7 +24,7 @@ import (
 // PAIRS and SEED are its settings.
 func TestDiffIsExact(t *testing.T) {
 	w := newWorld(t)
-	seed := uint64(setting(t, "SEED", 1)) // make soak takes another each time
+	seed := uint64(setting(t, "SEED", 3)) // a cheap one; make soak takes another each time
 	t.Logf("SEED=%d", seed)
 	pairs, widened, equal := setting(t, "PAIRS", 2*len(sharps)), 0, 0
 	for n := range pairs {
