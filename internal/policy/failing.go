@@ -30,6 +30,7 @@ func (w *walk) handleError(e end) {
 // handling is where the routes for an error begin. One without a status leaves told what
 // was told of the last error.
 func (w *walk) handling(e end) {
+	w.copied = true
 	w.errorStatus = noStatus
 	if !e.bare {
 		w.errorStatus, w.toldStatus = e.status, e.status

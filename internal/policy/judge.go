@@ -220,7 +220,7 @@ func (w *walk) value(name string) (value string, known bool) {
 	case "http.request.host", "http.request.hostport":
 		hosts, known := w.field("Host")
 		switch {
-		case !known:
+		case !known || w.staleHost:
 			return "{" + name + "}", false
 		case name == "http.request.hostport":
 			return lastOf(hosts), true
@@ -228,7 +228,7 @@ func (w *walk) value(name string) (value string, known bool) {
 			return hostname(lastOf(hosts)), true
 		}
 	case "http.request.method":
-		return w.currentMethod(), w.lostMethod == ""
+		return w.currentMethod(), w.lostMethod == "" && !w.staleMethod
 	case "http.api.name":
 		return w.out.API, true // it stays set behind the API
 	case "http.error.status_code":

@@ -54,6 +54,7 @@ func (h *Pass) serve(w *walk, next next) end {
 			return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 		}
 	}
+	w.copied = w.copied || h.What == "tracing"
 	if h.vars == nil {
 		w.passes = append(slices.Clip(w.passes), h.filled(w))
 		return next()

@@ -84,9 +84,12 @@ func (w *walk) decided(name string) (string, bool) {
 	}
 	switch name {
 	case "http.request.host", "http.request.hostport":
+		if w.staleHost {
+			return "", false
+		}
 		return w.decidedField("Host", name)
 	case "http.request.method":
-		return w.method, w.methodSet
+		return w.method, w.methodSet && !w.staleMethod
 	case "http.vars.client_ip", "http.request.remote.host":
 		return "", false
 	}

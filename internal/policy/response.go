@@ -70,6 +70,7 @@ func (h *Proxy) serve(w *walk, next next) end {
 		}
 		before, asked := w.responding, w.asked
 		w.responding, w.asked = h, append(slices.Clip(w.asked), w.out.way)
+		w.copied = true
 		e := w.routes(r.routes, next)
 		w.responding, w.asked = before, asked
 		return e
@@ -110,6 +111,9 @@ func (h *Intercept) inner() [][]*Route { return innerOf(h.responses) }
 func (h *Intercept) serve(w *walk, next next) end {
 	w.passes = append(slices.Clip(w.passes), &Pass{At: h.At, What: "intercept", text: h.text})
 	e := next()
+	if w.staleMethod { // its routes get what it was before the copy
+		w.lostMethod = "a rewrite of a copy's method"
+	}
 	switch {
 	case e.failed || w.aborted(): // an error is none of its answers
 		return e

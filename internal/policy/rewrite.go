@@ -123,6 +123,7 @@ func (h *Rewrite) serve(w *walk, next next) end {
 func (h *Rewrite) apply(w *walk) {
 	if h.Method != "" {
 		w.currentMethod() // asked, for the sake of those that it changes
+		w.staleMethod = w.staleMethod || w.copied
 		method, sure := w.know(h.Method)
 		w.method, w.methodSet, w.lostMethod = strings.ToUpper(method), true, ""
 		if !sure {

@@ -31,6 +31,9 @@ type walk struct {
 	lostMethod     string   // why the method is not
 	methodSet      bool     // method is a handler's, even if it is empty
 	anyHost        bool     // a handler has set the Host
+	copied         bool     // Caddy has gone on with a copy, whose method and Host placeholders do not see
+	staleMethod    bool     // the copy's is another
+	staleHost      bool     // so is its Host
 	steered        string   // by which handler address and identity are not what they were
 
 	fields   fields
@@ -383,6 +386,7 @@ func (h *Headers) serve(w *walk, next next) end {
 	}
 	if h.Request != nil {
 		w.anyHost = w.anyHost || h.Request.setsHost()
+		w.staleHost = w.staleHost || w.copied && h.Request.setsHost()
 		w.fields.change(w, h.Request)
 	}
 	return next()

@@ -184,7 +184,7 @@ func (y *tally) compare(was said, is []said) string {
 // alike says whether the two are the same but for what is left of limits.
 func (s said) alike(other said) bool {
 	if other.any {
-		return s.api == other.api
+		return s.api == other.api || other.api == "" // the connection was cut before anything was told
 	}
 	return s.api == other.api && s.status == other.status && s.reason == other.reason && s.upstream == other.upstream
 }
