@@ -112,3 +112,38 @@ func TestWhatIsNotFollowedBackIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesOfRareLetters has values that are not of letters of ASCII alone, and those of
+// which a blank could be the last.
+func TestValuesOfRareLetters(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]string{
+		"a beginning that ends with a blank": `{"header":{"X-A":["Bearer *"]}}`,
+		"an end that begins with a blank":    `{"header":{"X-A":["* x"]}}`,
+		"an expression with a blank":         `{"header_regexp":{"X-A":{"pattern":"^Bearer "}}}`,
+		"a blank at the end":                 `{"header":{"X-A":["x "]}}`,
+		"a word of another language":         `{"header":{"X-A":["Zürich"]}}`,
+		"letters of other languages":         `{"header_regexp":{"X-A":{"pattern":"[^ -~]"}}}`,
+		"a tabulator":                        `{"header_regexp":{"X-A":{"pattern":"a\\tb"}}}`,
+		"a parameter with a blank":           `{"query":{"a":[" x"]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			letIn := `{"match":[` + match + `],"handle":[{"handler":"api","name":"p","public":true,"routes":[` + services + `]}]}`
+			before, after := parsed(t, edge(`{"match":[{"path":["/never"]}],"handle":[{"handler":"static_response"}]}`)), parsed(t, edge(letIn))
+			if d := Diff(before, after, time.Unix(1e9, 0)); !d.Has(Widened) {
+				t.Errorf("not found to be wider, of %d requests: %+v", d.Atoms, d.Cut)
+			}
+		})
+	}
+}
+
+// TestSetsOfConditionsAreToldApart: one expression may have in it what stands between two.
+func TestSetsOfConditionsAreToldApart(t *testing.T) {
+	t.Parallel()
+	finder, l := newTextFinder(), letters{allowed: inLine}
+	finder.of([]condition{{expr: "x {   false false}} {y"}}, l)
+	if all, _ := finder.of([]condition{{expr: "x"}, {expr: "y"}}, l); len(all) != 4 {
+		t.Errorf("got %q, of other conditions", all)
+	}
+}
