@@ -126,6 +126,8 @@ func TestValuesOfRareLetters(t *testing.T) {
 		"letters of other languages":         `{"header_regexp":{"X-A":{"pattern":"[^ -~]"}}}`,
 		"a tabulator":                        `{"header_regexp":{"X-A":{"pattern":"a\\tb"}}}`,
 		"a parameter with a blank":           `{"query":{"a":[" x"]}}`,
+		"capital letters of the Host":        `{"header":{"Host":["ADMIN.example.com"]}}`,
+		"an expression with capital letters": `{"header_regexp":{"Host":{"pattern":"^AD[A-Z]"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
