@@ -149,3 +149,37 @@ func TestSetsOfConditionsAreToldApart(t *testing.T) {
 		t.Errorf("got %q, of other conditions", all)
 	}
 }
+
+// TestRequestsThatTakeAnotherWay has conditions that only a request meets which comes to
+// them by a way that is easily forgotten. That nobody can tell is as good.
+func TestRequestsThatTakeAnotherWay(t *testing.T) {
+	t.Parallel()
+	both := `"path":["/x/a*"],"path_regexp":{"pattern":"y$"}`
+	proxy := func(match string) string { return `{"match":[{` + match + `}],` + services[1:] }
+	rewrite := func(members string) string { return `{"handle":[{"handler":"rewrite",` + members + `}]}` }
+	failing := func(errors string) string {
+		return `{"handle":[{"handler":"subroute","routes":[` + rewrite(`"strip_path_prefix":"/api"`) + `,{"handle":[{"handler":"error","status_code":404}]}],"errors":{"routes":[` + errors + `]}}]}`
+	}
+	strip := func(path, more string) string {
+		return `{"match":[{"path":["` + path + `"]}],"group":"g","handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"invoke","name":"strip"}]},` + more + `]}]}`
+	}
+	never := proxy(`"path":["/never"]`)
+	for name, test := range map[string][2]string{
+		"empty segments":              {never, proxy(`"path":["/x//*"],"path_regexp":{"pattern":"secret$"}`)},
+		"dot segments before":         {rewrite(`"uri":"/z/..{http.request.uri.path}"`) + "," + never, rewrite(`"uri":"/z/..{http.request.uri.path}"`) + "," + proxy(both)},
+		"dot segments behind":         {rewrite(`"uri":"{http.request.uri.path}/../y"`) + "," + never, rewrite(`"uri":"{http.request.uri.path}/../y"`) + "," + proxy(both)},
+		"an error after a rewrite":    {failing(never), failing(proxy(both))},
+		"early hints":                 {`{"handle":[{"handler":"static_response","status_code":103}]},` + never, `{"handle":[{"handler":"static_response","status_code":103}]},` + proxy(both)},
+		"a named route a second time": {strip("/apx/*", never) + "," + strip("/apb/*", never), strip("/apx/*", never) + "," + strip("/apb/*", proxy(`"path":["/b/a*"],"path_regexp":{"pattern":"y$"}`))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := func(routes string) *Config {
+				return parsed(t, with(routes, `"listen":[":443"],"named_routes":{"strip":`+rewrite(`"strip_path_prefix":"/ap"`)+`}`, `"audiences":["a"]`, ""))
+			}
+			if d := Diff(config(test[0]), config(test[1]), time.Unix(1e9, 0)); !d.Opens() {
+				t.Errorf("not found to be wider, of %d requests", d.Atoms)
+			}
+		})
+	}
+}
