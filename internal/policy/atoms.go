@@ -44,7 +44,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
 	for _, s := range servers {
-		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string][]view)}
+		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string]map[view][]view)}
 		v.routes(s.Routes, []view{{}})
 		v.routes(s.Errors, []view{{}})
 		a.catches = a.catches || reaches(s.Errors)
@@ -120,6 +120,8 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		a.patterns = append(a.patterns, m.patterns...)
 		if expr, known := globExpression(m.patterns); known {
 			a.gatherPath(expr, m.String(), seen)
+		} else if slices.ContainsFunc(m.patterns, isOfEmptySegments) {
+			a.cut = append(a.cut, m.String()+", which looks at empty segments")
 		}
 	case pathRegexp:
 		a.regexps = append(a.regexps, m.pattern)

@@ -45,3 +45,14 @@ func TestAComparisonEndsInTime(t *testing.T) {
 		t.Error("it says that it is complete")
 	}
 }
+
+// TestACircleThatChangesThePathIsBounded has a named route that invokes itself, each time
+// with another path.
+func TestACircleThatChangesThePathIsBounded(t *testing.T) {
+	t.Parallel()
+	c := parsed(t, with(`{"handle":[{"handler":"invoke","name":"x"}]}`,
+		`"listen":[":443"],"named_routes":{"x":{"handle":[{"handler":"rewrite","uri":"/v1{http.request.uri.path}"},{"handler":"subroute","routes":[{"match":[{"path":["/v1/v1/a"]}],"handle":[{"handler":"invoke","name":"x"}]}]}]}}`, `"audiences":["a"]`, ""))
+	if d := Diff(c, c, time.Unix(1e9, 0)); d.Complete {
+		t.Error("it says that it is complete")
+	}
+}

@@ -34,7 +34,7 @@ func hostsOf(t *textFinder, servers []*Server) (hosts []string, whole bool) {
 }
 
 func inHost(r rune) bool {
-	return r == '-' || r == '.' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || r == '*'
+	return r == '-' || r == '.' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r == '*'
 }
 
 // hostClasses gathers the matchers of hosts, and hosts by which of them match.
@@ -70,7 +70,9 @@ func (c *hostClasses) visit(routes []*Route) {
 func (c *hostClasses) gather(m Matcher) {
 	switch m := m.(type) {
 	case hostMatcher:
-		c.names = append(c.names, namesOf(m)...)
+		for _, name := range namesOf(m) {
+			c.names = append(c.names, strings.ToLower(name))
+		}
 		c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
 		c.match(hostsExpression(m), m.has)
 	case headerMatcher:
@@ -90,10 +92,10 @@ func (c *hostClasses) gather(m Matcher) {
 	}
 }
 
-// namesOf gives names that patterns stand for.
+// namesOf gives names that patterns stand for, which fields tell apart by the case of letters.
 func namesOf(patterns []string) (all []string) {
 	for _, p := range patterns {
-		all = append(all, strings.ToLower(strings.ReplaceAll(p, "*", stranger)))
+		all = append(all, strings.ReplaceAll(p, "*", stranger))
 	}
 	return all
 }

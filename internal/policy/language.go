@@ -6,6 +6,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"unicode"
+	"unicode/utf8"
 )
 
 // condition is what a matcher asks of a text: that a regular expression finds something in it.
@@ -26,6 +27,7 @@ type view struct {
 type letters struct {
 	allowed func(rune) bool
 	path    bool // and that they begin with a slash, and are clean
+	inner   bool // and that no blank is at either end
 }
 
 // textsOf gives a short text for each way in which the conditions can hold and not hold
@@ -78,7 +80,22 @@ const (
 	segmentDot
 	segmentDots
 	segmentOther
+	segmentBlank // the last letter of a text that may not end with it
 )
+
+func isBlank(r rune) bool { return r == ' ' || r == '\t' }
+
+// canEnd says whether the text may be what it is.
+func (m *machine) canEnd(s state) bool {
+	switch s.segment {
+	case segmentNone:
+		return !m.path
+	case segmentDot, segmentDots, segmentBlank:
+		return false
+	default:
+		return true
+	}
+}
 
 // explore goes through the states by how many conditions hold for good, and by length: what
 // is cut off are texts of many.
@@ -89,8 +106,8 @@ func (m *machine) explore(work int) (all []string, whole bool, left int) {
 	for level := 0; level < len(queues); level++ {
 		for n := 0; n < len(queues[level]); n++ {
 			s := queues[level][n]
-			if held := m.holds(s); !m.path || s.segment >= segmentEmpty && s.segment != segmentDot && s.segment != segmentDots {
-				if key := keyOf(held); !shown[key] {
+			if m.canEnd(s) {
+				if key := keyOf(m.holds(s)); !shown[key] {
 					shown[key], all = true, append(all, s.text)
 				}
 			}
@@ -141,6 +158,15 @@ func (m *machine) step(s state, r rune) (state, bool) {
 	if m.path {
 		var clean bool
 		if after.segment, clean = nextSegment(s.segment, r); !clean {
+			return after, false
+		}
+	}
+	if m.inner {
+		after.segment = segmentOther
+		if isBlank(r) {
+			after.segment = segmentBlank
+		}
+		if s.segment == segmentNone && isBlank(r) {
 			return after, false
 		}
 	}
@@ -228,6 +254,10 @@ func (m *machine) next(s state) []rune {
 		cut('/', '/')
 		cut('.', '.')
 	}
+	if m.inner {
+		cut(' ', ' ')
+		cut('\t', '\t')
+	}
 	if m.words {
 		for _, ends := range []string{"09", "AZ", "__", "az"} {
 			cut(rune(ends[0]), rune(ends[1]))
@@ -262,9 +292,12 @@ func (m *machine) letter(low, high rune) (rune, bool) {
 			return r, true
 		}
 	}
-	for r := low; r <= min(high, low+0x100); r++ {
-		if m.allowed(r) && unicode.IsPrint(r) {
-			return r, true
+	high = min(high, low+0x100)
+	for _, good := range []func(rune) bool{unicode.IsPrint, utf8.ValidRune} {
+		for r := low; r <= high; r++ {
+			if m.allowed(r) && good(r) {
+				return r, true
+			}
 		}
 	}
 	return 0, false

@@ -21,6 +21,12 @@ func globExpression(patterns []string) (expr string, known bool) {
 	return `(?is)` + strings.Join(all, "|"), true
 }
 
+// isOfEmptySegments says whether a pattern is for paths of which no condition is made, and
+// for more than one.
+func isOfEmptySegments(p string) bool {
+	return strings.Contains(p, "//") && strings.ContainsAny(p, `*?[\`)
+}
+
 func globOf(p string) string {
 	inner := strings.Trim(p, "*")
 	switch stars := strings.Count(p, "*"); {
@@ -150,7 +156,7 @@ func (h *Rewrite) behind(v view) []view {
 		if !found && !hasPlaceholder(p) {
 			return []view{{same: true}}
 		}
-		v.lost = v.lost || hasPlaceholder(before+after) || strings.Contains(before+after, "%")
+		v.lost = v.lost || hasPlaceholder(before+after) || strings.Contains(before+after, "%") || isCleaned(before) || isCleaned(after)
 		if v.cut == "" || v.before != "" { // begins with a slash, and two are one
 			before = strings.TrimSuffix(before, "/")
 		}
@@ -162,6 +168,12 @@ func (h *Rewrite) behind(v view) []view {
 		v.after, v.lost = rest, v.lost || !found
 	}
 	return v.without(h.StripPrefix)
+}
+
+// isCleaned says whether a text has segments that are not there any more when matchers look
+// at it.
+func isCleaned(text string) bool {
+	return strings.Contains(text, "//") || slices.ContainsFunc(strings.Split(text, "/"), func(segment string) bool { return segment == "." || segment == ".." })
 }
 
 // without cuts a text off the beginning, of the paths that have it.

@@ -46,15 +46,17 @@ func wantedOf(patterns []string) func(string) bool {
 	}
 }
 
+// inLine says whether a letter is one that a value may have.
+func inLine(r rune) bool { return r == '\t' || r >= ' ' && r != 0x7f }
+
 // list makes the samples: one for each way in which the conditions can hold together. It
-// says whether they are all.
+// says whether they are all. HTTP/1.1 takes blanks at the ends of a field away, and HTTP/2
+// does not: so they are there where nothing else will do.
 func (l *lines) list(t *textFinder) bool {
-	texts, whole := t.of(l.conditions, letters{allowed: func(r rune) bool { return r >= ' ' && r < 0x7f }})
+	texts, whole := t.of(l.conditions, letters{allowed: inLine, inner: true})
+	blank, wholly := t.of(l.conditions, letters{allowed: inLine})
 	known := make(map[string]bool)
-	for _, text := range slices.Concat([]string{stranger}, l.more, texts) {
-		if strings.TrimSpace(text) != text { // it would not come so
-			continue
-		}
+	for _, text := range slices.Concat([]string{stranger}, l.more, texts, blank) {
 		s := lineSample{text: text}
 		for n, holds := range l.holds {
 			if holds(text) {
@@ -65,7 +67,7 @@ func (l *lines) list(t *textFinder) bool {
 			known[key], l.samples = true, append(l.samples, s)
 		}
 	}
-	return whole
+	return whole && wholly
 }
 
 func (l *lines) texts() (all []string) {

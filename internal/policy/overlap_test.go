@@ -112,3 +112,74 @@ func TestWhatIsNotFollowedBackIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesOfRareLetters has values that are not of letters of ASCII alone, and those of
+// which a blank could be the last.
+func TestValuesOfRareLetters(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]string{
+		"a beginning that ends with a blank": `{"header":{"X-A":["Bearer *"]}}`,
+		"an end that begins with a blank":    `{"header":{"X-A":["* x"]}}`,
+		"an expression with a blank":         `{"header_regexp":{"X-A":{"pattern":"^Bearer "}}}`,
+		"a blank at the end":                 `{"header":{"X-A":["x "]}}`,
+		"a word of another language":         `{"header":{"X-A":["Zürich"]}}`,
+		"letters of other languages":         `{"header_regexp":{"X-A":{"pattern":"[^ -~]"}}}`,
+		"a tabulator":                        `{"header_regexp":{"X-A":{"pattern":"a\\tb"}}}`,
+		"a parameter with a blank":           `{"query":{"a":[" x"]}}`,
+		"capital letters of the Host":        `{"header":{"Host":["ADMIN.example.com"]}}`,
+		"an expression with capital letters": `{"header_regexp":{"Host":{"pattern":"^AD[A-Z]"}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			letIn := `{"match":[` + match + `],"handle":[{"handler":"api","name":"p","public":true,"routes":[` + services + `]}]}`
+			before, after := parsed(t, edge(`{"match":[{"path":["/never"]}],"handle":[{"handler":"static_response"}]}`)), parsed(t, edge(letIn))
+			if d := Diff(before, after, time.Unix(1e9, 0)); !d.Has(Widened) {
+				t.Errorf("not found to be wider, of %d requests: %+v", d.Atoms, d.Cut)
+			}
+		})
+	}
+}
+
+// TestSetsOfConditionsAreToldApart: one expression may have in it what stands between two.
+func TestSetsOfConditionsAreToldApart(t *testing.T) {
+	t.Parallel()
+	finder, l := newTextFinder(), letters{allowed: inLine}
+	finder.of([]condition{{expr: "x {   false false}} {y"}}, l)
+	if all, _ := finder.of([]condition{{expr: "x"}, {expr: "y"}}, l); len(all) != 4 {
+		t.Errorf("got %q, of other conditions", all)
+	}
+}
+
+// TestRequestsThatTakeAnotherWay has conditions that only a request meets which comes to
+// them by a way that is easily forgotten. That nobody can tell is as good.
+func TestRequestsThatTakeAnotherWay(t *testing.T) {
+	t.Parallel()
+	both := `"path":["/x/a*"],"path_regexp":{"pattern":"y$"}`
+	proxy := func(match string) string { return `{"match":[{` + match + `}],` + services[1:] }
+	rewrite := func(members string) string { return `{"handle":[{"handler":"rewrite",` + members + `}]}` }
+	failing := func(errors string) string {
+		return `{"handle":[{"handler":"subroute","routes":[` + rewrite(`"strip_path_prefix":"/api"`) + `,{"handle":[{"handler":"error","status_code":404}]}],"errors":{"routes":[` + errors + `]}}]}`
+	}
+	strip := func(path, more string) string {
+		return `{"match":[{"path":["` + path + `"]}],"group":"g","handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"invoke","name":"strip"}]},` + more + `]}]}`
+	}
+	never := proxy(`"path":["/never"]`)
+	for name, test := range map[string][2]string{
+		"empty segments":              {never, proxy(`"path":["/x//*"],"path_regexp":{"pattern":"secret$"}`)},
+		"dot segments before":         {rewrite(`"uri":"/z/..{http.request.uri.path}"`) + "," + never, rewrite(`"uri":"/z/..{http.request.uri.path}"`) + "," + proxy(both)},
+		"dot segments behind":         {rewrite(`"uri":"{http.request.uri.path}/../y"`) + "," + never, rewrite(`"uri":"{http.request.uri.path}/../y"`) + "," + proxy(both)},
+		"an error after a rewrite":    {failing(never), failing(proxy(both))},
+		"early hints":                 {`{"handle":[{"handler":"static_response","status_code":103}]},` + never, `{"handle":[{"handler":"static_response","status_code":103}]},` + proxy(both)},
+		"a named route a second time": {strip("/apx/*", never) + "," + strip("/apb/*", never), strip("/apx/*", never) + "," + strip("/apb/*", proxy(`"path":["/b/a*"],"path_regexp":{"pattern":"y$"}`))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := func(routes string) *Config {
+				return parsed(t, with(routes, `"listen":[":443"],"named_routes":{"strip":`+rewrite(`"strip_path_prefix":"/ap"`)+`}`, `"audiences":["a"]`, ""))
+			}
+			if d := Diff(config(test[0]), config(test[1]), time.Unix(1e9, 0)); !d.Opens() {
+				t.Errorf("not found to be wider, of %d requests", d.Atoms)
+			}
+		})
+	}
+}

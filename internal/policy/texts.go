@@ -27,7 +27,7 @@ func newTextFinder() *textFinder {
 }
 
 func (t *textFinder) of(conditions []condition, l letters) (all []string, whole bool) {
-	key := fmt.Sprint(l.path, l.allowed('/'), conditions)
+	key := fmt.Sprintf("%t %t %t %#v", l.path, l.inner, l.allowed('/'), conditions)
 	if found, ok := t.known[key]; ok {
 		return found.all, found.whole
 	}

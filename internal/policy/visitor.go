@@ -10,7 +10,8 @@ type visitor struct {
 	hosts  []string // none: all
 	server *Server
 	atoms  *atoms
-	named  map[string][]view // routes that were invoked, and how
+	named  map[string]map[view][]view // routes that were invoked: how the path is seen in front of them, and after them
+	met    []view                     // in front of all handlers so far
 }
 
 // routes gives how the path is seen after them; none where none gets past them.
@@ -47,6 +48,7 @@ func (v *visitor) routes(all []*Route, seen []view) []view {
 func (v *visitor) handlers(all []Handler, seen []view) []view {
 	for _, h := range all {
 		v.atoms.gatherHandler(h)
+		v.met = uniqueViews(v.met, seen)
 		switch h := h.(type) {
 		case *Rewrite:
 			var after []view
@@ -55,10 +57,7 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 			}
 			seen = after
 		case *Subroute:
-			after := v.routes(h.Routes, seen)
-			if seen = after; h.caught {
-				seen = uniqueViews(after, v.routes(h.Errors, uniqueViews(seen, after)))
-			}
+			seen = v.subroute(h, seen)
 		case *Invoke:
 			seen = v.invoke(h, seen)
 		case *RateLimit:
@@ -68,7 +67,11 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 		case *API:
 			v.routes(h.Routes, seen)
 			return nil
-		case *Static, *StaticError, *redirect:
+		case *Static:
+			if !h.mayGoOn() {
+				return nil
+			}
+		case *StaticError, *redirect:
 			return nil
 		default:
 			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
@@ -81,18 +84,43 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 	return seen
 }
 
-// invoke goes through a named route, once for each way in which the path is seen.
-func (v *visitor) invoke(h *Invoke, seen []view) []view {
+// subroute goes through error routes as well: they see what it has made of the path where
+// it failed.
+func (v *visitor) subroute(h *Subroute, seen []view) []view {
+	around := v.met
+	v.met = seen
+	after := v.routes(h.Routes, seen)
+	inside := uniqueViews(v.met, after)
+	if h.caught {
+		after = uniqueViews(after, v.routes(h.Errors, inside))
+	}
+	v.met = uniqueViews(around, v.met)
+	return after
+}
+
+// invoke goes through a named route, once for each way in which the path is seen. Where it
+// invokes itself, and changes the path each time, there is no end of those.
+func (v *visitor) invoke(h *Invoke, seen []view) (all []view) {
 	r := v.server.Named[h.Name]
 	if r == nil {
 		return nil
 	}
-	more := slices.DeleteFunc(slices.Clone(seen), func(one view) bool { return slices.Contains(v.named[h.Name], one) })
-	if len(more) == 0 {
-		return seen
+	known := v.named[h.Name]
+	if known == nil {
+		known = make(map[view][]view)
+		v.named[h.Name] = known
 	}
-	v.named[h.Name] = append(v.named[h.Name], more...)
-	return uniqueViews(seen, v.routes([]*Route{r}, more))
+	for _, one := range seen {
+		if _, found := known[one]; !found && len(known) >= maxViews {
+			one = view{lost: true}
+		}
+		if _, found := known[one]; !found {
+			known[one] = []view{one} // while it is gone through
+			known[one] = v.routes([]*Route{r}, []view{one})
+		}
+		all = uniqueViews(all, known[one])
+	}
+	return all
 }
 
 func (v *visitor) sets(all []MatcherSet, seen []view) {

@@ -343,6 +343,12 @@ func (h *Static) serve(w *walk, next next) end {
 	return answered
 }
 
+// mayGoOn says whether the status may be one that is not the answer yet.
+func (h *Static) mayGoOn() bool {
+	text := statusText(h.Status)
+	return !h.Abort && (hasPlaceholder(text) || text == strconv.Itoa(http.StatusEarlyHints))
+}
+
 func (h *StaticError) serve(w *walk, _ next) end {
 	status, kind := w.statusOf(h.Status)
 	switch {
