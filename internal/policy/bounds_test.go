@@ -56,3 +56,19 @@ func TestACircleThatChangesThePathIsBounded(t *testing.T) {
 		t.Error("it says that it is complete")
 	}
 }
+
+// TestLettersAreGoneThroughInTime has an expression of which the letters take seconds.
+func TestLettersAreGoneThroughInTime(t *testing.T) {
+	t.Parallel()
+	c := parsed(t, edge(`{"match":[{"path_regexp":{"pattern":"\\p{L}{1,100}x\\p{Lu}{1,100}"}}],"handle":[{"handler":"static_response"}]}`))
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	began := time.Now()
+	d := DiffWithin(ctx, c, c, time.Now(), 1)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if d.Complete {
+		t.Error("it says that it is complete")
+	}
+}

@@ -122,7 +122,7 @@ func (d *differ) survive(ctx context.Context, j job) {
 }
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
-	t := newTextFinder()
+	t := newTextFinder(ctx)
 	for _, p := range d.servers {
 		hosts, whole := hostsOf(t, p.all())
 		if !whole {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"regexp/syntax"
 	"slices"
@@ -33,8 +34,8 @@ type letters struct {
 // textsOf gives a short text for each way in which the conditions can hold and not hold
 // together. It goes through the beginnings of texts that the expressions can tell apart,
 // all at once, as one automaton would. It is not whole where that takes more than so much
-// work, of which it says how much is left.
-func textsOf(conditions []condition, l letters, work int) (all []string, whole bool, left int) {
+// work, of which it says how much is left, or longer than the context goes on.
+func textsOf(ctx context.Context, conditions []condition, l letters, work int) (all []string, whole bool, left int) {
 	m := &machine{letters: l}
 	for _, c := range conditions {
 		if compiled, err := compile(c); err == nil {
@@ -44,7 +45,7 @@ func textsOf(conditions []condition, l letters, work int) (all []string, whole b
 		}
 	}
 	m.begin.before, m.begin.segment = edgeOfText, segmentNone
-	all, whole, left = m.explore(work)
+	all, whole, left = m.explore(ctx, work)
 	return all, whole && len(m.all) == len(conditions), left
 }
 
@@ -99,12 +100,15 @@ func (m *machine) canEnd(s state) bool {
 
 // explore goes through the states by how many conditions hold for good, and by length: what
 // is cut off are texts of many.
-func (m *machine) explore(work int) (all []string, whole bool, left int) {
+func (m *machine) explore(ctx context.Context, work int) (all []string, whole bool, left int) {
 	known, shown := make(map[string]bool), make(map[string]bool)
 	queues := [][]state{{m.begin}}
 	cut := false
 	for level := 0; level < len(queues); level++ {
 		for n := 0; n < len(queues[level]); n++ {
+			if ctx.Err() != nil {
+				return all, false, work
+			}
 			s := queues[level][n]
 			if m.canEnd(s) {
 				if key := keyOf(m.holds(s)); !shown[key] {

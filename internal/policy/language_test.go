@@ -34,7 +34,7 @@ func TestTextsAreOfEveryKind(t *testing.T) {
 			}
 			return class
 		}
-		all, whole, _ := textsOf(conditions, letters{path: true, allowed: inPath}, maxWork)
+		all, whole, _ := textsOf(t.Context(), conditions, letters{path: true, allowed: inPath}, maxWork)
 		if !whole {
 			t.Fatalf("%v: too many", conditions)
 		}
@@ -75,7 +75,7 @@ func TestViewsAreFollowed(t *testing.T) {
 	} {
 		for _, texts := range [][]string{test.matches, test.others} {
 			for _, text := range texts {
-				all, whole, _ := textsOf([]condition{{test.expr, test.seen}, {expr: "^" + regexp.QuoteMeta(text) + "$"}}, letters{path: true, allowed: inPath}, maxWork)
+				all, whole, _ := textsOf(t.Context(), []condition{{test.expr, test.seen}, {expr: "^" + regexp.QuoteMeta(text) + "$"}}, letters{path: true, allowed: inPath}, maxWork)
 				m := new(machine)
 				c, err := compile(condition{test.expr, test.seen})
 				if err != nil || !whole {
@@ -101,7 +101,7 @@ func TestTooManyTextsAreSaid(t *testing.T) {
 	for n := range 60 {
 		conditions = append(conditions, condition{expr: fmt.Sprintf("w%dx", n)})
 	}
-	all, whole, _ := textsOf(conditions, letters{path: true, allowed: inPath}, maxWork)
+	all, whole, _ := textsOf(t.Context(), conditions, letters{path: true, allowed: inPath}, maxWork)
 	if whole || len(all) < len(conditions) {
 		t.Errorf("%d texts, all of them: %v", len(all), whole)
 	}

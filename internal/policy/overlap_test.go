@@ -143,7 +143,7 @@ func TestValuesOfRareLetters(t *testing.T) {
 // TestSetsOfConditionsAreToldApart: one expression may have in it what stands between two.
 func TestSetsOfConditionsAreToldApart(t *testing.T) {
 	t.Parallel()
-	finder, l := newTextFinder(), letters{allowed: inLine}
+	finder, l := newTextFinder(t.Context()), letters{allowed: inLine}
 	finder.of([]condition{{expr: "x {   false false}} {y"}}, l)
 	if all, _ := finder.of([]condition{{expr: "x"}, {expr: "y"}}, l); len(all) != 4 {
 		t.Errorf("got %q, of other conditions", all)

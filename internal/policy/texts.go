@@ -1,10 +1,14 @@
 package policy
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+)
 
 // textFinder keeps what was found for sets of conditions: hosts have most of theirs in
 // common. All of them together may take only so long.
 type textFinder struct {
+	ctx   context.Context // of the comparison
 	known map[string]foundTexts
 	work  int // that is left
 }
@@ -22,8 +26,8 @@ const (
 	leastWork = 500
 )
 
-func newTextFinder() *textFinder {
-	return &textFinder{known: make(map[string]foundTexts), work: allWork}
+func newTextFinder(ctx context.Context) *textFinder {
+	return &textFinder{ctx: ctx, known: make(map[string]foundTexts), work: allWork}
 }
 
 func (t *textFinder) of(conditions []condition, l letters) (all []string, whole bool) {
@@ -32,7 +36,7 @@ func (t *textFinder) of(conditions []condition, l letters) (all []string, whole 
 		return found.all, found.whole
 	}
 	work := max(leastWork, min(maxWork, t.work))
-	all, whole, left := textsOf(conditions, l, work)
+	all, whole, left := textsOf(t.ctx, conditions, l, work)
 	t.work -= work - left
 	t.known[key] = foundTexts{all, whole}
 	return all, whole
