@@ -409,11 +409,13 @@ func (h *Unknown) serve(w *walk, next next) end {
 		return next()
 	}
 	w.answer(Responded, http.StatusOK, Step{h.At, h.String()})
+	w.anyStatus = true
 	w.deliver(h, nil)
 	return answered
 }
 
 func (w *walk) answer(kind Kind, status int, rule Step) {
+	w.anyStatus = false
 	w.out.Kind, w.out.Status, w.out.Rule = kind, status, rule
 	w.note(rule.At, rule.What)
 }
