@@ -207,7 +207,7 @@ func checkCommand() *cobra.Command {
 		if err := proof.Check(verifier); err != nil {
 			return exit(cmd, 1, fmt.Errorf("audit check: NOT proved: %w", err))
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), proof.Record)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), shown([]byte(proof.Record)))
 		return err
 	}
 	return cmd

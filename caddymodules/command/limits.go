@@ -15,6 +15,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	"github.com/open-tollgate/tollgate/caddymodules/ratelimit"
+	"github.com/open-tollgate/tollgate/internal/printable"
 )
 
 // adminVariable is where the shipped Caddyfile finds the admin address as well.
@@ -88,7 +89,7 @@ func listLimits(address string, out io.Writer) error {
 		if z.Shadow {
 			kind += ", shadow"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", z.API, z.Zone, kind, z.Policy, z.Key,
+		printable.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", z.API, z.Zone, kind, z.Policy, z.Key,
 			z.Allowed, z.Denied, z.Shadowed, z.Leased, z.RoundTrips, z.Degraded, z.GivenBack, z.Keys)
 	}
 	return w.Flush()
@@ -109,7 +110,7 @@ func subjectLimits(address, action string, flags caddycmd.Flags, out io.Writer) 
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "API\tZONE\tPOLICY\tUSED\tREMAINING\tNEXT UNIT IN\tON LEASE HERE\tCALLER IN THE LOG")
 	for _, s := range found {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.3fs\t%d\t%s\n", s.API, s.Zone, s.Policy, s.Used, s.Remaining, s.Wait, s.Held, s.Caller)
+		printable.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.3fs\t%d\t%s\n", s.API, s.Zone, s.Policy, s.Used, s.Remaining, s.Wait, s.Held, s.Caller)
 	}
 	return w.Flush()
 }
