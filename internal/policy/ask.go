@@ -67,11 +67,7 @@ func (w *walk) query() string {
 // isRuledOut says whether a query has a parameter that was decided to be another.
 func (r *Request) isRuledOut(query string) bool {
 	for key, values := range lenient(query) {
-		open := r.parts["query "+key]
-		if open == nil {
-			continue
-		}
-		if open.closed || slices.ContainsFunc(open.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) }) {
+		if open := r.parts["query "+key]; open != nil && open.rulesOut(values) {
 			return true
 		}
 	}

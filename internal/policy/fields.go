@@ -390,9 +390,7 @@ func (r *Request) possible(part string, all [][]string) [][]string {
 	if open == nil {
 		return all
 	}
-	return slices.DeleteFunc(slices.Clone(all), func(values []string) bool {
-		return open.closed && values != nil || slices.ContainsFunc(open.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) })
-	})
+	return slices.DeleteFunc(slices.Clone(all), open.rulesOut)
 }
 
 // stripped says whether the API around takes the field away.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"path"
 	"slices"
-	"strings"
 )
 
 // FilesHandler answers with what is in a folder.
@@ -62,36 +61,4 @@ func (h *FilesHandler) hidden(c *Config) []string {
 		}
 	}
 	return all
-}
-
-// Static answers by itself. Caddy's redir is one, too.
-type Static struct {
-	At      string
-	Status  json.RawMessage     `json:"status_code"`
-	Headers map[string][]string `json:"headers"`
-	Body    string              `json:"body"`
-	Abort   bool                `json:"abort"`
-
-	leaves map[string]string
-}
-
-func (p *parser) static(at string, raw json.RawMessage) *Static {
-	h := &Static{At: at, leaves: leavesOf(raw)}
-	p.fail(at+" static_response", json.Unmarshal(raw, h))
-	return h
-}
-
-func (h *Static) String() string {
-	if location := h.Headers["Location"]; len(location) > 0 {
-		return "redir " + location[0]
-	}
-	return "respond " + strings.Trim(string(h.Status), `"`)
-}
-
-func (h *Static) deliver(w *walk) {
-	settings := map[string]string{"body": w.fill(h.Body), "status": w.fill(statusText(h.Status))}
-	for name, values := range h.Headers {
-		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
-	}
-	w.deliver(h, settings)
 }

@@ -82,9 +82,9 @@ func (l *lines) texts() (all []string) {
 
 // such are the samples for which one condition holds and none of others, with as little
 // else as can be.
-func (l *lines) such(holds func(string) bool, never []func(string) bool) (all []lineSample) {
+func (l *lines) such(holds func(string) bool, open *openLines) (all []lineSample) {
 	for _, s := range l.samples {
-		if holds(s.text) && !slices.ContainsFunc(never, func(other func(string) bool) bool { return other(s.text) }) {
+		if holds(s.text) && !open.rulesOut([]string{s.text}) {
 			all = append(all, s)
 		}
 	}
@@ -101,6 +101,12 @@ type openLines struct {
 	closed bool // there is none beside those that are there
 	values []string
 	never  []func(string) bool // conditions that are to hold for none
+}
+
+// rulesOut says whether values are others than those that were decided on.
+func (o *openLines) rulesOut(values []string) bool {
+	return o.closed && values != nil ||
+		slices.ContainsFunc(o.never, func(never func(string) bool) bool { return slices.ContainsFunc(values, never) })
 }
 
 // openPart gives the values of a part of a request while they are not all decided.
@@ -124,7 +130,7 @@ func (w *walk) hasSome(part string, wanted func(string) bool) bool {
 	if open.closed {
 		return false
 	}
-	samples := known.such(wanted, open.never)
+	samples := known.such(wanted, open)
 	n := w.oracle.choose(1 + len(samples))
 	if n == 0 {
 		open.never = append(open.never, wanted)
@@ -140,7 +146,7 @@ func (w *walk) hasAny(part string) bool {
 	if len(open.values) > 0 || open.closed {
 		return len(open.values) > 0
 	}
-	samples := known.such(func(string) bool { return true }, open.never)
+	samples := known.such(func(string) bool { return true }, open)
 	n := w.oracle.choose(1 + len(samples))
 	if n == 0 {
 		open.closed = true
@@ -172,7 +178,7 @@ func (w *walk) parameter(key string) []string {
 	if open, known := w.openPart(part); open != nil && !w.queryChanged && !w.req.open["query"] {
 		if len(open.values) == 0 && !open.closed {
 			samples := slices.DeleteFunc(slices.Clone(known.samples), func(s lineSample) bool {
-				return slices.ContainsFunc(open.never, func(never func(string) bool) bool { return never(s.text) })
+				return open.rulesOut([]string{s.text})
 			})
 			if n := w.oracle.choose(1 + len(samples)); n > 0 {
 				w.addLine(part, open, samples[n-1].text)

@@ -1,12 +1,10 @@
 package policy
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/open-tollgate/tollgate/internal/canonical"
@@ -310,81 +308,6 @@ func (h *Require) serve(w *walk, next next) end {
 	}
 	return next()
 }
-
-func (h *Static) serve(w *walk, next next) end {
-	status, kind := w.statusOf(h.Status)
-	switch {
-	case h.Abort:
-		w.refuse(0, "", Step{h.At, "abort"})
-		return answered
-	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
-		if w.unknown("whether status " + string(h.Status) + " is 103") {
-			return next()
-		}
-		defer func() { w.anyStatus = true }()
-		status = http.StatusOK
-	case kind != oneStatus:
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
-	case status == http.StatusEarlyHints: // is not the answer yet
-		return next()
-	case status == 0 && w.errorStatus == openStatus:
-		defer func() { w.anyStatus = true }()
-		status = http.StatusInternalServerError
-	case status == 0 && w.errorStatus > 0:
-		status = w.errorStatus
-	case status == 0:
-		status = http.StatusOK
-	}
-	w.answer(Responded, status, Step{h.At, h.String()})
-	if location := h.Headers["Location"]; len(location) > 0 {
-		w.out.Location = location[0]
-	}
-	h.deliver(w)
-	return answered
-}
-
-// mayGoOn says whether the status may be one that is not the answer yet.
-func (h *Static) mayGoOn() bool {
-	text := statusText(h.Status)
-	return !h.Abort && (hasPlaceholder(text) || text == strconv.Itoa(http.StatusEarlyHints))
-}
-
-func (h *StaticError) serve(w *walk, _ next) end {
-	status, kind := w.statusOf(h.Status)
-	switch {
-	case kind == anyStatus:
-		status = openStatus
-		w.open("status " + string(h.Status))
-	case kind == noStatusAtAll || status == 0:
-		status = http.StatusInternalServerError
-	}
-	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
-}
-
-// statusOf gives the status that a handler's setting says; 0: none.
-func (w *walk) statusOf(raw json.RawMessage) (status int, kind statusKind) {
-	written := statusText(raw)
-	if written == "" {
-		return 0, oneStatus
-	}
-	text, known := w.know(written)
-	if !known {
-		return 0, anyStatus
-	}
-	status, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, noStatusAtAll
-	}
-	return status, oneStatus
-}
-
-type statusKind int
-
-const (
-	oneStatus     statusKind = iota
-	anyStatus                // whatever the request makes of it
-	noStatusAtAll            // no number: an error
-)
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
