@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -86,11 +87,10 @@ func (p *platform) run(t *testing.T, config string, env ...string) {
 
 	p.roots = p.authority()
 	p.client = &http.Client{
-		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots}, ForceAttemptHTTP2: true},
+		Transport:     &http.Transport{DialContext: dialing(t), TLSClientConfig: &tls.Config{RootCAs: p.roots}, ForceAttemptHTTP2: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Timeout:       20 * time.Second,
 	}
-	t.Cleanup(p.client.CloseIdleConnections)
 	waitFor(t, "the certificate", func() bool {
 		conn, err := tls.Dial("tcp", p.address, &tls.Config{RootCAs: p.roots, ServerName: "localhost"})
 		if err != nil {
@@ -98,6 +98,22 @@ func (p *platform) run(t *testing.T, config string, env ...string) {
 		}
 		return conn.Close() == nil
 	})
+}
+
+// dialing opens connections and closes all of them when the test ends. Transports
+// open more than they use, and do not close what is not yet open then (see stopTime).
+func dialing(t *testing.T) func(ctx context.Context, network, address string) (net.Conn, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	return func(_ context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		context.AfterFunc(ctx, func() { _ = conn.Close() })
+		return conn, nil
+	}
 }
 
 // authority gives the edge's local certificate authority.
