@@ -96,21 +96,20 @@ strangers:
 clean:
 	rm -rf $(BIN)
 
-# The policy model against the real chain of handlers, at length: PARTS processes at a
-# time, each with PART configurations, half as many Caddyfiles, and a seed of its own, which a
-# failure names. Caddy lets go of no configuration that was only provisioned, so they are kept short.
+# The policy model against the real chain of handlers, at length: PARTS processes, each with
+# its share of CONFIGS random configurations, half as many Caddyfiles, its share of PAIRS for
+# diff, and a seed of its own, which a failure names.
 CONFIGS ?= 10000
 PAIRS   ?= 400
-PART    ?= 250
 PARTS   ?= 2
 soak:
 	@$(GO) test -c -o $(BIN)/policy.test ./test/policy
-	@cd test/policy && rm -f $(BIN)/soak-*.log && seed=$${SEED:-$$(date +%s)} && parts=$$((($(CONFIGS) + $(PART) - 1) / $(PART))) && \
-	seq $$seed $$((seed + parts - 1)) | xargs -P $(PARTS) -I{} sh -c 'SEED={} CONFIGS=$(PART) PAIRS='$$((($(PAIRS) + parts - 1) / parts))' GOMAXPROCS=1 \
-		$(BIN)/policy.test -test.timeout 1h -test.run "^(TestModelIsTheEdge(OfCaddyfiles)?|TestDiffIsExact)$$" -test.v >$(BIN)/soak-{}.log 2>&1 && \
+	@cd test/policy && rm -f $(BIN)/soak-*.log && seed=$${SEED:-$$(date +%s)} && configs=$$((($(CONFIGS) + $(PARTS) - 1) / $(PARTS))) && \
+	seq $$seed $$((seed + $(PARTS) - 1)) | CONFIGS=$$configs PAIRS=$$((($(PAIRS) + $(PARTS) - 1) / $(PARTS))) xargs -P $(PARTS) -I{} sh -c 'SEED={} GOMAXPROCS=1 \
+		$(BIN)/policy.test -test.timeout 8h -test.run "^(TestModelIsTheEdge(OfCaddyfiles)?|TestDiffIsExact)$$" -test.v >$(BIN)/soak-{}.log 2>&1 && \
 		echo "seed {}: $$(grep -ohE "[0-9]+ (requests|pairs).*" $(BIN)/soak-{}.log | paste -sd ";" | sed "s/;\\([^ ]\\)/; \\1/g")" || \
-		{ echo "seed {}: FAILED, see $(BIN)/soak-{}.log"; head -c 4000 $(BIN)/soak-{}.log; exit 255; }' && \
-	cat $(BIN)/soak-*.log | awk -v configs=$$((parts * $(PART) * 3 / 2)) \
+		{ echo "seed {}: FAILED, see $(BIN)/soak-{}.log"; head -c 4000 $(BIN)/soak-{}.log; exit 1; }' && \
+	cat $(BIN)/soak-*.log | awk -v configs=$$(($(PARTS) * configs * 3 / 2)) \
 		'/ requests, / { requests += $$2; several += $$4 } / pairs: / { pairs += $$2; widened += $$4; equal += $$6 } \
 		END { printf "The model was the edge for all %d requests to %d configurations (%d met something that is not analysed). diff was exact for all %d pairs (%d widened, %d equal).\n", requests, configs, several, pairs, widened, equal }' && \
 	rm -f $(BIN)/soak-*.log

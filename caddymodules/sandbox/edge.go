@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,9 +20,10 @@ import (
 
 // Edge is the handlers of a configuration. It answers one request at a time.
 type Edge struct {
-	app *caddyhttp.App
-	log *lines
-	mu  sync.Mutex
+	app    *caddyhttp.App
+	log    *lines
+	mu     sync.Mutex
+	cancel context.CancelFunc
 }
 
 // Answer is what came of a request, as the caller sees it and as the access log tells it.
@@ -38,7 +40,7 @@ var editions atomic.Uint64
 
 // Open provisions a configuration as it is, but for its logs: what it says of upstreams,
 // issuers and Redis is what it meets. Handlers that connect to something when they are
-// provisioned do so. A Sandbox keeps them from all that.
+// provisioned do so. A Sandbox keeps them from all that. Close lets go of it.
 func Open(config []byte) (*Edge, error) {
 	registerOnce()
 	var parsed caddy.Config
@@ -50,17 +52,43 @@ func Open(config []byte) (*Edge, error) {
 	defer logs.Delete(e.log.id)
 	provisioning.Lock()
 	defer provisioning.Unlock()
-	ctx, err := caddy.ProvisionContext(&parsed)
+	ctx, err := e.provision(&parsed)
 	if err != nil {
 		return nil, err
 	}
 	app, err := ctx.AppIfConfigured("http")
 	if err != nil {
+		e.Close()
 		return nil, errors.New("the configuration has no http app")
 	}
 	e.app = app.(*caddyhttp.App)
 	return e, nil
 }
+
+// provision does what caddy.ProvisionContext does, but in a context of its own for the
+// apps: Caddy keeps to itself what ends the one that it makes, and all that modules have
+// begun in it would stay for as long as the process.
+func (e *Edge) provision(config *caddy.Config) (caddy.Context, error) {
+	apps := config.AppsRaw
+	config.AppsRaw = nil
+	outer, err := caddy.ProvisionContext(config)
+	if err != nil {
+		return outer, err
+	}
+	config.AppsRaw = apps
+	ctx, cancel := caddy.NewContext(outer)
+	for name := range apps {
+		if _, err := ctx.App(name); err != nil {
+			cancel()
+			return ctx, err
+		}
+	}
+	e.cancel = cancel
+	return ctx, nil
+}
+
+// Close ends what the modules of the configuration have begun. Nothing is served after it.
+func (e *Edge) Close() { e.cancel() }
 
 // Listener is where a server would listen.
 type Listener struct {

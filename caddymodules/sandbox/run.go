@@ -24,6 +24,13 @@ func Run(config []byte, files []*cases.File, options Options) (result *cases.Res
 	}
 	ready := make(chan cases.Edge, 1)
 	ready <- first
+	defer func() {
+		select {
+		case edge := <-ready: // there were no cases
+			edge.Close()
+		default:
+		}
+	}()
 	runner := &cases.Runner{Config: model, Mint: options.Mint, Workers: runtime.GOMAXPROCS(0), Open: func() (cases.Edge, error) {
 		select {
 		case edge := <-ready:

@@ -53,6 +53,14 @@ func New(config []byte, options Options) (*Sandbox, error) {
 	return s, s.open()
 }
 
+// Close implements cases.Edge.
+func (s *Sandbox) Close() {
+	if s.edge != nil {
+		s.edge.Close()
+	}
+	s.edge = nil
+}
+
 // Notes tell what is not as the configuration says.
 func (s *Sandbox) Notes() []string { return s.notes }
 
@@ -107,6 +115,7 @@ const (
 func (s *Sandbox) Begin() error {
 	passed := s.world.Now().Year() - firstYear
 	if firstYear+passed > lastYear {
+		s.Close()
 		if err := s.open(); err != nil {
 			return err
 		}

@@ -56,6 +56,7 @@ func TestAutomaticHTTPSIsModelled(t *testing.T) {
 				}
 			}
 		}
+		real.Close()
 	}
 	if len(kinds) < 10 {
 		t.Errorf("only %d different answers: %v", len(kinds), kinds)

@@ -27,7 +27,7 @@ func isShown(part string) bool {
 // elsewhere sends the witness of what is moved both ways: another thing is reached.
 func (w *world) elsewhere(c *policy.Change, before, after []byte) {
 	w.t.Helper()
-	was, is := w.answer(w.fresh(before), c.Witness), w.answer(w.fresh(after), c.Witness)
+	was, is := w.first(before, c.Witness), w.first(after, c.Witness)
 	switch {
 	case c.Part != "" && w.admitted(was) != w.admitted(is) && c.Witness.Token == nil && !strings.HasPrefix(reached(was)+reached(is), "file:"):
 		w.t.Fatalf("%s: not let in by both: %+v\n%s\n%s\n%s\n%s", c.Direction, c, whole(was), whole(is), before, after)
@@ -44,6 +44,8 @@ func (w *world) elsewhere(c *policy.Change, before, after []byte) {
 func (w *world) same(g *generator, before, after []byte, secure bool, requests int) string {
 	w.t.Helper()
 	old, new := w.fresh(before), w.fresh(after)
+	defer old.Close()
+	defer new.Close()
 	for range requests {
 		_, m := w.request(g, secure)
 		if m.Token != nil && m.Token.Issuer == "https://nobody.test" {

@@ -73,7 +73,7 @@ func TestLeewayIsKnown(t *testing.T) {
 	m := plain(policy.Request{Token: &policy.Token{Issuer: "https://one.test", Audience: []string{"api"}, Algorithm: w.issuers[0].Key().Algorithm, Expires: end}, SentAs: policy.Bearer})
 	r := w.parsed(&m)
 	r.Header.Set("Authorization", "Bearer "+w.issuers[0].Token(tokentest.Claim("aud", "api"), tokentest.Claim("exp", end.Unix())))
-	if got := w.fresh(config).serve(t, r); got.Header().Get("X-Upstream") == "" {
+	if got := w.answerTo(config, r); got.Header().Get("X-Upstream") == "" {
 		t.Fatalf("the edge does not let the token in: %d %s", got.Code, got.Reason)
 	}
 	model, err := policy.Parse(config)
@@ -94,7 +94,7 @@ func TestOddConfigurations(t *testing.T) {
 			config = []byte(strings.NewReplacer("foo{", `foo\u007b`, "query.a}", `query.a\u007d`).Replace(string(config)))
 		}
 		m := plain(c.request)
-		upstream := w.fresh(config).serve(t, w.parsed(&m)).Header().Get("X-Upstream")
+		upstream := w.answerTo(config, w.parsed(&m)).Header().Get("X-Upstream")
 		if upstream == "" {
 			t.Errorf("%s: the edge does not let the request in", c.name)
 		}

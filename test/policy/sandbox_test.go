@@ -72,6 +72,8 @@ func TestSandboxIsTheEdge(t *testing.T) {
 				t.Fatalf("config %d: answered %t: %+v\n%s", n, got.Met.Answered, got.Met, config)
 			}
 		}
+		real.Close()
+		apart.Close()
 	}
 	if len(kinds) < 15 {
 		t.Errorf("only %d different outcomes: %v", len(kinds), kinds)

@@ -22,6 +22,8 @@ type Edge interface {
 	Wait(time.Duration)
 	// Issuers know the opaque tokens.
 	Issuers() *mint.Issuers
+	// Close is its end.
+	Close()
 }
 
 // Call is a request.

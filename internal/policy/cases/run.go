@@ -105,6 +105,7 @@ func (r *Runner) work(queue <-chan *Outcome) error {
 	if err != nil {
 		return err
 	}
+	defer edge.Close()
 	for o := range queue {
 		start := time.Now()
 		if err := edge.Begin(); err != nil {
