@@ -248,6 +248,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
 		d.mu.Unlock()
 	}
+	d.asked(r, was, is)
 	if r.failure.by != nil {
 		d.caught(r, was, is)
 		return
@@ -382,6 +383,9 @@ func (o *Outcome) Summary() string {
 		text = "api " + o.API + ": " + text
 	}
 	if !o.Admits() {
+		for _, a := range o.Asked {
+			text += ", after " + strings.Join(a.Upstreams, " ") + " was asked"
+		}
 		return text
 	}
 	if o.tokens == nil {

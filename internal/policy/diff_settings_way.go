@@ -40,6 +40,7 @@ var proxyRules = map[string]meaning{
 	"headers.response": ignored, "rewrite.method": ignored, "rewrite.uri": ignored, "rewrite.strip_path_prefix": ignored,
 	"rewrite.strip_path_suffix": ignored, "rewrite.uri_substring": ignored, "rewrite.path_regexp": ignored, "rewrite.query": ignored,
 	"upstreams.dial": ignored, "upstreams.max_requests": ignored, "trusted_proxies": ignored,
+	"handle_response.routes": ignored,
 
 	"dynamic_upstreams": moves, "load_balancing": moves, "health_checks": moves, "circuit_breaker": moves, "proxy_status_name": moves,
 

@@ -19,8 +19,13 @@ func (d *differ) elsewhere(r *Request, was, is *Outcome) {
 	}
 	c := wayDiff{old: d.old, new: d.new, request: r, was: was.way, is: is.way}
 	c.compare(was.Kind)
+	d.parts(&c, was, is)
+}
+
+// parts adds what is another.
+func (d *differ) parts(c *wayDiff, was, is *Outcome) {
 	for _, f := range c.found {
-		shown := r
+		shown := c.request
 		if f.shown != nil {
 			shown = f.shown
 		}
@@ -90,37 +95,6 @@ func (c *wayDiff) compare(kind Kind) {
 	c.settings()
 	c.answer()
 	c.passed()
-	c.askedBefore()
-}
-
-// askedBefore compares services that have a say before another one answers, as those of
-// forward_auth have.
-func (c *wayDiff) askedBefore() {
-	if len(c.was.asked) != len(c.is.asked) {
-		c.unknown("asked", "other services are asked before", servicesOf(c.was.asked), servicesOf(c.is.asked))
-		return
-	}
-	if before, after := servicesOf(c.was.asked), servicesOf(c.is.asked); before != after {
-		c.unknown("asked", "other services are asked before", before, after)
-	}
-	for n := range c.was.asked {
-		inner := wayDiff{old: c.old, new: c.new, request: c.request, was: c.was.asked[n], is: c.is.asked[n]}
-		inner.line(Forwarded)
-		inner.fields()
-		inner.settings()
-		for _, f := range inner.found {
-			f.part, f.what = "asked "+f.part, "a service that is asked before: "+f.what
-			c.found = append(c.found, f)
-		}
-	}
-}
-
-func servicesOf(asked []*way) string {
-	var all []string
-	for _, y := range asked {
-		all = append(all, strings.TrimSpace(y.by.String()+" "+y.settings["upstreams.dial"]))
-	}
-	return strings.Join(all, ", ")
 }
 
 // line compares what is asked for: of a folder only the path counts.

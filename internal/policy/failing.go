@@ -32,7 +32,10 @@ func (w *walk) handleError(e end) {
 func (w *walk) handling(e end) {
 	w.copied = true
 	w.errorStatus = noStatus
-	if !e.bare {
+	switch {
+	case e.proxy:
+		w.errorStatus, w.toldStatus = http.StatusBadGateway, http.StatusBadGateway
+	case !e.bare:
 		w.errorStatus, w.toldStatus = e.status, e.status
 	}
 }

@@ -140,7 +140,7 @@ func (w *walk) leadsOn(statuses []int) int {
 			request, probe := *w.req, *w
 			probe.req, probe.judge, probe.oracle, probe.fields, probe.groups = &request, nil, o, w.fields.clone(), maps.Clone(w.groups)
 			probe.out.Counts = nil // nobody counts
-			if probe.handleError(end{failed: true, status: status}); probe.out.Reaches() {
+			if probe.handleError(end{failed: true, status: status}); probe.out.Reaches() || len(probe.out.Asked) > len(w.out.Asked) {
 				return status
 			}
 			if !o.rewind() {

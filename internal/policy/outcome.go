@@ -27,14 +27,16 @@ type Step struct {
 
 // Outcome is what the edge does with a request.
 type Outcome struct {
-	Server    string    `json:"server,omitempty"`
-	API       string    `json:"api,omitempty"`
-	Kind      Kind      `json:"kind"`
-	Status    int       `json:"status,omitempty"` // 0: whatever the service says
-	Reason    string    `json:"reason,omitempty"`
-	Rule      Step      `json:"rule"` // that decided
-	Upstreams []string  `json:"upstreams,omitempty"`
-	Sent      *Sent     `json:"sent,omitempty"` // what they, or whoever else answers, are asked
+	Server    string   `json:"server,omitempty"`
+	API       string   `json:"api,omitempty"`
+	Kind      Kind     `json:"kind"`
+	Status    int      `json:"status,omitempty"` // 0: whatever the service says
+	Reason    string   `json:"reason,omitempty"`
+	Rule      Step     `json:"rule"` // that decided
+	Upstreams []string `json:"upstreams,omitempty"`
+	Sent      *Sent    `json:"sent,omitempty"` // what they, or whoever else answers, are asked
+	// Asked are services that get the request, though routes answer in their place.
+	Asked     []*Asked  `json:"asked,omitempty"`
 	Location  string    `json:"location,omitempty"`
 	Challenge string    `json:"challenge,omitempty"`
 	Counters  []Counter `json:"counters,omitempty"`
@@ -57,6 +59,15 @@ type Outcome struct {
 	way      *way // to who answers; nil: nobody was reached
 }
 
+// Asked is a service that a request got to, whoever answers then.
+type Asked struct {
+	Rule      Step     `json:"rule"`
+	Upstreams []string `json:"upstreams"`
+	Sent      *Sent    `json:"sent,omitempty"`
+
+	then Outcome // of the request, had the service's answer been handed on
+}
+
 // Admits says whether the request got to something.
 func (o *Outcome) Admits() bool {
 	switch o.Kind {
@@ -71,6 +82,16 @@ func (o *Outcome) Admits() bool {
 
 // Reaches says whether the request is asked of something outside the configuration.
 func (o *Outcome) Reaches() bool { return o.Kind == Forwarded || o.Kind == Files }
+
+// tell says what they are asked.
+func (o *Outcome) tell(r *Request) {
+	if o.way != nil && o.Reaches() {
+		o.Sent = o.way.sent(r)
+	}
+	for _, a := range o.Asked {
+		a.Sent = a.then.way.sent(r)
+	}
+}
 
 // String tells the outcome in one line.
 func (o *Outcome) String() string {

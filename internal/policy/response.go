@@ -68,12 +68,13 @@ func (h *Proxy) serve(w *walk, next next) end {
 			w.replaceStatus(r.status)
 			return answered
 		}
+		w.ask(h)
 		before, asked := w.responding, w.asked
 		w.responding, w.asked = h, append(slices.Clip(w.asked), w.out.way)
 		w.copied = true
 		e := w.routes(r.routes, next)
 		w.responding, w.asked = before, asked
-		return e
+		return w.wrapped(e)
 	}
 	h.deliver(w)
 	w.forward(h, w.out.way)
@@ -86,6 +87,27 @@ func (h *Proxy) reach(w *walk) end {
 		return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 	}
 	return answered
+}
+
+// wrapped is what reverse_proxy makes of an error behind it that has no status.
+func (w *walk) wrapped(e end) end {
+	switch {
+	case !e.failed || !e.bare:
+		return e
+	case e.plain:
+		return w.fail(http.StatusBadGateway, w.reasonOf(http.StatusBadGateway), w.out.Rule)
+	default:
+		e.proxy = true
+		return e
+	}
+}
+
+// ask notes that the service has got the request: routes handle its answer.
+func (w *walk) ask(h *Proxy) {
+	then := w.out
+	then.Kind, then.Rule, then.Upstreams = Forwarded, Step{h.At, h.String()}, h.addressesFor(w)
+	w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
+	w.note(h.At, h.String()+", whose answer is handled")
 }
 
 // forward has the service's answer be that to the request; it was asked on that way.
@@ -142,11 +164,10 @@ func (w *walk) instead(routes []*Route) end {
 	e := w.routes(routes, w.nothing)
 	w.given = before
 	if was.Reaches() {
-		by := *was.way
-		if w.out.Reaches() {
-			by.asked = append(slices.Clip(by.asked), w.out.way)
+		if w.out.Reaches() && w.out.way != was.way {
+			w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: w.out.Rule, Upstreams: w.out.Upstreams, then: w.out})
 		}
-		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, &by
+		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
 	}
 	return e
 }

@@ -67,6 +67,8 @@ type next func() end
 type end struct {
 	failed bool
 	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
+	plain  bool // and which is no such problem either
+	proxy  bool // reverse_proxy has put one around it, which they see: 502
 	status int
 	reason string
 }
@@ -107,8 +109,8 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	if e.failed {
 		w.handleError(e)
 	}
-	if !o.quiet && w.out.way != nil && w.out.Reaches() {
-		w.out.Sent = w.out.way.sent(r)
+	if !o.quiet {
+		w.out.tell(r)
 	}
 	return w.out
 }
@@ -170,7 +172,7 @@ func (w *walk) routesFrom(routes []*Route, at int, next next) end {
 func (w *walk) breakOff() end {
 	rule := Step{What: w.broken}
 	w.broken = ""
-	return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
+	return w.broke(rule)
 }
 
 func (w *walk) handlers(handlers []Handler, next next) end {
@@ -206,7 +208,7 @@ func (h *Subroute) serve(w *walk, next next) end {
 func (h *Invoke) serve(w *walk, next next) end {
 	r := w.server.Named[h.Name]
 	if r == nil {
-		return w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.broke(Step{h.At, h.String()})
 	}
 	if w.invoked++; w.invoked > maxInvoked {
 		return (&Unknown{h.At, h.String() + ", after a thousand named routes"}).serve(w, next)
@@ -230,8 +232,8 @@ func (h *API) serve(w *walk, _ next) end {
 	}
 	w.current = nil // what it has taken away, error routes do not see either
 	if e.failed {
-		w.out.Reason = e.reason // it is logged, whoever answers
-		e.bare = false          // an error with a status from here on
+		w.out.Reason = e.reason        // it is logged, whoever answers
+		e.bare, e.proxy = false, false // an error with a status from here on
 	}
 	if !e.failed || w.hasErrorRoute(e.status) {
 		return e
@@ -357,6 +359,13 @@ func (w *walk) deny(status int, reason string, rule Step) end {
 func (w *walk) fail(status int, reason string, rule Step) end {
 	w.out.Rule = rule
 	return end{failed: true, status: status, reason: reason}
+}
+
+// broke is deny for what fails without a word of why.
+func (w *walk) broke(rule Step) end {
+	e := w.deny(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
+	e.plain = true
+	return e
 }
 
 func (w *walk) failWith(r *refusal, rule Step) end {

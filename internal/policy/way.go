@@ -37,7 +37,6 @@ type way struct {
 	answer   []string // what is done to the fields of the answer
 	passes   []*Pass  // that were met
 	vars     map[string]string
-	asked    []*way            // to services whose answers were handled before
 	settings map[string]string // of who answers, with what the walk has filled in
 }
 
@@ -45,7 +44,7 @@ type way struct {
 func (w *walk) deliver(by Handler, settings map[string]string) {
 	w.out.way = &way{
 		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips},
-		api: w.current, answer: w.answers, passes: w.passes, vars: w.vars, asked: w.asked, settings: settings,
+		api: w.current, answer: w.answers, passes: w.passes, vars: w.vars, settings: settings,
 	}
 }
 

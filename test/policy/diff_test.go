@@ -59,7 +59,7 @@ func TestDiffIsExact(t *testing.T) {
 			equal++
 		}
 	}
-	t.Logf("%d pairs: %d widened, %d equal; %d series sent, %d shown to go elsewhere", pairs, widened, equal, w.replayed, w.moved)
+	t.Logf("%d pairs: %d widened, %d equal; %d series sent, %d shown to go elsewhere, %d to ask another service", pairs, widened, equal, w.replayed, w.moved, w.asked)
 	if pairs < 2*len(sharps) {
 		return // too few for each change to be among them
 	}
@@ -95,6 +95,10 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 		}
 		if strings.HasPrefix(c.What, "limit ") {
 			w.replay(c, refusing, admitting)
+			continue
+		}
+		if strings.HasPrefix(c.What, "a service is ") {
+			w.asksMore(c, refusing, admitting)
 			continue
 		}
 		if c.Part != "" || c.Direction == policy.Moved {

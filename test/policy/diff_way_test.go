@@ -39,6 +39,28 @@ func (w *world) elsewhere(c *policy.Change, before, after []byte) {
 	w.moved++
 }
 
+// asksMore sends the witness of a service that only one of them asks, whatever is answered then.
+func (w *world) asksMore(c *policy.Change, less, more []byte) {
+	w.t.Helper()
+	services := func(config []byte) map[string]bool {
+		w.hear()
+		w.first(config, c.Witness)
+		all := make(map[string]bool)
+		for _, heard := range w.hear() {
+			all[heard[:1]] = true
+		}
+		return all
+	}
+	before, after := services(less), services(more)
+	for name := range after {
+		if !before[name] {
+			w.asked++
+			return
+		}
+	}
+	w.t.Fatalf("%s: %v are asked by one, and %v by the other: %+v\n%s\n%s", c.Direction, before, after, c, less, more)
+}
+
 // same sends random requests through both, and gives the first that reaches something else, or
 // is answered otherwise.
 func (w *world) same(g *generator, before, after []byte, secure bool, requests int) string {
@@ -51,7 +73,13 @@ func (w *world) same(g *generator, before, after []byte, secure bool, requests i
 		if m.Token != nil && m.Token.Issuer == "https://nobody.test" {
 			m.Token = nil
 		}
-		was, is := w.answer(old, m), w.answer(new, m)
+		w.hear()
+		was := w.answer(old, m)
+		before := w.hear()
+		is := w.answer(new, m)
+		if after := w.hear(); !slices.Equal(before, after) {
+			return fmt.Sprintf("%s\nold asks %q\nnew asks %q", w.say(m), before, after)
+		}
 		if whole(was) != whole(is) && (w.admitted(was) || w.admitted(is) || ownAnswers(was, is)) {
 			return fmt.Sprintf("%s\nold: %s\nnew: %s", w.say(m), whole(was), whole(is))
 		}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,7 +73,11 @@ type world struct {
 	last      string // request, for messages
 	edges     int    // that were made fresh
 	replayed  int    // series sent
+	asked     int    // witnesses that were shown to ask another service
 	moved     int    // witnesses that were shown to go elsewhere
+
+	mu    sync.Mutex
+	heard []string // what services have been asked
 }
 
 // credential is a token as the model knows it, and as it is sent.
@@ -85,7 +90,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, cert: &x509.Certificate{Raw: []byte("certificate")}, es256: make(map[*tokentest.Issuer]*tokentest.Key), eddsa: make(map[*tokentest.Issuer]*tokentest.Key)}
 	for n := range 2 {
 		name := strconv.Itoa(n)
-		service := httptest.NewServer(record(name))
+		service := httptest.NewServer(w.record(name))
 		t.Cleanup(service.Close)
 		w.upstreams = append(w.upstreams, strings.TrimPrefix(service.URL, "http://"))
 		w.roots = append(w.roots, folder(t))

@@ -23,9 +23,16 @@ func (g *generator) published() object {
 // odd makes a handler that few configurations have.
 func (g *generator) odd() object {
 	return one(g, []object{
-		{"handler": "copy_response"}, {"handler": "copy_response_headers"}, {"handler": "static_response", "abort": true},
+		{"handler": "copy_response"}, {"handler": "copy_response_headers", "exclude": []string{"X-Upstream"}}, {"handler": "static_response", "abort": true}, g.asking(), g.asking(),
 		{"handler": "invoke", "name": "outer"}, {"handler": "invoke", "name": "nobody"},
 	})
+}
+
+// asking makes one that asks a service, and has routes answer in its place.
+func (g *generator) asking() object {
+	p := g.proxy()
+	p["handle_response"] = []object{{"routes": g.answers()}}
+	return p
 }
 
 // intercept makes one that puts other answers in the place of some.

@@ -110,7 +110,9 @@ type said struct {
 	open                  bool // something on its way is not analysed
 	any                   bool // what answers is not analysed: it may be anything
 	asked                 string
-	known                 bool // what is asked
+	known                 bool     // what is asked
+	heard                 []string // by services, whoever answers
+	hears                 bool     // they are known
 	way                   []policy.Step
 	counts                policy.Counts
 }
@@ -123,9 +125,11 @@ func (s said) String() string {
 func (w *world) ask(g *generator, real *edge, server *policy.Server) (policy.Request, said) {
 	r, m := w.request(g, server.TLS)
 	w.last = fmt.Sprintf("%s certificate %v", w.say(m), m.HasCert)
+	w.hear()
 	a := real.serve(w.t, r)
 	return m, said{
-		api: a.API, status: a.Code, reason: a.Reason, upstream: a.Header().Get("X-Upstream"), remaining: told(a.Header()["Ratelimit"]),
+		heard: w.hear(),
+		api:   a.API, status: a.Code, reason: a.Reason, upstream: a.Header().Get("X-Upstream"), remaining: told(a.Header()["Ratelimit"]),
 		asked: reached(a),
 		got:   a.Header().Get("X-Upstream") != "" || a.Header().Get("X-Static") != "" && a.Code < 300,
 	}
@@ -142,6 +146,7 @@ func saysOf(w *world, model *policy.Config, m policy.Request, j *policy.Judge) [
 		if o.Kind == policy.Refused && o.Status == 0 { // the connection is cut, and nothing told
 			s = said{open: s.open, counts: s.counts}
 		}
+		s.heard, s.hears = w.hears(&o, &m)
 		s.any = o.Kind == policy.Files || slices.ContainsFunc(o.Steps, isFolder) || strings.HasSuffix(o.Rule.What, "(not analysed)") || strings.HasPrefix(o.Rule.What, "intercept, where nothing answers")
 		if s.asked, s.known = w.says(&o, &m); o.Kind == policy.Files {
 			s.known = s.known && s.asked != ""
@@ -178,6 +183,9 @@ func (y *tally) compare(was said, is []said) string {
 		}
 		if is[0].known && is[0].asked != was.asked && is[0].got && !is[0].hidesFile() {
 			return "something else is asked: " + was.asked + ", and in the model " + is[0].asked
+		}
+		if is[0].hears && !is[0].any && !slices.Equal(is[0].heard, was.heard) {
+			return fmt.Sprintf("services are asked %q, and in the model %q", was.heard, is[0].heard)
 		}
 		return ""
 	}

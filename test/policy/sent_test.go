@@ -23,8 +23,8 @@ type got struct {
 // fields are those that the random handlers change.
 var fields = []string{"X-Flag", "X-Mode", "X-User-Id", "X-Role"}
 
-// record answers with what it was asked.
-func record(name string) http.Handler {
+// record answers with what it was asked, and keeps it.
+func (w *world) record(name string) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		g := got{r.Method, r.RequestURI, r.Host, make(map[string][]string)}
 		for _, field := range fields {
@@ -32,9 +32,42 @@ func record(name string) http.Handler {
 				g.Fields[field] = values
 			}
 		}
+		w.mu.Lock()
+		w.heard = append(w.heard, name+" "+g.String())
+		w.mu.Unlock()
 		rw.Header().Set("X-Upstream", name)
 		rw.Header().Set("X-Got", g.String())
 	})
+}
+
+// hear gives what services have been asked since the last time, in an order of its own.
+func (w *world) hear() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	heard := w.heard
+	w.heard = nil
+	slices.Sort(heard)
+	return heard
+}
+
+// hears is what they are asked in the model, and false where nothing can be said.
+func (w *world) hears(o *policy.Outcome, m *policy.Request) (heard []string, known bool) {
+	asked := o.Asked
+	if o.Kind == policy.Forwarded {
+		asked = append(slices.Clip(asked), &policy.Asked{Upstreams: o.Upstreams, Sent: o.Sent})
+	}
+	for _, a := range asked {
+		if len(a.Upstreams) == 0 {
+			continue // a folder
+		}
+		text, known := w.says(&policy.Outcome{Kind: policy.Forwarded, Upstreams: a.Upstreams, Sent: a.Sent}, m)
+		if !known {
+			return nil, false
+		}
+		heard = append(heard, w.nameOf(a.Upstreams[0])+" "+text)
+	}
+	slices.Sort(heard)
+	return heard, true
 }
 
 func (g got) String() string {
