@@ -242,11 +242,12 @@ func (a *atoms) listPaths(t *textFinder) {
 	for _, r := range a.regexps {
 		paths = append(paths, regexpInstances(r, most)...)
 	}
-	texts, whole := t.of(unique(a.conditions), letters{path: true, allowed: inPath})
-	for _, text := range texts {
+	texts, whole := t.of(unique(a.conditions), pathLetters)
+	climbing, wholly := a.climbing(t)
+	for _, text := range slices.Concat(texts, climbing) {
 		paths = append(paths, (&url.URL{Path: text}).EscapedPath())
 	}
-	if !whole {
+	if !whole || !wholly {
 		a.cut = append(a.cut, "paths, of which matchers can tell too many apart")
 	}
 	for n, p := range paths {
@@ -257,6 +258,28 @@ func (a *atoms) listPaths(t *textFinder) {
 		return err != nil || len(p) > maxPath
 	}))
 }
+
+// climbing gives paths that lead out of what rewrites put before them: matchers look at
+// what dot segments come to, and nothing but an API refuses those.
+func (a *atoms) climbing(t *textFinder) (paths []string, whole bool) {
+	depth, bare := 0, slices.Clone(a.conditions)
+	for n := range bare {
+		depth = max(depth, strings.Count(bare[n].seen.before, "/"))
+		bare[n].seen.before = ""
+	}
+	if depth == 0 {
+		return nil, true
+	}
+	texts, whole := t.of(unique(bare), pathLetters)
+	for _, text := range texts {
+		paths = append(paths, strings.Repeat("/..", depth)+text)
+	}
+	return paths, whole
+}
+
+// pathLetters are those that APIs take in a path. Outside of any, services get the others
+// as well.
+var pathLetters = letters{path: true, allowed: inPath, escaped: true}
 
 // inPath says whether a letter is one that APIs take in a path.
 func inPath(r rune) bool { return r >= ' ' && r != 0x7f && r != '\\' && unicode.IsPrint(r) }

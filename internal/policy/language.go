@@ -29,6 +29,7 @@ type letters struct {
 	allowed func(rune) bool
 	path    bool // and that they begin with a slash, and are clean
 	inner   bool // and that no blank is at either end
+	escaped bool // others can be escaped: they stand where no allowed one can
 }
 
 // textsOf gives a short text for each way in which the conditions can hold and not hold
@@ -302,6 +303,11 @@ func (m *machine) letter(low, high rune) (rune, bool) {
 			if m.allowed(r) && good(r) {
 				return r, true
 			}
+		}
+	}
+	for r := low; m.escaped && r <= high; r++ {
+		if utf8.ValidRune(r) {
+			return r, true
 		}
 	}
 	return 0, false

@@ -31,7 +31,7 @@ func newTextFinder(ctx context.Context) *textFinder {
 }
 
 func (t *textFinder) of(conditions []condition, l letters) (all []string, whole bool) {
-	key := fmt.Sprintf("%t %t %t %#v", l.path, l.inner, l.allowed('/'), conditions)
+	key := fmt.Sprintf("%t %t %t %t %#v", l.path, l.inner, l.escaped, l.allowed('/'), conditions)
 	if found, ok := t.known[key]; ok {
 		return found.all, found.whole
 	}
