@@ -9,20 +9,29 @@ func (d *differ) asked(r *Request, was, is *Outcome) {
 		return
 	}
 	before, after := was.services(r), is.services(r)
+	pairs := map[[2]*Outcome]bool{{was, is}: true} // that is compared already
+	compare := func(then, now *Outcome) {
+		if pair := [2]*Outcome{then, now}; !pairs[pair] {
+			pairs[pair] = true
+			d.demands(r, then, now, "a service whose answer is handled ")
+			d.askedOtherwise(r, then, now)
+		}
+	}
 	for n, now := range after {
 		then := counterpart(after, n, before)
 		switch {
-		case now == is && (then == nil || then == was): // is compared already
 		case then != nil:
-			d.demands(r, then, now)
-			d.askedOtherwise(r, then, now)
-		case was.Admits() || !is.Admits(): // or it is wider as it is
+			compare(then, now)
+		case now != is && (was.Admits() || !is.Admits()): // otherwise it is wider as it is
 			d.admit(Widened, r, was, is, now, "a service is asked that was not, whatever is answered then")
 		}
 	}
 	for n, then := range before {
+		now := counterpart(before, n, after)
 		switch {
-		case then == was || counterpart(before, n, after) != nil:
+		case now != nil:
+			compare(then, now)
+		case then == was:
 		case is.Admits():
 			d.admit(Widened, r, was, is, is, "a service is not asked any more, which could refuse")
 		default:
