@@ -25,6 +25,14 @@ func newSource(cmd *cobra.Command) *source {
 	return s
 }
 
+// flagsAlone is for commands that are told their configuration by --config.
+func flagsAlone(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is one word too many: --config names the configuration", args[0])
+	}
+	return nil
+}
+
 // load makes the model of a configuration file.
 func (s *source) load(file string) (*policy.Config, error) {
 	content, err := s.adapt(file)

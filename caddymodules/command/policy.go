@@ -15,9 +15,9 @@ func init() {
 		Usage: "report|explain|lint|diff|test",
 		Short: "Reads, questions, checks, compares and tests what a configuration lets through",
 		Long: `
-Works on a Caddyfile, on what another --adapter reads, or on Caddy's JSON, and connects to nothing. Placeholders of the
-environment are filled in as for "tollgate run". What cannot be analysed is named, and
-counts as open.`,
+Works on a Caddyfile, on what another --adapter reads, or on Caddy's JSON, and connects
+to nothing. Placeholders of the environment are filled in as for "tollgate run". What
+cannot be analysed is named, and counts as open.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			family(cmd, reportCommand(), explainCommand(), lintCommand(), diffCommand(), testCommand())
 		},
@@ -35,9 +35,8 @@ func reportCommand() *cobra.Command {
 		Short: "Tells what is exposed: by API who may call it, with what, how often, and where it goes",
 		Long: `
 Then everything that is public, everything outside any api, and what could not be
-analysed. The HTML is one page
-that needs nothing else and prints well.`,
-		Args: cobra.NoArgs,
+analysed. The HTML is one page that needs nothing else and prints well.`,
+		Args: flagsAlone,
 	}
 	config, files := configFlag(cmd), newSource(cmd)
 	format := cmd.Flags().String("format", "text", "text, json or html")

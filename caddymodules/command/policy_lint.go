@@ -32,7 +32,12 @@ if it is there; --rules none takes no file. Which file it was, and how much it s
 said each time. Exit code 0: nothing to say; 1: there is a finding as bad as --fail-on or
 worse, or a suppression that has ended; 2: could not run.
 "tollgate policy lint --explain" tells what is looked for, and why.`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := flagsAlone(cmd, args); err != nil {
+				return exit(cmd, 2, err)
+			}
+			return nil
+		},
 	}
 	config, files := configFlag(cmd), newSource(cmd)
 	rules := cmd.Flags().String("rules", "", "YAML file with the site's rules and suppressions, or none (default: lint.yaml beside the configuration, if it is there)")

@@ -62,6 +62,7 @@ func TestLintAsANewcomer(t *testing.T) {
 		"no such severity":          {[]string{"--config", bare, "--fail-on", "bad"}, 2, `Error: policy lint: --fail-on "bad" is not error, warning or note`},
 		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, `Error: policy lint: --format "xml" is not text or sarif`},
 		"no such flag":              {[]string{"--nonsense"}, 2, "nonsense"},
+		"a file without --config":   {[]string{bare}, 2, "--config names the configuration"},
 		"milder than what is asked": {[]string{"--config", bare, "--fail-on", "error"}, 0, "1 findings"},
 	} {
 		out, code := runCommand(t, tollgate, append([]string{"policy", "lint"}, test.args...)...)
