@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -21,5 +22,12 @@ func TestAuditorsWalk(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(folder, "policy.html"))
 	if err != nil || !strings.Contains(string(page), "payments:confirm") {
 		t.Errorf("%v: the report does not say payments:confirm", err)
+	}
+
+	// What is filed is about the policy that the proved record names.
+	proof, err := os.ReadFile(filepath.Join(folder, "proof.json"))
+	policy := regexp.MustCompile(`\\"policy\\":\\"([0-9a-f]+)\\"`).FindSubmatch(proof)
+	if err != nil || policy == nil || !strings.Contains(string(page), string(policy[1])) {
+		t.Errorf("%v: the report is not of the policy %q of the proof", err, policy)
 	}
 }
