@@ -93,6 +93,45 @@ func TestACopiedAnswerIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestRefusalsTellWhatTheEdgeKnows has answers that let nobody in, and have a secret of the
+// edge's in them.
+func TestRefusalsTellWhatTheEdgeKnows(t *testing.T) {
+	t.Parallel()
+	say := func(text string) string {
+		return `{"handle":[{"handler":"vars","x":"{file./etc/key}"}]},{"handle":[{"handler":"static_response","status_code":404,` + text + `}]}`
+	}
+	caught := func(text string) string {
+		return `{"handle":[{"handler":"subroute","routes":[{"handle":[{"handler":"error","status_code":404}]}],"errors":{"routes":[` + say(text) + `]}}]}`
+	}
+	api := func(routes string) string {
+		return `{"handle":[{"handler":"api","name":"pay","public":true,"routes":[` + routes + `]}]}`
+	}
+	const plainly = `"body":"{http.request.host}"`
+	for name, test := range map[string]struct {
+		before, after string
+		want          Direction // empty: neither is wider
+	}{
+		"where nothing was":    {"", say(`"body":"{env.KEY}"`), Widened},
+		"where nothing is":     {say(`"body":"{env.KEY}"`), "", Narrowed},
+		"in an api":            {api(""), api(say(`"body":"{env.KEY}"`)), Widened},
+		"another one":          {say(`"body":"{env.A}"`), say(`"body":"{env.B}"`), Widened},
+		"a file":               {"", say(`"body":"{file./etc/passwd}"`), Widened},
+		"a field":              {"", say(`"headers":{"X-A":["{env.KEY}"]}`), Widened},
+		"by way of a variable": {"", say(`"body":"{http.vars.x}"`), Widened},
+		"for an error":         {caught(plainly), caught(`"body":"{env.KEY}"`), Widened},
+		"as before":            {say(`"body":"{env.KEY}"`), api(say(`"body":"{env.KEY}"`)), ""},
+		"what the caller said": {"", say(plainly), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := Diff(parsed(t, edge(test.before)), parsed(t, edge(test.after)), time.Unix(1e9, 0))
+			if d.Has(Widened) != (test.want == Widened) || test.want != "" && !d.Has(test.want) {
+				t.Errorf("want %q: %s", test.want, changesOf(d))
+			}
+		})
+	}
+}
+
 func changesOf(d *DiffResult) string {
 	var all []string
 	for _, c := range d.Changes {

@@ -249,6 +249,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.mu.Unlock()
 	}
 	d.asked(j, r, was, is)
+	d.told(r, was, is)
 	if r.failure.by != nil {
 		d.caught(r, was, is)
 		return

@@ -43,6 +43,16 @@ func (d *differ) asked(j job, r *Request, was, is *Outcome) {
 	}
 }
 
+// told compares what only the edge knows and answers have in them: also a refusal tells it.
+func (d *differ) told(r *Request, was, is *Outcome) {
+	if more := missing(is.tells, was.tells); len(more) > 0 && (r.failure.by == nil || is.failed) {
+		d.admit(Widened, r, was, is, is, "the answer has "+more[0]+" in it")
+	}
+	if less := missing(was.tells, is.tells); len(less) > 0 && (r.failure.by == nil || was.failed) {
+		d.admit(Narrowed, r, was, is, was, "the answer does not have "+less[0]+" in it any more")
+	}
+}
+
 // askedOtherwise compares what one service is asked.
 func (d *differ) askedOtherwise(r *Request, then, now *Outcome) {
 	c := wayDiff{old: d.old, new: d.new, request: r, was: then.way, is: now.way}
