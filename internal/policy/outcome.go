@@ -56,6 +56,7 @@ type Outcome struct {
 	unread   []*unread // of the handlers on the way
 	public   bool
 	failed   bool // something on the way that could
+	asked    bool // it is that of a service whose answer is handled
 	way      *way // to who answers; nil: nobody was reached
 }
 
