@@ -224,6 +224,15 @@ func TestRecovery(t *testing.T) {
 			path := segmentPath(dir, last, checkpointsSuffix)
 			overwrite(t, path, append(read(t, path), make([]byte, 8192)...))
 		}, false, false},
+		"a segment that did not begin": {func(dir string) { beginHalf(t, dir) }, false, false},
+		"records that were taken away": {func(dir string) {
+			_ = os.Remove(segmentPath(dir, last, recordsSuffix))
+		}, true, false},
+		"all records that were taken away": {func(dir string) {
+			for _, first := range firsts {
+				_ = os.Remove(segmentPath(dir, first, recordsSuffix))
+			}
+		}, true, false},
 		"a record that was altered": {func(dir string) {
 			path := segmentPath(dir, last, recordsSuffix)
 			content := read(t, path)

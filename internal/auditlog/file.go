@@ -54,6 +54,45 @@ func segments(dir string) ([]int64, error) {
 	return firsts, nil
 }
 
+// halves lists segments of which there are files, but no records: one that a crash kept
+// from beginning or from being deleted whole, or one whose records somebody took away.
+func halves(dir string) ([]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	whole := map[int64]bool{}
+	for _, entry := range entries {
+		for _, suffix := range suffixes {
+			if first, ok := segmentNumber(entry.Name(), suffix); ok {
+				whole[first] = whole[first] || suffix == recordsSuffix
+			}
+		}
+	}
+	var firsts []int64
+	for first, ok := range whole {
+		if !ok {
+			firsts = append(firsts, first)
+		}
+	}
+	slices.Sort(firsts)
+	return firsts, nil
+}
+
+// recordsTaken says whether the records of a half segment were taken away, in a log that
+// ends there. A segment begins where the log ends, and nothing is in its other files before
+// there is one for records.
+func recordsTaken(dir string, first, end int64) bool {
+	if _, err := os.Lstat(segmentPath(dir, first, recordsSuffix)); err == nil {
+		return false // it began meanwhile
+	}
+	used := func(suffix string) bool {
+		info, err := os.Lstat(segmentPath(dir, first, suffix))
+		return err == nil && info.Size() > 0
+	}
+	return first > end || used(checkpointsSuffix) || used(hashesSuffix)
+}
+
 // segmentNumber reads the name of a segment's file.
 func segmentNumber(name, suffix string) (int64, bool) {
 	digits, found := strings.CutSuffix(name, suffix)

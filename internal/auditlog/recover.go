@@ -35,6 +35,9 @@ func (w *writer) find(c Config) (recovered int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := newestIsWhole(c.Dir, firsts); err != nil {
+		return 0, err
+	}
 	if w.keys, err = loadKeys(c, len(firsts) == 0); err != nil {
 		return 0, err
 	}
@@ -49,6 +52,22 @@ func (w *writer) find(c Config) (recovered int64, err error) {
 		return 0, err
 	}
 	return recovered, w.keys.publish(c.Dir)
+}
+
+// newestIsWhole finds records that were taken away behind the last segment, or all of them:
+// another history would be signed in their place.
+func newestIsWhole(dir string, firsts []int64) error {
+	halves, err := halves(dir)
+	if err != nil {
+		return err
+	}
+	for _, first := range halves {
+		behind := len(firsts) == 0 || first > firsts[len(firsts)-1]
+		if behind && recordsTaken(dir, first, first) {
+			return fmt.Errorf("%w: segment %d: its records are missing", ErrAltered, first)
+		}
+	}
+	return nil
 }
 
 // resume goes on with the last segment. What was written and not yet signed is kept and

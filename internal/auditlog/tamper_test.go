@@ -241,6 +241,19 @@ func TestSegmentsAndCheckpoints(t *testing.T) {
 		"half a line behind": func(dir string) {
 			overwrite(t, path(dir, newestSegment, recordsSuffix), append(read(t, path(dir, newestSegment, recordsSuffix)), '{'))
 		},
+		"records of the newest segment removed": func(dir string) {
+			_ = os.Remove(path(dir, newestSegment, recordsSuffix))
+		},
+		"records and checkpoints of the newest segment removed": func(dir string) {
+			_ = os.Remove(path(dir, newestSegment, recordsSuffix))
+			_ = os.Remove(path(dir, newestSegment, checkpointsSuffix))
+		},
+		"of all newer segments the newest start left": func(dir string) {
+			remove(dir, newestSegment-1)
+			for _, suffix := range suffixes[:3] {
+				_ = os.Remove(path(dir, newestSegment, suffix))
+			}
+		},
 		"everything removed": func(dir string) {
 			for n := range firsts {
 				remove(dir, n)
@@ -256,6 +269,28 @@ func TestSegmentsAndCheckpoints(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// beginHalf leaves of a new segment what a crash does that comes before its records.
+func beginHalf(t *testing.T, dir string) {
+	t.Helper()
+	report, err := Verify(dir, verifierOf(t, dir), Expect{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{startSuffix, checkpointsSuffix, hashesSuffix} {
+		overwrite(t, segmentPath(dir, report.Size, suffix), nil)
+	}
+}
+
+func TestASegmentThatDidNotBegin(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, 12, 3)
+	beginHalf(t, dir)
+	if _, err := Verify(dir, verifierOf(t, dir), Expect{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -88,6 +88,10 @@ func verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
 	if err := v.expect(expect.Kept); err != nil {
 		return v.report, err
 	}
+	halves, err := halves(dir) // before the others: of a live log, all that precedes one is there then
+	if err != nil {
+		return v.report, err
+	}
 	firsts, err := segments(dir)
 	if err != nil {
 		return v.report, err
@@ -99,6 +103,9 @@ func verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
 		if err := v.segment(first, n == 0, n == len(firsts)-1); err != nil {
 			return v.report, err
 		}
+	}
+	if err := v.wholeness(halves); err != nil {
+		return v.report, err
 	}
 	return v.report, v.conclude(expect.Live)
 }
@@ -345,6 +352,18 @@ func (s *stream) behind(isLast bool) error {
 		}
 		v.report.Uncovered++
 	}
+}
+
+// wholeness finds segments whose records were taken away and whose other files were left.
+// Those before the first one are what is left of a deletion.
+func (v *verification) wholeness(halves []int64) error {
+	for _, first := range halves {
+		if first > v.report.First && recordsTaken(v.dir, first, v.tree.size+v.report.Uncovered) {
+			v.file = filepath.Base(segmentPath("", first, recordsSuffix))
+			return v.fault(first, first, "missing with all behind it, though other files of its segment are there")
+		}
+	}
+	return nil
 }
 
 // conclude judges the log as a whole.

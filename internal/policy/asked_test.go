@@ -44,6 +44,12 @@ func TestAServiceIsAskedWhoeverAnswers(t *testing.T) {
 		"twice, once without a token": {
 			inAPI(bearer + "," + alone(asks("127.0.0.1:1", "")) + "," + services), inAPI(alone(asks("127.0.0.1:1", "")) + "," + bearer + "," + services), true, false,
 		},
+		"twice, not without a token": {
+			inAPI(alone(asks("127.0.0.1:1", "")) + "," + bearer + "," + services), inAPI(bearer + "," + alone(asks("127.0.0.1:1", "")) + "," + services), false, true,
+		},
+		"once more, without a token": {
+			inAPI(bearer + "," + services), inAPI(alone(asks("127.0.0.1:1", "")) + "," + bearer + "," + services), true, false,
+		},
 		"behind an intercept": {
 			alone(`{"handler":"intercept","handle_response":[{"routes":[`+gone+`]}]}`) + "," + services,
 			alone(`{"handler":"intercept","handle_response":[{"routes":[`+alone(asks("127.0.0.1:3", gone))+`]}]}`) + "," + services, true, false,

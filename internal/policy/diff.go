@@ -265,7 +265,7 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.admit(Narrowed, r, was, is, was, "was let in and is refused")
 		return
 	}
-	d.demands(r, was, is)
+	d.demands(r, was, is, "")
 	d.elsewhere(r, was, is)
 	d.limits(j, r, was, is)
 }
@@ -280,24 +280,24 @@ func (d *differ) caught(r *Request, was, is *Outcome) {
 	case !is.Admits():
 		d.admit(Narrowed, r, was, is, was, "was let in and is refused")
 	default:
-		d.demands(r, was, is)
+		d.demands(r, was, is, "")
 		if before && after {
 			d.elsewhere(r, was, is)
 		}
 	}
 }
 
-// demands compares what tokens two ways ask for.
-func (d *differ) demands(r *Request, was, is *Outcome) {
+// demands compares what tokens two ways ask for. The words say whose they are.
+func (d *differ) demands(r *Request, was, is *Outcome, whose string) {
 	before, after := demandOf(was), demandOf(is)
 	if before.equals(after) {
 		return
 	}
 	if t, found := after.beyond(before, d.now); found {
-		d.add(Widened, r, t, was, is, is, "needs less than before")
+		d.add(Widened, r, t, was, is, is, whose+"needs less than before")
 	}
 	if t, found := before.beyond(after, d.now); found {
-		d.add(Narrowed, r, t, was, is, was, "needs more than before")
+		d.add(Narrowed, r, t, was, is, was, whose+"needs more than before")
 	}
 }
 

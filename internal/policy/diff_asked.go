@@ -14,7 +14,7 @@ func (d *differ) asked(j job, r *Request, was, is *Outcome) {
 		switch {
 		case now == is && (then == nil || then == was): // is compared already
 		case then != nil:
-			d.demands(r, then, now)
+			d.demands(r, then, now, "a service whose answer is handled ")
 			d.askedOtherwise(r, then, now)
 			if r.failure.by == nil {
 				d.limits(j, r, then, now)

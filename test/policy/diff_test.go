@@ -97,7 +97,7 @@ func (w *world) diff(g *generator, before, after []byte) *policy.DiffResult {
 			w.replay(c, refusing, admitting)
 			continue
 		}
-		if strings.HasPrefix(c.What, "a service is ") {
+		if strings.HasPrefix(c.What, "a service is ") || strings.HasPrefix(c.What, "a service whose answer is handled needs") {
 			w.asksMore(c, refusing, admitting)
 			continue
 		}

@@ -87,11 +87,27 @@ var sharps = []sharp{
 		p.shown["routes"] = append([]object{{"handle": []object{{"handler": "rewrite", "uri": "/users/x-1"}}}}, p.shown["routes"].([]object)...)
 	}, policy.Moved, false, false},
 	{"folders are listed", func(p *planted) { p.files["browse"] = object{} }, policy.Widened, false, false},
+	{"its answer is not told", func(p *planted) {
+		ask := p.asking(object{"handler": "static_response", "status_code": 410})
+		*p.routes = append([]object{{"match": []object{{"path": []string{"/planted"}}}, "terminal": true, "handle": []object{ask}}}, *p.routes...)
+	}, policy.Widened, false, false},
+	{"it is asked before the token is", func(p *planted) {
+		p.route["handle"] = []object{p.asking(object{"handler": "vars", "a": "b"}), p.api}
+	}, policy.Widened, false, false},
 	{"the same folder, by a variable", func(p *planted) {
 		root := p.files["root"]
 		delete(p.files, "root")
 		p.shown["routes"] = append([]object{{"handle": []object{{"handler": "vars", "root": root}}}}, p.shown["routes"].([]object)...)
 	}, "", false, false},
+}
+
+// asking is the service, in whose place another handler answers, or leads on.
+func (p *planted) asking(then object) object {
+	ask := object{"handle_response": []object{{"routes": []object{{"handle": []object{then}}}}}}
+	for _, member := range []string{"handler", "upstreams", "transport"} {
+		ask[member] = p.proxy[member]
+	}
+	return ask
 }
 
 // swap has a route come after the next one.
