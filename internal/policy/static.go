@@ -38,8 +38,9 @@ func (h *Static) deliver(w *walk) {
 		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
 	}
 	for _, text := range settings {
-		w.out.tells = append(w.out.tells, private(w.spelled(plain(text)))...)
+		w.out.tells = append(slices.Clip(w.out.tells), private(w.spelled(plain(text)))...)
 	}
+	slices.Sort(w.out.tells)
 	w.deliver(h, settings)
 }
 
