@@ -32,7 +32,8 @@ type Answer struct {
 	API, Reason string
 }
 
-// provisioning is one at a time: Caddy keeps the storage of the last one for all.
+// provisioning is one at a time, and so is its end: Caddy keeps the storage of the last
+// one, and a cache of certificates, for all.
 var provisioning sync.Mutex
 
 // editions number the edges of this process, for their logs.
@@ -58,7 +59,7 @@ func Open(config []byte) (*Edge, error) {
 	}
 	app, err := ctx.AppIfConfigured("http")
 	if err != nil {
-		e.Close()
+		e.cancel()
 		return nil, errors.New("the configuration has no http app")
 	}
 	e.app = app.(*caddyhttp.App)
@@ -88,7 +89,11 @@ func (e *Edge) provision(config *caddy.Config) (caddy.Context, error) {
 }
 
 // Close ends what the modules of the configuration have begun. Nothing is served after it.
-func (e *Edge) Close() { e.cancel() }
+func (e *Edge) Close() {
+	provisioning.Lock()
+	defer provisioning.Unlock()
+	e.cancel()
+}
 
 // Listener is where a server would listen.
 type Listener struct {

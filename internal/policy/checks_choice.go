@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -100,12 +101,25 @@ func upstreamByChoice(l *linter) {
 			return
 		}
 		for _, u := range r.proxy.Upstreams {
-			names := placeholder.FindAllString(u.Dial, -1)
-			if slices.ContainsFunc(names, func(name string) bool { return r.server.chooses(strings.Trim(name, "{}")) }) {
+			if r.server.choosesPart(u.Dial) {
 				l.found(r.API, r.At, "%s leads to %s", r.Where(), u.Dial)
 			}
 		}
+		for _, name := range slices.Sorted(maps.Keys(r.proxy.leaves)) {
+			_, leads := ruleOf(leading, name)
+			if text := r.proxy.leaves[name]; leads && r.server.choosesPart(text) {
+				l.found(r.API, r.At, "%s leads where %s says: %s", r.Where(), name, mask(name, publicText(text)))
+			}
+		}
 	})
+}
+
+// leading are the members of reverse_proxy that say which service is asked, beside upstreams.
+var leading = setOf([]string{"dynamic_upstreams", "transport.forward_proxy_url", "transport.network_proxy"})
+
+// choosesPart says whether a caller can make up a part of a text.
+func (s *Server) choosesPart(text string) bool {
+	return slices.ContainsFunc(placeholder.FindAllString(text, -1), func(name string) bool { return s.chooses(strings.Trim(name, "{}")) })
 }
 
 // The shortest prefixes that are somebody's, and not everybody's: those of large networks

@@ -248,7 +248,8 @@ func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
 		d.mu.Unlock()
 	}
-	d.asked(r, was, is)
+	d.asked(j, r, was, is)
+	d.told(r, was, is)
 	if r.failure.by != nil {
 		d.caught(r, was, is)
 		return

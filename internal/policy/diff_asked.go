@@ -4,39 +4,52 @@ import "slices"
 
 // asked compares which services get the request, though others answer in their place: what
 // a payment service is asked to do is done, whatever the caller is told then.
-func (d *differ) asked(r *Request, was, is *Outcome) {
+func (d *differ) asked(j job, r *Request, was, is *Outcome) {
 	if len(was.Asked)+len(is.Asked) == 0 {
 		return
 	}
 	before, after := was.services(r), is.services(r)
-	pairs := map[[2]*Outcome]bool{{was, is}: true} // that is compared already
-	compare := func(then, now *Outcome) {
-		if pair := [2]*Outcome{then, now}; !pairs[pair] {
-			pairs[pair] = true
-			d.demands(r, then, now, "a service whose answer is handled ")
-			d.askedOtherwise(r, then, now)
-		}
-	}
 	for n, now := range after {
 		then := counterpart(after, n, before)
 		switch {
+		case now == is && (then == nil || then == was): // is compared already
 		case then != nil:
-			compare(then, now)
-		case now != is && (was.Admits() || !is.Admits()): // otherwise it is wider as it is
-			d.admit(Widened, r, was, is, now, "a service is asked that was not, whatever is answered then")
+			d.demands(r, then, now, "a service whose answer is handled ")
+			d.askedOtherwise(r, then, now)
+			if r.failure.by == nil {
+				d.limits(j, r, then, now)
+			}
+		case was.Admits() || !is.Admits(): // or it is wider as it is
+			what := "a service is asked that was not"
+			if slices.ContainsFunc(before, now.sameService) {
+				what = "a service is asked once more"
+			}
+			d.admit(Widened, r, was, is, now, what+", whatever is answered then")
 		}
 	}
 	for n, then := range before {
-		now := counterpart(before, n, after)
-		switch {
-		case now != nil:
-			compare(then, now)
-		case then == was:
-		case is.Admits():
-			d.admit(Widened, r, was, is, is, "a service is not asked any more, which could refuse")
-		default:
-			d.admit(Narrowed, r, was, is, then, "a service is not asked any more, whatever is answered then")
+		if then == was || counterpart(before, n, after) != nil {
+			continue
 		}
+		what := "a service is not asked any more"
+		if slices.ContainsFunc(after, then.sameService) {
+			what = "a service is asked once less"
+		}
+		if is.Admits() {
+			d.admit(Widened, r, was, is, is, what+", which could refuse")
+		} else {
+			d.admit(Narrowed, r, was, is, then, what+", whatever is answered then")
+		}
+	}
+}
+
+// told compares what only the edge knows and answers have in them: also a refusal tells it.
+func (d *differ) told(r *Request, was, is *Outcome) {
+	if more := missing(is.tells, was.tells); len(more) > 0 && (r.failure.by == nil || is.failed) {
+		d.admit(Widened, r, was, is, is, "the answer has "+more[0]+" in it")
+	}
+	if less := missing(was.tells, is.tells); len(less) > 0 && (r.failure.by == nil || was.failed) {
+		d.admit(Narrowed, r, was, is, was, "the answer does not have "+less[0]+" in it any more")
 	}
 }
 
@@ -46,6 +59,7 @@ func (d *differ) askedOtherwise(r *Request, then, now *Outcome) {
 	c.line(now.Kind)
 	c.fields()
 	c.settings()
+	c.passed()
 	for n := range c.found {
 		c.found[n].part, c.found[n].what = "asked "+c.found[n].part, "a service whose answer is handled: "+c.found[n].what
 	}
@@ -67,23 +81,26 @@ func (o *Outcome) services(r *Request) (all []*Outcome) {
 }
 
 // counterpart gives the outcome of the same service in others: if it is asked more than
-// once, of the same time, or of the last.
-func counterpart(all []*Outcome, n int, others []*Outcome) (found *Outcome) {
-	same := func(o *Outcome) bool { return o.Kind == all[n].Kind && slices.Equal(o.Upstreams, all[n].Upstreams) }
+// once, of the same time. What is done twice is not what is done once.
+func counterpart(all []*Outcome, n int, others []*Outcome) *Outcome {
 	skip := 0
 	for _, o := range all[:n] {
-		if same(o) {
+		if o.sameService(all[n]) {
 			skip++
 		}
 	}
 	for _, o := range others {
-		if !same(o) {
+		if !o.sameService(all[n]) {
 			continue
 		}
-		if found = o; skip == 0 {
-			return found
+		if skip == 0 {
+			return o
 		}
 		skip--
 	}
-	return found
+	return nil
+}
+
+func (o *Outcome) sameService(other *Outcome) bool {
+	return o.Kind == other.Kind && slices.Equal(o.Upstreams, other.Upstreams)
 }

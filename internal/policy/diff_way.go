@@ -325,6 +325,7 @@ func (c *wayDiff) passed() {
 		}
 		c.add(direction, "log_skip", "is left out of the access log", c.was.vars["log_skip"], c.is.vars["log_skip"])
 	}
+	c.variables()
 	if slices.EqualFunc(c.was.passes, c.is.passes, func(a, b *Pass) bool { return a.text == b.text }) {
 		return
 	}
@@ -343,6 +344,22 @@ func (c *wayDiff) passed() {
 				before, after = maskText(before), maskText(after)
 			}
 			c.add(Moved, kind, "passes another "+kind, before, after)
+		}
+	}
+}
+
+// variables compares those whose values only the request or the machine knows: what they
+// decide is written alike.
+func (c *wayDiff) variables() {
+	names := maps.Clone(c.was.vars)
+	if names == nil {
+		names = make(map[string]string)
+	}
+	maps.Copy(names, c.is.vars)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		before, after := c.was.vars[name], c.is.vars[name]
+		if before != after && (hasPlaceholder(before) || hasPlaceholder(after)) {
+			c.unknown("vars "+name, "the variable "+name+" is another", mask(name, before), mask(name, after))
 		}
 	}
 }

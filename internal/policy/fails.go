@@ -69,11 +69,13 @@ func (c *caught) distinct(statuses []int) (kept []int) {
 	return kept
 }
 
-// reaches says whether routes lead anywhere: most error routes do nothing but answer.
+// reaches says whether routes lead anywhere, or tell what only the edge knows: most error routes do nothing but answer.
 func reaches(routes []*Route) (found bool) {
 	VisitRoutes(routes, func(h Handler) {
-		switch h.(type) {
-		case *Subroute, *Static, *StaticError, *Headers, *Rewrite, *Pass:
+		switch h := h.(type) {
+		case *Static:
+			found = found || h.tells()
+		case *Subroute, *StaticError, *Headers, *Rewrite, *Pass:
 		default:
 			found = true
 		}

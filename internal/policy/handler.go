@@ -47,7 +47,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		h.responses = p.responses(at, h.HandleResponse)
 		return h
 	case "copy_response", "copy_response_headers":
-		return &CopyResponse{At: at, What: kind.Handler, onlyFields: kind.Handler == "copy_response_headers"}
+		return &CopyResponse{At: at, What: kind.Handler, onlyFields: kind.Handler == "copy_response_headers", text: canonicalJSON(raw)}
 	case "static_response":
 		return p.static(at, raw)
 	case "error":

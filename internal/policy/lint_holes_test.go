@@ -31,6 +31,9 @@ func TestChecksLeaveNoHole(t *testing.T) {
 		return strings.Replace(site(post, fine), `"issuers"`, member+`,"issuers"`, 1)
 	}
 	dial := func(address string) string { return proxy(address, `,"tls":{}`) }
+	lookedUp := func(source string) string {
+		return strings.Replace(dial("10.0.0.1:1"), `"upstreams":[{"dial":"10.0.0.1:1"}]`, `"dynamic_upstreams":{`+source+`}`, 1)
+	}
 	for name, test := range map[string]struct {
 		check, text string
 		trips       bool
@@ -76,6 +79,12 @@ func TestChecksLeaveNoHole(t *testing.T) {
 		"a service by a part of its name":     {"upstream-by-choice", dial("{http.request.uri.query.tenant}.test:443"), true},
 		"a service by the environment":        {"upstream-by-choice", dial("{env.SERVICE}:443"), false},
 		"a service by a claim":                {"upstream-by-choice", dial("{http.auth.token.tenant}.test:443"), false},
+		"a service by a header, looked up":    {"upstream-by-choice", lookedUp(`"source":"a","name":"{http.request.header.X-To}","port":"443"`), true},
+		"a service by a name, looked up":      {"upstream-by-choice", lookedUp(`"source":"multi","sources":[{"source":"srv","name":"{http.request.host}"}]`), true},
+		"a service by a claim, looked up":     {"upstream-by-choice", lookedUp(`"source":"a","name":"{http.auth.token.tenant}.test","port":"443"`), false},
+		"a service behind any proxy":          {"upstream-by-choice", proxy("10.0.0.1:1", `,"forward_proxy_url":"http://{http.request.header.X-Via}"`), true},
+		"a service behind any network proxy":  {"upstream-by-choice", proxy("10.0.0.1:1", `,"network_proxy":{"from":"url","url":"http://{http.request.header.X-Via}"}`), true},
+		"a service behind one proxy":          {"upstream-by-choice", proxy("10.0.0.1:1", `,"network_proxy":{"from":"url","url":"http://{env.VIA}"}`), false},
 		"services that are looked up":         {"plain-upstream", strings.Replace(proxy("10.0.0.1:1", ""), `"upstreams":[{"dial":"10.0.0.1:1"}]`, `"dynamic_upstreams":{"source":"a"}`, 1), true},
 		"services that are looked up, by TLS": {"plain-upstream", strings.Replace(dial("10.0.0.1:1"), `"upstreams":[{"dial":"10.0.0.1:1"}]`, `"dynamic_upstreams":{"source":"a"}`, 1), false},
 		"a port of this machine":              {"plain-upstream", proxy(":8080", ""), false},

@@ -14,7 +14,7 @@ func (c *Config) MayAlso(o *Outcome) []string {
 	if slices.Contains([]string{"no_credentials", "unsupported_scheme", "token_in_query"}, o.Reason) {
 		tokens = nil // nobody looks into one
 	}
-	return c.mayAlso(o.api, tokens, o.zones, len(o.Upstreams) > 0)
+	return c.mayAlso(o.api, tokens, o.zones, len(o.Upstreams)+len(o.Asked) > 0)
 }
 
 func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards bool) (all []string) {

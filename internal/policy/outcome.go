@@ -55,8 +55,10 @@ type Outcome struct {
 	zones    []*Zone
 	unread   []*unread // of the handlers on the way
 	public   bool
-	failed   bool // something on the way that could
-	way      *way // to who answers; nil: nobody was reached
+	failed   bool     // something on the way that could
+	asked    bool     // it is that of a service whose answer is handled
+	tells    []string // what only the edge knows and the answer has in it, as placeholders
+	way      *way     // to who answers; nil: nobody was reached
 }
 
 // Asked is a service that a request got to, whoever answers then.

@@ -105,7 +105,7 @@ func (w *walk) wrapped(e end) end {
 // ask notes that the service has got the request: routes handle its answer.
 func (w *walk) ask(h *Proxy) {
 	then := w.out
-	then.Kind, then.Rule, then.Upstreams = Forwarded, Step{h.At, h.String()}, h.addressesFor(w)
+	then.Kind, then.asked, then.Rule, then.Upstreams = Forwarded, true, Step{h.At, h.String()}, h.addressesFor(w)
 	w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
 	w.note(h.At, h.String()+", whose answer is handled")
 }
@@ -165,7 +165,9 @@ func (w *walk) instead(routes []*Route) end {
 	w.given = before
 	if was.Reaches() {
 		if w.out.Reaches() && w.out.way != was.way {
-			w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: w.out.Rule, Upstreams: w.out.Upstreams, then: w.out})
+			then := w.out
+			then.asked = true
+			w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
 		}
 		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
 	}
@@ -223,6 +225,7 @@ func statusText(raw json.RawMessage) string {
 type CopyResponse struct {
 	At, What   string
 	onlyFields bool
+	text       string // as it is written
 }
 
 func (h *CopyResponse) String() string { return h.What }
@@ -232,8 +235,11 @@ func (h *CopyResponse) serve(w *walk, next next) end {
 	case w.responding == nil:
 		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.What + " outside handle_response"})
 	case h.onlyFields:
+		w.answers = append(slices.Clip(w.answers), h.text)
 		return next()
 	}
-	w.forward(w.responding, w.asked[len(w.asked)-1])
+	by := w.asked[len(w.asked)-1]
+	w.forward(w.responding, by)
+	w.out.Asked = slices.DeleteFunc(slices.Clone(w.out.Asked), func(a *Asked) bool { return a.then.way == by }) // nobody is in its place
 	return answered
 }

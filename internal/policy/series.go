@@ -129,7 +129,7 @@ func (d *differ) limits(j job, r *Request, was, is *Outcome) {
 	if d.knows(limitedKeyOf(j, was, is), r) {
 		return
 	}
-	l := &limitsOf{d: d, job: j, request: *r, variations: variations(slices.Concat(was.zones, is.zones))}
+	l := &limitsOf{d: d, job: j, was: was, is: is, request: *r, variations: variations(slices.Concat(was.zones, is.zones))}
 	if !l.choose(demandOf(was), demandOf(is), slices.Concat(was.zones, is.zones)) {
 		return // nobody is let in by both
 	}
@@ -184,6 +184,7 @@ func sameCost(a, b Counter) bool { return a.Key == b.Key && a.Cost == b.Cost }
 type limitsOf struct {
 	d          *differ
 	job        job
+	was, is    *Outcome
 	request    Request
 	variations []string
 }
@@ -270,19 +271,19 @@ const firstFew = 3
 // tallies sends the first few requests of a series both ways, and says whether both let
 // each of them in.
 func (l *limitsOf) tallies(s *Series) (was, is tallies, ok bool) {
-	if was, ok = l.common(l.d.old, l.job.old, s); ok {
-		is, ok = l.common(l.d.new, l.job.new, s)
+	if was, ok = l.common(l.d.old, l.job.old, l.was, s); ok {
+		is, ok = l.common(l.d.new, l.job.new, l.is, s)
 	}
 	return was, is, ok
 }
 
-func (l *limitsOf) common(c *Config, server *Server, s *Series) (tallies, bool) {
+func (l *limitsOf) common(c *Config, server *Server, like *Outcome, s *Series) (tallies, bool) {
 	var costs [firstFew]map[string]tally
 	for n := range costs {
 		r := s.Request(l.request, int64(n))
 		r.TLS = server.TLS
-		o := MostOpen(c.Evaluate(server, r, &Judge{Now: l.d.now}))
-		if !o.Admits() {
+		o := like.among(c.Evaluate(server, r, &Judge{Now: l.d.now}))
+		if o == nil {
 			return nil, false
 		}
 		costs[n] = make(map[string]tally)
@@ -303,6 +304,22 @@ func (l *limitsOf) common(c *Config, server *Server, s *Series) (tallies, bool) 
 		}
 	}
 	return all, true
+}
+
+// among gives the outcome of them that is like this one: of the same service, though
+// others answer in its place, or of whoever lets the request in. Nil: nobody does.
+func (o *Outcome) among(all []Outcome) *Outcome {
+	for n := range all {
+		for _, a := range all[n].Asked {
+			if a.Rule == o.Rule {
+				return &a.then
+			}
+		}
+	}
+	if best := MostOpen(all); best.Admits() {
+		return best
+	}
+	return nil
 }
 
 // room is how many requests are let in before one is refused.
@@ -361,6 +378,9 @@ func (d *differ) addLimit(direction Direction, r *Request, s *Series, was, is *O
 		if direction == Narrowed {
 			what = "lets less pass"
 		}
+	}
+	if was.asked || is.asked {
+		what += ", of a service whose answer is handled"
 	}
 	if s == nil {
 		what += " (no series of requests at one time shows it)"

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,7 +37,37 @@ func (h *Static) deliver(w *walk) {
 	for name, values := range h.Headers {
 		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
 	}
+	for _, text := range settings {
+		w.out.tells = append(slices.Clip(w.out.tells), private(w.spelled(plain(text)))...)
+	}
+	slices.Sort(w.out.tells)
 	w.deliver(h, settings)
+}
+
+// spelled has what variables were set to in their place, where that is not known before.
+func (w *walk) spelled(text string) string {
+	for name, value := range w.vars {
+		text = strings.ReplaceAll(text, "{http.vars."+name+"}", plain(value))
+	}
+	return text
+}
+
+// private gives the placeholders of a text whose values only the edge knows.
+func private(text string) (all []string) {
+	if strings.Contains(text, "{env.") || strings.Contains(text, "{file.") {
+		all = slices.DeleteFunc(placeholder.FindAllString(text, -1), func(name string) bool {
+			return !strings.HasPrefix(name, "{env.") && !strings.HasPrefix(name, "{file.")
+		})
+	}
+	return all
+}
+
+// tells says whether an answer has in it what only the edge knows.
+func (h *Static) tells() (found bool) {
+	for _, text := range h.leaves {
+		found = found || len(private(text)) > 0
+	}
+	return found
 }
 
 func (h *Static) serve(w *walk, next next) end {

@@ -26,6 +26,11 @@ func transport(members string) string {
 
 func headerUp(ops string) string { return upstream(`,"headers":{"request":{` + ops + `}}`) }
 
+// varied has a variable that decides which service is asked, and what another field has.
+func varied(value, dial string) string {
+	return handle(`{"handler":"vars","x":"`+value+`"}`) + "," + handle(`{"handler":"reverse_proxy","upstreams":[{"dial":"`+dial+`"}],"headers":{"request":{"set":{"X-Tier":["{http.vars.x}"]}}}}`)
+}
+
 func rewritten(members string) string {
 	return handle(`{"handler":"rewrite",`+members+`}`) + `,PROXY`
 }
@@ -92,6 +97,8 @@ func TestWhatElseBecomesOfIt(t *testing.T) {
 		"only how long it takes":   {upstream(""), transport(`"dial_timeout":5,"read_buffer_size":4096`), "", "", "", "", 0},
 		"how long it takes":        {transport(`"dial_timeout":5`), transport(`"dial_timeout":6,"keep_alive":{"enabled":false}`), "", "", "", "", 0},
 
+		"a service by a variable":   {varied("{env.A}", "{http.vars.x}:80"), varied("{http.request.header.X-A}", "{http.vars.x}:80"), Widened, Widened, "vars x", "X-A", 0},
+		"a variable, and known":     {varied("a", "{http.vars.x}:80"), varied("b", "{http.vars.x}:80"), Moved, Moved, "field X-Tier", "b", 1},
 		"another folder":            {"FILES", handle(`{"handler":"file_server","root":"/etc"}`), Moved, Moved, "root", "/etc", 0},
 		"another folder of vars":    {handle(`{"handler":"vars","root":"/srv"}`) + "," + handle(`{"handler":"file_server"}`), handle(`{"handler":"vars","root":"/etc"}`) + "," + handle(`{"handler":"file_server"}`), Moved, Moved, "root", "/etc", 0},
 		"the same folder":           {"FILES", handle(`{"handler":"vars","root":"/srv"}`) + "," + handle(`{"handler":"file_server"}`), "", "", "", "", 0},

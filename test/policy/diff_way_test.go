@@ -39,21 +39,25 @@ func (w *world) elsewhere(c *policy.Change, before, after []byte) {
 	w.moved++
 }
 
-// asksMore sends the witness of a service that only one of them asks, whatever is answered then.
+// asksMore sends the witness of a service that only one of them asks, or asks more often,
+// whatever is answered then.
 func (w *world) asksMore(c *policy.Change, less, more []byte) {
 	w.t.Helper()
-	services := func(config []byte) map[string]bool {
+	if strings.HasSuffix(c.What, "could refuse") { // fewer are wider
+		less, more = more, less
+	}
+	services := func(config []byte) map[string]int {
 		w.hear()
 		w.first(config, c.Witness)
-		all := make(map[string]bool)
+		all := make(map[string]int)
 		for _, heard := range w.hear() {
-			all[heard[:1]] = true
+			all[heard[:1]]++
 		}
 		return all
 	}
 	before, after := services(less), services(more)
 	for name := range after {
-		if !before[name] {
+		if after[name] > before[name] {
 			w.asked++
 			return
 		}
