@@ -100,10 +100,14 @@ prints the newest one, to keep.`,
 			return exit(cmd, 2, fmt.Errorf("audit verify: not verified: %w", err))
 		}
 		if *checkpoint {
-			_, err := cmd.OutOrStdout().Write(report.Message)
-			return err
+			_, err = cmd.OutOrStdout().Write(report.Message)
+		} else {
+			err = printReport(cmd.OutOrStdout(), report)
 		}
-		return printReport(cmd.OutOrStdout(), report)
+		if err != nil {
+			return exit(cmd, 2, fmt.Errorf("audit verify: %w", err))
+		}
+		return nil
 	}
 	return cmd
 }
@@ -208,7 +212,10 @@ func checkCommand() *cobra.Command {
 			return exit(cmd, 1, fmt.Errorf("audit check: NOT proved: %w", err))
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), shown([]byte(proof.Record)))
-		return err
+		if err != nil {
+			return exit(cmd, 2, fmt.Errorf("audit check: %w", err))
+		}
+		return nil
 	}
 	return cmd
 }
