@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"unicode/utf8"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,10 @@ func (s *source) adapt(file string) ([]byte, error) {
 	case !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0:
 		return nil, fmt.Errorf("%s is not a text, and so no configuration", file)
 	case json.Valid(content): // whatever its name: no Caddyfile is, but {}, which means the same
+		// A report, or another program's file, would be a policy of nothing.
+		if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(content), new(caddy.Config)); err != nil {
+			return nil, fmt.Errorf("%s is JSON, and no configuration of Caddy: %w", file, err)
+		}
 		return content, nil
 	case filepath.Ext(file) == ".json":
 		return nil, fmt.Errorf("%s:%w", file, syntaxError(content))
