@@ -87,6 +87,9 @@ func (w *walk) decided(name string) (string, bool) {
 		if w.staleHost {
 			return "", false
 		}
+		if w.hostBefore != nil {
+			return w.decidedOf(*w.hostBefore, "Host", name)
+		}
 		return w.decidedField("Host", name)
 	case "http.request.method":
 		return w.method, w.methodSet && !w.staleMethod
@@ -121,7 +124,10 @@ func (w *walk) isNil(name string) bool {
 
 // decidedField gives a field that is no more what was sent.
 func (w *walk) decidedField(field, placeholder string) (string, bool) {
-	f := w.fields.now(w, field)
+	return w.decidedOf(w.fields.now(w, field), field, placeholder)
+}
+
+func (w *walk) decidedOf(f field, field, placeholder string) (string, bool) {
 	if r := w.complete(); r != nil {
 		if values, exact := f.resolve(r.sentIn(field), r); exact {
 			return strings.Join(values, ","), true

@@ -32,6 +32,7 @@ type walk struct {
 	copied         bool     // Caddy has gone on with a copy, whose method and Host placeholders do not see
 	staleMethod    bool     // the copy's is another
 	staleHost      bool     // so is its Host
+	hostBefore     *field   // the Host in front of the handler that is changing fields: its placeholders see that
 	steered        string   // by which handler address and identity are not what they were
 
 	fields   fields
@@ -318,7 +319,10 @@ func (h *Headers) serve(w *walk, next next) end {
 	if h.Request != nil {
 		w.anyHost = w.anyHost || h.Request.setsHost()
 		w.staleHost = w.staleHost || w.copied && h.Request.setsHost()
+		host := w.fields.now(w, "Host")
+		w.hostBefore = &host
 		w.fields.change(w, h.Request)
+		w.hostBefore = nil
 	}
 	return next()
 }

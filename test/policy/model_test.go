@@ -207,6 +207,9 @@ func (s said) alike(other said) bool {
 	if slices.ContainsFunc(other.way, isFolder) && s.status == http.StatusPermanentRedirect {
 		return true // to the file's own name, which a folder answers with before it looks at the method
 	}
+	if s.status == http.StatusBadRequest && s.reason == "" && other.open && s.upstream == other.upstream {
+		return true // a rewrite that is not followed has made what is no request, and a service says so
+	}
 	if other.any {
 		return s.api == other.api || other.api == "" // the connection was cut before anything was told
 	}

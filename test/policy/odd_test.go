@@ -57,6 +57,7 @@ var odd = []struct {
 	{"a field with a hyphen where another is expected", `"expected_underscore_headers":["X_Fl*"],` + after(setNothing, `{"not":[{"header":{"X-Flag":["1"]}}]}`), policy.Request{Header: http.Header{"X-Flag": {"1"}}}},
 	{"a subroute with nothing but error routes", `"routes":[{"handle":[{"handler":"subroute","errors":{"routes":[` + forbidden + `]}},{"handler":"error","status_code":404}]}]` + errorsLead("404"), policy.Request{}},
 	{"an expression with an escaped brace", after(`{"handler":"headers","request":{"replace":{"X-Flag":[{"search_regexp":"^\\{a","replace":"z"}]}}}`, flagIsZ), policy.Request{Header: http.Header{"X-Flag": {"{a"}}}},
+	{"the Host that the same handler sets", after(`{"handler":"headers","request":{"set":{"Host":["y"]},"replace":{"X-Flag":[{"search_regexp":"^a$","replace":"{http.request.host}"}]}}}`, flagIsZ), policy.Request{Host: "z", Header: http.Header{"X-Flag": {"a"}}}},
 	{"an expression that counts", after(`{"handler":"headers","request":{"replace":{"X-Flag":[{"search_regexp":"^a{2}$","replace":"z"}]}}}`, flagIsZ), policy.Request{Header: http.Header{"X-Flag": {"aa"}}}},
 	{"an expression that is filled in", after(`{"handler":"headers","request":{"replace":{"X-Flag":[{"search_regexp":"^{http.request.method}$","replace":"z"}]}}}`, flagIsZ), policy.Request{Header: http.Header{"X-Flag": {"GET"}}}},
 	{"an address with a zone", matched(`{"remote_ip":{"ranges":["fe80::/10"]}}`), policy.Request{Remote: netip.MustParseAddr("fe80::1%eth0")}},
