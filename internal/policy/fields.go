@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/open-tollgate/tollgate/internal/identity"
 )
 
 // fieldChanges are what a handler does to header fields, as Caddy has it.
@@ -326,9 +328,9 @@ var edgeOps = []fieldOp{{kind: opOpaque, value: setByEdge}}
 
 // enter takes away what an API takes away, and what a handler before it has set of that,
 // which nobody spares.
-func (f *fields) enter(w *walk) {
+func (f *fields) enter(strips *identity.List) {
 	for name := range f.made {
-		if w.stripped(name) {
+		if isStripped(strips, name) {
 			f.made[name] = field{}
 		}
 	}
@@ -393,13 +395,17 @@ func (r *Request) possible(part string, all [][]string) [][]string {
 	return slices.DeleteFunc(slices.Clone(all), open.rulesOut)
 }
 
-// stripped says whether the API around takes the field away.
+// stripped says whether an API has taken the field away.
 func (w *walk) stripped(name string) bool {
-	if w.strips == nil {
+	return slices.ContainsFunc(w.strips, func(l *identity.List) bool { return isStripped(l, name) })
+}
+
+func isStripped(strips *identity.List, name string) bool {
+	if strips == nil {
 		return false
 	}
 	field := http.Header{name: {""}}
-	w.strips.Strip(field)
+	strips.Strip(field)
 	return len(field) == 0
 }
 

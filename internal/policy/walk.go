@@ -41,8 +41,8 @@ type walk struct {
 	answers  []string // what is done to the fields of the answer
 	passes   []*Pass
 
-	strips   *identity.List  // what the api around takes away
-	groups   map[string]bool // satisfied by a route
+	strips   []*identity.List // what apis on the way have taken away; error routes can lead to a second one
+	groups   map[string]bool  // satisfied by a route
 	current  *API
 	proven   bool           // the DPoP proof is used up
 	invoked  int            // named routes on the way
@@ -264,8 +264,8 @@ func (h *API) admit(w *walk) end {
 
 // enter takes away what only the edge may say.
 func (w *walk) enter(h *API) {
-	w.strips = h.strips
-	w.fields.enter(w)
+	w.strips = append(slices.Clip(w.strips), h.strips)
+	w.fields.enter(h.strips)
 }
 
 func (h *AccessToken) serve(w *walk, next next) end {
