@@ -112,7 +112,7 @@ func (w *walk) unset(name string) bool {
 		_, found := w.capture(name)
 		return !found && len(w.out.Open) == 0 // what was not analysed may have matched
 	}
-	return strings.HasPrefix(name, "http.auth.") && w.out.tokens == nil || name == "http.api.name" && w.out.API == ""
+	return strings.HasPrefix(name, "http.auth.") && !w.identified || name == "http.api.name" && w.out.API == ""
 }
 
 // isNil says whether it stands for nothing at all, which is not an empty text.

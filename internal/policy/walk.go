@@ -41,15 +41,16 @@ type walk struct {
 	answers  []string // what is done to the fields of the answer
 	passes   []*Pass
 
-	strips   []*identity.List // what apis on the way have taken away; error routes can lead to a second one
-	groups   map[string]bool  // satisfied by a route
-	current  *API
-	proven   bool           // the DPoP proof is used up
-	invoked  int            // named routes on the way
-	last     bool           // what fails now ends the request: its error routes are left
-	catching int            // subroutes around that have error routes
-	tried    [failKinds]int // what can fail and did not
-	changes  int            // handlers that were passed: each may have changed what matchers look at
+	strips     []*identity.List // what apis on the way have taken away; error routes can lead to a second one
+	groups     map[string]bool  // satisfied by a route
+	current    *API
+	proven     bool           // the DPoP proof is used up
+	identified bool           // a token has passed: until then nobody is known
+	invoked    int            // named routes on the way
+	last       bool           // what fails now ends the request: its error routes are left
+	catching   int            // subroutes around that have error routes
+	tried      [failKinds]int // what can fail and did not
+	changes    int            // handlers that were passed: each may have changed what matchers look at
 
 	responding *Proxy // whose service's answer is handled
 	asked      []*way // to services whose answers were handled
@@ -292,6 +293,7 @@ func (h *AccessToken) serve(w *walk, next next) end {
 	if r != nil {
 		return w.failWith(r, Step{h.At, h.String()})
 	}
+	w.identified = true
 	return next()
 }
 
