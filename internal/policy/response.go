@@ -105,9 +105,15 @@ func (w *walk) wrapped(e end) end {
 // ask notes that the service has got the request: routes handle its answer.
 func (w *walk) ask(h *Proxy) {
 	then := w.out
-	then.Kind, then.asked, then.Rule, then.Upstreams = Forwarded, true, Step{h.At, h.String()}, h.addressesFor(w)
-	w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
+	then.Kind, then.Rule, then.Upstreams = Forwarded, Step{h.At, h.String()}, h.addressesFor(w)
+	w.keep(then)
 	w.note(h.At, h.String()+", whose answer is handled")
+}
+
+// keep has the outcome that a service got the request by be told beside what comes of it.
+func (w *walk) keep(then Outcome) {
+	then.asked = true
+	w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
 }
 
 // forward has the service's answer be that to the request; it was asked on that way.
@@ -165,9 +171,7 @@ func (w *walk) instead(routes []*Route) end {
 	w.given = before
 	if was.Reaches() {
 		if w.out.Reaches() && w.out.way != was.way {
-			then := w.out
-			then.asked = true
-			w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
+			w.keep(w.out)
 		}
 		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
 	}
