@@ -12,6 +12,9 @@ import (
 // upside reads what the test writes as another language.
 type upside struct{}
 
+// Caddy keeps its adapters without a lock: all are there before a test reads.
+func init() { caddyconfig.RegisterAdapter("upside", upside{}) }
+
 // Adapt implements caddyconfig.Adapter.
 func (upside) Adapt(body []byte, _ map[string]any) ([]byte, []caddyconfig.Warning, error) {
 	return []byte(strings.TrimPrefix(string(body), "upside ")), nil, nil
@@ -20,7 +23,6 @@ func (upside) Adapt(body []byte, _ map[string]any) ([]byte, []caddyconfig.Warnin
 // TestAdapters reads one policy in the languages that the binary has adapters of.
 func TestAdapters(t *testing.T) {
 	t.Parallel()
-	caddyconfig.RegisterAdapter("upside", upside{})
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		name = filepath.Join(dir, name)
