@@ -69,3 +69,48 @@ func TestLettersAreGoneThroughInTime(t *testing.T) {
 	c := parsed(t, edge(`{"match":[{"path_regexp":{"pattern":"\\p{L}{1,100}x\\p{Lu}{1,100}"}}],"handle":[{"handler":"static_response"}]}`))
 	isCutShort(t, c, 5*time.Second)
 }
+
+// TestMoreWaysThanCanBeGone has so many questions about each request that nobody could put them
+// all: the comparison ends, says that it is not whole, and sees what the first answer decides,
+// also behind the many that the others have.
+func TestMoreWaysThanCanBeGone(t *testing.T) {
+	t.Parallel()
+	config := func(first string) *Config {
+		routes := `{"match":[{"header":{"X-0":["v"]}}],"handle":[` + first + `]},`
+		for n := range 14 {
+			routes += fmt.Sprintf(`{"match":[{"header":{"X-%d":["v"]}}],"handle":[{"handler":"headers","response":{"set":{"A":["b"]}}}]},`, n+1)
+		}
+		return parsed(t, edge(routes+services))
+	}
+	d := Diff(config(`{"handler":"static_response","status_code":403}`), config(`{"handler":"headers"}`), time.Unix(1e9, 0))
+	if d.Complete || len(d.Cut) == 0 || !d.Has(Widened) {
+		t.Errorf("%d ways, %d cut: %+v", d.Atoms, len(d.Cut), d.Changes)
+	}
+}
+
+// TestManyPathsShareTheWays has a thousand paths, each of which could take all the time there is.
+func TestManyPathsShareTheWays(t *testing.T) {
+	t.Parallel()
+	c := parsed(t, large(300, "s"))
+	d := &differ{old: c, new: c}
+	d.pairs()
+	work := make(chan job, 1<<16)
+	d.jobs(t.Context(), work)
+	close(work)
+	all := 0
+	for j := range work {
+		all += j.ways
+	}
+	if all == 0 || all > maxWalks {
+		t.Errorf("%d ways", all)
+	}
+}
+
+func TestFewCutsAreWritten(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	(&DiffResult{Cut: make([]string, 1000)}).writeLimits(&b)
+	if lines := strings.Count(b.String(), "\n"); lines != shownCuts+1 || !strings.Contains(b.String(), "980 others") {
+		t.Errorf("%d lines: %s", lines, b.String())
+	}
+}

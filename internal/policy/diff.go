@@ -121,6 +121,13 @@ func (d *differ) survive(ctx context.Context, j job) {
 	d.compare(ctx, j)
 }
 
+// maxWalks bounds how many ways are gone in all, which takes half a minute on two cores. Each path has
+// an equal part of it, and minWays at the least.
+const (
+	maxWalks = 1 << 20
+	minWays  = 64
+)
+
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
 	t := newTextFinder(ctx)
 	for _, p := range d.servers {
@@ -134,11 +141,12 @@ func (d *differ) jobs(ctx context.Context, work chan<- job) {
 			for _, cut := range a.cut {
 				d.cannotFollow(host + ": " + cut)
 			}
+			ways := max(minWays, min(maxWays*16, maxWalks/len(d.servers)/len(hosts)/max(1, len(a.paths))))
 			for _, path := range a.paths {
 				if ctx.Err() != nil {
 					return
 				}
-				work <- job{p, a, host, path}
+				work <- job{p, a, host, path, ways}
 			}
 		}
 	}
@@ -183,6 +191,7 @@ type job struct {
 	pair
 	atoms      *atoms
 	host, path string
+	ways       int // that are gone one after the other, and as many again at random if there are more
 }
 
 type differ struct {
@@ -205,25 +214,26 @@ type differ struct {
 // compare goes all ways that requests for a host and a path can go in both, in the time
 // there is.
 func (d *differ) compare(ctx context.Context, j job) {
-	o := j.atoms.oracle()
-	ways := 0
+	o, ways := j.atoms.oracle(), 0
 	for {
 		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
 		was, is := d.walk(d.old, j.old, &r, o), d.walk(d.new, j.new, &r, o)
 		r.complete(j.atoms)
 		d.judge(j, &r, was, is)
 		d.beside(was, is)
-		if ways++; ways == maxWays*16 {
-			d.mu.Lock()
-			d.cut = append(d.cut, r.URL())
-			d.mu.Unlock()
+		ways++
+		if ctx.Err() != nil || !o.rewind() || ways == 2*j.ways {
 			break
 		}
-		if ctx.Err() != nil || !o.rewind() {
-			break
+		if ways == j.ways {
+			o.roam()
 		}
 	}
 	d.mu.Lock()
+	if o.roams != nil {
+		r := j.atoms.request(j.all()[len(j.all())-1], j.host, j.path)
+		d.cut = append(d.cut, r.URL())
+	}
 	d.count += ways
 	d.looked += o.looked
 	d.mu.Unlock()

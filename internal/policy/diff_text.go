@@ -125,9 +125,19 @@ func (d *DiffResult) writeLimits(b *strings.Builder) {
 	for _, open := range d.Open {
 		printable.Fprintf(b, "not analysed, and counted as open: %s\n", open)
 	}
-	for _, cut := range d.Cut {
+	for _, cut := range d.cuts() {
 		printable.Fprintf(b, "too many ways to follow all of them: %s\n", cut)
 	}
+}
+
+// shownCuts is how many are written for people, who would not read thousands; the JSON has all.
+const shownCuts = 20
+
+func (d *DiffResult) cuts() []string {
+	if len(d.Cut) <= shownCuts {
+		return d.Cut
+	}
+	return append(slices.Clone(d.Cut[:shownCuts]), fmt.Sprintf("and %d others", len(d.Cut)-shownCuts))
 }
 
 // writeName tells how reload_guard is told that the change is meant.
@@ -158,7 +168,7 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	for _, open := range d.Open {
 		fmt.Fprintf(&b, "- not analysed, and counted as open: %s\n", printable.Code(open))
 	}
-	for _, cut := range d.Cut {
+	for _, cut := range d.cuts() {
 		fmt.Fprintf(&b, "- too many ways to follow all of them: %s\n", printable.Code(cut))
 	}
 	d.writeName(&b)

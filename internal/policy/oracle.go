@@ -1,12 +1,16 @@
 package policy
 
-import "net/netip"
+import (
+	"math/rand/v2"
+	"net/netip"
+)
 
 // oracle decides what a walk leaves open: what has not been said of a request, and what
 // cannot be analysed. It goes through all ways, one walk at a time.
 type oracle struct {
 	script, sizes []int
 	at            int
+	roams         *rand.Rand      // nil: each way is gone, the last choice changes first
 	unknowns      map[string]bool // decided in this walk: one question has one answer
 
 	methods   []string
@@ -23,7 +27,11 @@ type oracle struct {
 
 func (o *oracle) choose(n int) int {
 	if o.at == len(o.script) {
-		o.script, o.sizes = append(o.script, 0), append(o.sizes, n)
+		first := 0
+		if o.roams != nil {
+			first = o.roams.IntN(n)
+		}
+		o.script, o.sizes = append(o.script, first), append(o.sizes, n)
 	}
 	o.at++
 	return o.script[o.at-1]
@@ -45,6 +53,10 @@ func (o *oracle) unknown(what string) bool {
 func (o *oracle) rewind() bool {
 	clear(o.unknowns)
 	o.at = 0
+	if o.roams != nil {
+		o.script, o.sizes = o.script[:0], o.sizes[:0]
+		return true
+	}
 	for n := len(o.script) - 1; n >= 0; n-- {
 		if o.script[n]+1 < o.sizes[n] {
 			o.script[n]++
@@ -53,6 +65,13 @@ func (o *oracle) rewind() bool {
 		}
 	}
 	return false
+}
+
+// roam has the next walks choose at random, the same in each run: where there are more ways than
+// can be gone, those that came first differ in their last choices alone.
+func (o *oracle) roam() {
+	o.roams = rand.New(rand.NewPCG(1, uint64(len(o.script))))
+	o.script, o.sizes = o.script[:0], o.sizes[:0]
 }
 
 // pick gives one of the values, and none where there is none.
