@@ -198,7 +198,7 @@ func (h *Handler) startsWithToken() bool {
 // ServeHTTP answers the request, always: next is never called.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	c := beginCall(h.app, h.Name, w, r)
-	c.record = h.recording()
+	c.record, c.log = h.recording()
 	defer c.observe(r)
 	err := h.serve(c, r)
 	c.returned = true

@@ -70,24 +70,30 @@ const (
 	recordRefused            // had to be recorded, and there was no room
 )
 
-// recording makes sure of the room, if the API asks for that.
-func (h *Handler) recording() recording {
-	log := h.app.AuditLog()
+// recording makes sure of the room, if the API asks for that. Where there is no log though
+// there has to be one, the edge is about to end.
+func (h *Handler) recording() (recording, *auditlog.Log) {
+	if h.Audit == auditOff {
+		return recordNothing, nil
+	}
+	log, err := h.app.OpenAuditLog()
 	switch {
-	case log == nil || h.Audit == auditOff:
-		return recordNothing
+	case err != nil:
+		return recordRefused, nil
+	case log == nil:
+		return recordNothing, nil
 	case h.Audit != auditRequired:
-		return recordIfRoom
+		return recordIfRoom, log
 	case log.Reserve() != nil:
-		return recordRefused
+		return recordRefused, log
 	default:
-		return recordReserved
+		return recordReserved, log
 	}
 }
 
 // writeRecord hands the decision to the audit log.
 func (c *call) writeRecord(r *http.Request, status int) {
-	if c.record == recordNothing {
+	if c.log == nil {
 		return
 	}
 	record := auditlog.Record{
@@ -107,10 +113,10 @@ func (c *call) writeRecord(r *http.Request, status int) {
 		}
 	}
 	if c.record == recordReserved {
-		c.app.AuditLog().AppendReserved(record)
+		c.log.AppendReserved(record)
 		return
 	}
-	c.app.AuditLog().Append(record)
+	c.log.Append(record)
 }
 
 // tokenReasons are the words of access_token and require.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/open-tollgate/tollgate/caddymodules/tollgate"
+	"github.com/open-tollgate/tollgate/internal/auditlog"
 	"github.com/open-tollgate/tollgate/internal/problem"
 )
 
@@ -37,6 +38,7 @@ type call struct {
 	returned      bool // the routes came to an end, rather than to a panic
 	refused       *problem.Problem
 	record        recording
+	log           *auditlog.Log // that gets its record; nil: none
 }
 
 func beginCall(app *tollgate.App, api string, w http.ResponseWriter, r *http.Request) *call {

@@ -62,9 +62,9 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify DIR [--key FILE] [--kept FILE]... [--live]",
 		Short: "Verifies a whole log, and names the first thing that is wrong",
 		Long: `
-Reads each record, computes the tree and holds it to every signed checkpoint. Names the
-first record that was altered, removed or put in, and ends with exit code 1 then, and with
-2 where it could not verify.
+Reads each record, computes the tree and holds it to every signed checkpoint, and these to
+their numbers. Names the first record that was altered, removed or put in, or that a missing
+checkpoint was of, and ends with exit code 1 then, and with 2 where it could not verify.
 
 A tail that was cut off together with its checkpoints shows only beside a checkpoint
 that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
@@ -117,6 +117,9 @@ func printReport(w io.Writer, r auditlog.Report) error {
 		r.First, r.Size-1, r.Newest.Origin, r.Checkpoints, r.Newest.Time.UTC().Format("2006-01-02 15:04:05 MST"))
 	if r.First > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "records 0 to %d were deleted because of their age, as the log says itself\n", r.First-1)
+	}
+	if r.Unnumbered > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "the first %d checkpoints have no number: that none was removed from between them is not verified\n", r.Unnumbered)
 	}
 	if r.ClockSetBack > 0 && err == nil {
 		_, err = fmt.Fprintf(w, "the clock of the node was set back %d times: times are not in the order of the records\n", r.ClockSetBack)

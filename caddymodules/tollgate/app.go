@@ -74,7 +74,7 @@ type App struct {
 	limiter      *limit.Engine           // nil: no rate_limit has asked for it
 	cancel       context.CancelCauseFunc // nil: not started, or stopped
 	audit        *audit                  // nil: no audit log
-	auditLog     *auditlog.Log           // opened by Start
+	auditLog     *auditlog.Log           // from Start on
 	policy       *loaded
 	before       atomic.Pointer[App]        // that ran before this one, until it stops
 	active       weak.Pointer[caddy.Config] // that Caddy ran when this one was started

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -198,38 +199,45 @@ func parseSize(value string, into *int64) error {
 // written. A folder has one log.
 var audits = caddy.NewUsagePool()
 
-// audit is a pooled log. It is opened by the first Start: validating a configuration
-// must not touch a log that an edge writes to.
+// audit is a pooled log. It is opened by the first Start, or by a request that comes before
+// it: validating a configuration must not touch a log that an edge writes to.
 type audit struct {
 	settings Audit
+	log      atomic.Pointer[auditlog.Log] // nil: not opened
 
-	mu  sync.Mutex
-	log *auditlog.Log
+	mu     sync.Mutex
+	failed error // of opening it, which ends the edge
 }
 
 // Destruct writes what waits, and closes the log.
 func (a *audit) Destruct() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.log == nil {
-		return nil
+	if log := a.log.Load(); log != nil {
+		return log.Close()
 	}
-	return a.log.Close()
+	return nil
 }
 
 func (a *audit) open() (*auditlog.Log, error) {
+	if log := a.log.Load(); log != nil {
+		return log, nil
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.log != nil {
-		return a.log, nil
+	if log := a.log.Load(); log != nil || a.failed != nil {
+		return log, a.failed
 	}
 	config := a.settings.config()
-	var err error
-	if config.Copies, err = a.settings.copies(); err != nil {
-		return nil, err
+	var log *auditlog.Log
+	if config.Copies, a.failed = a.settings.copies(); a.failed == nil {
+		log, a.failed = auditlog.Open(config)
 	}
-	a.log, err = auditlog.Open(config)
-	return a.log, err
+	if a.failed != nil {
+		return nil, a.failed
+	}
+	a.log.Store(log)
+	return log, nil
 }
 
 // provisionAudit takes the log from the pool.
@@ -256,14 +264,18 @@ func (a *App) provisionAudit(ctx caddy.Context) error {
 
 // startAudit opens the log.
 func (a *App) startAudit() (err error) {
-	if a.audit != nil {
-		a.auditLog, err = a.audit.open()
-	}
+	a.auditLog, err = a.OpenAuditLog()
 	return err
 }
 
-// AuditLog gives the log of decisions, or nil. It is there from Start on.
-func (a *App) AuditLog() *auditlog.Log { return a.auditLog }
+// OpenAuditLog gives the log of decisions, or nil where none is kept. It opens it if it is not
+// open yet: Caddy starts its apps in any order, so requests can come before Start.
+func (a *App) OpenAuditLog() (*auditlog.Log, error) {
+	if a.audit == nil {
+		return nil, nil
+	}
+	return a.audit.open()
+}
 
 var (
 	auditRecords = prometheus.NewDesc("tollgate_audit_records",
@@ -294,9 +306,7 @@ func (auditCollector) Describe(descs chan<- *prometheus.Desc) {
 
 // Collect sends what holds now.
 func (c auditCollector) Collect(metrics chan<- prometheus.Metric) {
-	c.audit.mu.Lock()
-	log := c.audit.log
-	c.audit.mu.Unlock()
+	log := c.audit.log.Load()
 	if log == nil {
 		return
 	}

@@ -25,12 +25,29 @@ type Checkpoint struct {
 	Root tlog.Hash
 	// Time is the signer's clock.
 	Time time.Time
+	// Number is its place among the log's checkpoints, of which the first has 1. The note that
+	// a segment starts with repeats that of the one before. It is unnumbered in what an edge has
+	// signed that knew no numbers; what follows there begins with 0.
+	Number int64
+}
+
+// unnumbered is the Number of a checkpoint that has none.
+const unnumbered = -1
+
+// follows says whether no checkpoint is missing between that of a number and this one. Whoever
+// takes one away cannot take the numbers from the others: they are signed.
+func (c Checkpoint) follows(number int64) bool {
+	return c.Number == number+1 || c.Number == unnumbered && number == unnumbered
 }
 
 // text is the note: origin, size and root each on a line, as other transparency logs
-// write them, then the time as an extension line.
+// write them (c2sp.org/tlog-checkpoint), then the time and the number as extension lines.
 func (c Checkpoint) text() string {
-	return fmt.Sprintf("%s\n%d\n%s\ntime %s\n", c.Origin, c.Size, c.Root, c.Time.UTC().Format(time.RFC3339Nano))
+	text := fmt.Sprintf("%s\n%d\n%s\ntime %s\n", c.Origin, c.Size, c.Root, c.Time.UTC().Format(time.RFC3339Nano))
+	if c.Number != unnumbered {
+		text += fmt.Sprintf("number %d\n", c.Number)
+	}
+	return text
 }
 
 // sign gives the signed note.
@@ -75,7 +92,7 @@ func isPlain(message []byte, opened *note.Note) bool {
 
 func parseCheckpoint(text string) (c Checkpoint, err error) {
 	lines := strings.Split(text, "\n")
-	if len(lines) != 5 || lines[4] != "" {
+	if n := len(lines); n < 5 || n > 6 || lines[n-1] != "" {
 		return c, errCheckpoint
 	}
 	c.Origin = lines[0]
@@ -89,28 +106,38 @@ func parseCheckpoint(text string) (c Checkpoint, err error) {
 	if c.Time, err = time.Parse(time.RFC3339Nano, at); err != nil || !isTime {
 		return c, errCheckpoint
 	}
+	c.Number = unnumbered
+	if len(lines) == 6 {
+		number, isNumber := strings.CutPrefix(lines[4], "number ")
+		if c.Number, err = strconv.ParseInt(number, 10, 64); err != nil || !isNumber || c.Number < 0 {
+			return c, errCheckpoint
+		}
+	}
 	if c.text() != text { // one spelling only: what is signed is what is read
 		return c, errCheckpoint
 	}
 	return c, nil
 }
 
-// noteLines is how many lines a signed checkpoint has: four of text, an empty one, one signature.
-const noteLines = 6
+// maxNoteLines is how many lines a signed checkpoint has at most: five of text, an empty one,
+// one signature.
+const maxNoteLines = 7
 
 // readNote reads the next signed checkpoint of a file. At its end it gives io.EOF, and
 // io.ErrUnexpectedEOF for what a crash left of one.
 func readNote(r *bufio.Reader) ([]byte, error) {
 	var message []byte
-	for range noteLines {
+	signature := false // is next, since a line was empty
+	for range maxNoteLines {
 		line, err := r.ReadSlice('\n')
 		message = append(message, line...)
 		if err == io.EOF && len(message) > 0 {
 			return message, io.ErrUnexpectedEOF
 		}
-		if err != nil {
+		if err != nil || signature {
 			return message, err
 		}
+		signature = len(line) == 1
 	}
 	return message, nil
 }

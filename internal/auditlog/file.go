@@ -1,6 +1,8 @@
 package auditlog
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,48 +37,39 @@ func segmentPath(dir string, first int64, suffix string) string {
 
 // segments lists the numbers that segments of the folder begin with, in order.
 func segments(dir string) ([]int64, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var firsts []int64
-	for _, entry := range entries {
-		if !strings.HasSuffix(entry.Name(), recordsSuffix) {
-			continue
-		}
-		first, ok := segmentNumber(entry.Name(), recordsSuffix)
-		if !ok {
-			return nil, fmt.Errorf("%.99q is no segment's name", entry.Name())
-		}
-		firsts = append(firsts, first)
-	}
-	slices.Sort(firsts)
-	return firsts, nil
+	firsts, _, err := listSegments(dir)
+	return firsts, err
 }
 
-// halves lists segments of which there are files, but no records: one that a crash kept
-// from beginning or from being deleted whole, or one whose records somebody took away.
-func halves(dir string) ([]int64, error) {
+// listSegments lists the segments of the folder in order, and apart from them the halves, of
+// which there are files, but no records: one that a crash kept from beginning or from being
+// deleted whole, or one whose records somebody took away.
+func listSegments(dir string) (whole, halves []int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	whole := map[int64]bool{}
+	hasRecords := map[int64]bool{}
 	for _, entry := range entries {
 		for _, suffix := range suffixes {
-			if first, ok := segmentNumber(entry.Name(), suffix); ok {
-				whole[first] = whole[first] || suffix == recordsSuffix
+			first, ok := segmentNumber(entry.Name(), suffix)
+			if ok {
+				hasRecords[first] = hasRecords[first] || suffix == recordsSuffix
+			} else if suffix == recordsSuffix && strings.HasSuffix(entry.Name(), suffix) {
+				return nil, nil, fmt.Errorf("%.99q is no segment's name", entry.Name())
 			}
 		}
 	}
-	var firsts []int64
-	for first, ok := range whole {
-		if !ok {
-			firsts = append(firsts, first)
+	for first, has := range hasRecords {
+		if has {
+			whole = append(whole, first)
+		} else {
+			halves = append(halves, first)
 		}
 	}
-	slices.Sort(firsts)
-	return firsts, nil
+	slices.Sort(whole)
+	slices.Sort(halves)
+	return whole, halves, nil
 }
 
 // recordsTaken says whether the records of a half segment were taken away, in a log that
@@ -145,15 +138,15 @@ func readStart(dir string, first int64, verifier note.Verifier) (edge, Checkpoin
 	if err != nil {
 		return edge{}, Checkpoint{}, err
 	}
-	lines := strings.SplitAfter(string(content), "\n")
-	if len(lines) <= noteLines || lines[len(lines)-1] != "" {
+	message, err := readNote(bufio.NewReader(bytes.NewReader(content)))
+	if err != nil || !bytes.HasSuffix(content, []byte("\n")) {
 		return edge{}, Checkpoint{}, errors.New("the start file is cut")
 	}
-	checkpoint, err := OpenCheckpoint([]byte(strings.Join(lines[:noteLines], "")), verifier)
+	checkpoint, err := OpenCheckpoint(message, verifier)
 	if err != nil {
 		return edge{}, checkpoint, fmt.Errorf("the start file: %w", err)
 	}
-	e, err := parseEdge(first, lines[noteLines:len(lines)-1])
+	e, err := parseEdge(first, slices.Collect(strings.Lines(string(content[len(message):]))))
 	if err != nil {
 		return e, checkpoint, fmt.Errorf("the start file: %w", err)
 	}

@@ -31,11 +31,11 @@ func (w *writer) open(c Config) (recovered int64, err error) {
 }
 
 func (w *writer) find(c Config) (recovered int64, err error) {
-	firsts, err := segments(c.Dir)
+	firsts, halves, err := listSegments(c.Dir)
 	if err != nil {
 		return 0, err
 	}
-	if err := newestIsWhole(c.Dir, firsts); err != nil {
+	if err := newestIsWhole(c.Dir, firsts, halves); err != nil {
 		return 0, err
 	}
 	if w.keys, err = loadKeys(c, len(firsts) == 0); err != nil {
@@ -56,11 +56,7 @@ func (w *writer) find(c Config) (recovered int64, err error) {
 
 // newestIsWhole finds records that were taken away behind the last segment, or all of them:
 // another history would be signed in their place.
-func newestIsWhole(dir string, firsts []int64) error {
-	halves, err := halves(dir)
-	if err != nil {
-		return err
-	}
+func newestIsWhole(dir string, firsts, halves []int64) error {
 	for _, first := range halves {
 		behind := len(firsts) == 0 || first > firsts[len(firsts)-1]
 		if behind && recordsTaken(dir, first, first) {
@@ -94,7 +90,7 @@ func (w *writer) resume(first int64) (recovered int64, err error) {
 	if err := w.openSegment(segment{first: first, born: checkpoint.Time}, end.octets, stored.good, notes); err != nil {
 		return 0, err
 	}
-	w.tree, w.signed = end.tree, last.Time
+	w.tree, w.signed, w.number = end.tree, last.Time, last.Number
 	w.hashesLost = stored.missing && stored.good < hashesOf(first, last.Size)
 	if stored.missing {
 		if err := w.restoreHashes(records, start, last); err != nil {

@@ -3,6 +3,7 @@ package auditlog
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,9 @@ type Report struct {
 	Message []byte
 	// Checkpoints counts those that were verified.
 	Checkpoints int64
+	// Unnumbered counts those among them that have no number: one that was taken away from
+	// between them leaves nothing to find.
+	Unnumbered int64
 	// ClockSetBack counts how often one is older than the one before it by the signer's
 	// clock. Their order is that of their sizes.
 	ClockSetBack int64
@@ -88,11 +92,7 @@ func verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
 	if err := v.expect(expect.Kept); err != nil {
 		return v.report, err
 	}
-	halves, err := halves(dir) // before the others: of a live log, all that precedes one is there then
-	if err != nil {
-		return v.report, err
-	}
-	firsts, err := segments(dir)
+	firsts, halves, err := listSegments(dir)
 	if err != nil {
 		return v.report, err
 	}
@@ -116,6 +116,8 @@ type verification struct {
 	verifier note.Verifier
 	report   Report
 	tree     edge
+	number   int64        // of the checkpoint that was verified last
+	next     Checkpoint   // that is being read up to
 	keptFrom int64        // what the log says of its own beginning
 	kept     []Checkpoint // in the order of their sizes
 	file     string       // that is being read
@@ -151,7 +153,7 @@ func (v *verification) expect(kept [][]byte) error {
 		}
 		v.kept = append(v.kept, c)
 	}
-	slices.SortFunc(v.kept, func(a, b Checkpoint) int { return int(a.Size - b.Size) })
+	slices.SortFunc(v.kept, func(a, b Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
 	return nil
 }
 
@@ -162,9 +164,10 @@ func (v *verification) segment(first int64, isFirst, isLast bool) error {
 	if err != nil {
 		return v.fault(first, first, "%v", withoutPath(err))
 	}
+	v.next = checkpoint
 	switch {
 	case isFirst:
-		v.tree, v.report.First = start, first
+		v.tree, v.report.First, v.number = start, first, checkpoint.Number
 		if err := v.meetKept(); err != nil {
 			return err
 		}
@@ -172,6 +175,8 @@ func (v *verification) segment(first int64, isFirst, isLast bool) error {
 		return v.fault(min(first, v.tree.size), max(first, v.tree.size)-1, "a segment is missing, or is there twice: the one before ends at %d", v.tree.size)
 	case start.root() != v.tree.root():
 		return v.fault(first, first, "the segment does not follow from the one before")
+	case checkpoint.Number != v.number:
+		return v.fault(first, first, "the segment does not follow from the checkpoints before")
 	}
 	v.clock(checkpoint.Time)
 	return v.files(first, isLast)
@@ -242,8 +247,11 @@ func (s *stream) advance(c Checkpoint) error {
 	if c.Size <= v.tree.size {
 		return v.fault(v.tree.size, v.tree.size, "a checkpoint of %d records is out of order", c.Size)
 	}
+	if !c.follows(v.number) {
+		return v.fault(v.tree.size, c.Size-1, "%s", gap(v.number, c.Number))
+	}
 	from := v.tree.size
-	s.suspect = -1
+	s.suspect, v.next = -1, c
 	for v.tree.size < c.Size {
 		text, err := readLine(s.records)
 		if err != nil {
@@ -261,9 +269,25 @@ func (s *stream) advance(c Checkpoint) error {
 		return v.fault(s.suspect, s.suspect, "the record is as it was signed, but its stored hash was altered")
 	}
 	v.clock(c.Time)
+	v.number = c.Number
 	v.report.Checkpoints++
+	if c.Number == unnumbered {
+		v.report.Unnumbered++
+	}
 	v.report.Newest, v.report.Size = c, c.Size
 	return nil
+}
+
+// gap tells of a checkpoint that does not follow the one before it.
+func gap(before, number int64) string {
+	switch {
+	case number == unnumbered:
+		return "their checkpoint has no number, and that before it has one: put in"
+	case number > before:
+		return fmt.Sprintf("their checkpoint has the number %d, and those with %d to %d were removed", number, before+1, number-1)
+	default:
+		return fmt.Sprintf("their checkpoint has the number %d, and that before it %d: put in", number, before)
+	}
 }
 
 // missing tells of records that are not all there. If one before them is not what was
@@ -322,6 +346,9 @@ func (v *verification) meetKept() error {
 		}
 		if c.Root != v.tree.root() {
 			return v.fault(0, c.Size-1, "the log is another one than when the kept checkpoint was signed at %s", c.Time.Format(time.RFC3339))
+		}
+		if v.next.Size != c.Size || v.next.Number != c.Number { // a crash takes none that anybody could have kept
+			return v.fault(c.Size, c.Size, "the records before are as they were, but the checkpoint that was kept, of %s, is not in the log any more", c.Time.Format(time.RFC3339))
 		}
 	}
 	return nil

@@ -29,6 +29,7 @@ type writer struct {
 	pending batch // encoded, and not on the disk yet
 	signed  time.Time
 	message []byte // the newest checkpoint
+	number  int64  // of that
 
 	hashesLost bool // when it was opened, though a checkpoint covered them: no crash does that
 
@@ -102,7 +103,8 @@ func (w *writer) flush() error {
 // sign writes a checkpoint for what is on the disk.
 func (w *writer) sign(tree edge) error {
 	now := w.config.Now()
-	message, err := Checkpoint{Origin: w.config.Origin, Size: tree.size, Root: tree.root(), Time: now}.sign(w.keys.signer)
+	c := Checkpoint{Origin: w.config.Origin, Size: tree.size, Root: tree.root(), Time: now, Number: w.number + 1}
+	message, err := c.sign(w.keys.signer)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (w *writer) sign(tree edge) error {
 		return err
 	}
 	w.segment.notes.keep(len(message))
-	w.signed, w.message = now, message
+	w.signed, w.message, w.number = now, message, c.Number
 	return nil
 }
 
@@ -151,7 +153,7 @@ func (w *writer) rotate() error {
 // begin makes the files of a segment. The records come last: with them it exists.
 func (w *writer) begin(now time.Time) error {
 	first := w.tree.size
-	checkpoint := Checkpoint{Origin: w.config.Origin, Size: first, Root: w.tree.root(), Time: now}
+	checkpoint := Checkpoint{Origin: w.config.Origin, Size: first, Root: w.tree.root(), Time: now, Number: w.number}
 	message, err := checkpoint.sign(w.keys.signer)
 	if err != nil {
 		return err
