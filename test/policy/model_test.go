@@ -108,6 +108,7 @@ type said struct {
 	remaining             []string
 	got                   bool // to something
 	open                  bool // something on its way is not analysed
+	unfollowed            bool // it is sent on by a rewrite that is not followed
 	any                   bool // what answers is not analysed: it may be anything
 	asked                 string
 	known                 bool     // what is asked
@@ -142,6 +143,7 @@ func saysOf(w *world, model *policy.Config, m policy.Request, j *policy.Judge) [
 		s := said{way: o.Steps, counts: o.Counts, api: o.API, status: o.Status, reason: o.Reason, remaining: remaining(o.Counters), got: o.Admits(), open: len(o.Open) > 0}
 		if o.Kind == policy.Forwarded {
 			s.status, s.upstream = cmp.Or(o.Status, 200), w.nameOf(o.Upstreams[0])
+			s.unfollowed = o.Sent != nil && len(o.Sent.Rewrites) > 0
 		}
 		if o.Kind == policy.Refused && o.Status == 0 { // the connection is cut, and nothing told
 			s = said{open: s.open, counts: s.counts}
@@ -178,6 +180,9 @@ func (y *tally) compare(was said, is []said) string {
 		if is[0].asked == noFile && strings.HasPrefix(was.asked, "file:") {
 			return "there is a file: " + was.asked
 		}
+		if len(is) == 1 && was.isNoRequest(is[0]) {
+			return ""
+		}
 		if len(is) != 1 || is[0].String() != was.String() && !is[0].any {
 			return "they differ"
 		}
@@ -202,12 +207,18 @@ func (y *tally) compare(was said, is []said) string {
 	return ""
 }
 
+// isNoRequest says whether a rewrite that is not followed has made what a service takes for no
+// request: it says so, and nothing of itself.
+func (s said) isNoRequest(other said) bool {
+	return s.status == http.StatusBadRequest && s.reason == "" && s.upstream == "" && other.unfollowed
+}
+
 // alike says whether the two are the same but for what is left of limits.
 func (s said) alike(other said) bool {
 	if slices.ContainsFunc(other.way, isFolder) && s.status == http.StatusPermanentRedirect {
 		return true // to the file's own name, which a folder answers with before it looks at the method
 	}
-	if s.status == http.StatusBadRequest && s.reason == "" && other.open && s.upstream == other.upstream {
+	if s.isNoRequest(other) || s.status == http.StatusBadRequest && s.reason == "" && other.open && s.upstream == other.upstream {
 		return true // a rewrite that is not followed has made what is no request, and a service says so
 	}
 	if other.any {
