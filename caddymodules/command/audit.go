@@ -167,21 +167,25 @@ verifies the record without the log.`,
 	return cmd
 }
 
-// numberOf finds the record of a request. It looks at the newest records first.
+// numberOf finds the record of a request. It looks at the newest records first, and says
+// where there is another one beside it: which of them is meant, it cannot know.
 func numberOf(dir, request string) (int64, error) {
-	found := int64(-1)
+	found, another := int64(-1), int64(-1)
 	wanted := filter{requestID: request}
 	err := auditlog.Backwards(dir, func(records func(func(int64, []byte) bool) error) (bool, error) {
 		err := records(func(number int64, text []byte) bool {
 			if wanted.matches(text) {
-				found = number
+				found, another = number, found
 			}
-			return found < 0
+			return another < 0
 		})
 		return found < 0, err
 	})
 	if err == nil && found < 0 {
 		err = fmt.Errorf("audit: no record of request %s", request)
+	}
+	if err == nil && another >= 0 {
+		err = fmt.Errorf("audit: records %d and %d are of request %s: say which is meant, with --number", another, found, request)
 	}
 	return found, err
 }

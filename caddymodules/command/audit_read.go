@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -239,6 +240,18 @@ func exportCommand() *cobra.Command {
 	return cmd
 }
 
+// formula is what a spreadsheet would follow. A keyed hash may begin with a minus, and is none.
+var formula = regexp.MustCompile(`^([=+@]|-.*[^\w-])`)
+
+// cell is a text as a table may have it: nothing in it steers a terminal or a spreadsheet.
+func cell(text string) string {
+	text = string(shown([]byte(text)))
+	if formula.MatchString(text) {
+		return "'" + text
+	}
+	return text
+}
+
 func exportCSV(w io.Writer, dir string, f filter) error {
 	table := csv.NewWriter(w)
 	_ = table.Write([]string{ // an error stays and is given by Error
@@ -250,10 +263,14 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 		if !f.matches(text) || json.Unmarshal(text, &r) != nil {
 			return true
 		}
-		_ = table.Write([]string{
+		cells := []string{
 			fmt.Sprint(number), r.Time.UTC().Format(time.RFC3339Nano), r.Kind, r.Node, r.RequestID, r.Policy, r.API, r.Rule, r.Method,
 			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Previous, r.Detail, fmt.Sprint(r.Count), fmt.Sprint(r.KeptFrom),
-		})
+		}
+		for n := range cells {
+			cells[n] = cell(cells[n])
+		}
+		_ = table.Write(cells)
 		return table.Error() == nil
 	})
 	table.Flush()

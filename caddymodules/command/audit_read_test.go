@@ -1,6 +1,7 @@
 package command
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -43,10 +44,9 @@ func TestTailIsReadFromTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for n := range 40 {
-		for size := l.Info().Size; l.Info().Size == size; { // each in a batch of its own
-			if l.Info().Waiting == 0 {
-				l.Append(auditlog.Record{Kind: auditlog.KindDecision, API: fmt.Sprint("api-", n%2), RequestID: fmt.Sprint("r", n)})
-			}
+		size := l.Info().Size
+		l.Append(auditlog.Record{Kind: auditlog.KindDecision, API: fmt.Sprint("api-", n%2), RequestID: fmt.Sprint("r", n)})
+		for l.Info().Size == size { // each in a batch of its own
 			time.Sleep(100 * time.Microsecond)
 		}
 	}
@@ -83,5 +83,57 @@ func TestTailIsReadFromTheEnd(t *testing.T) {
 	}
 	if _, err := numberOf(dir, "r40"); err == nil {
 		t.Error("a record that is not there")
+	}
+}
+
+// A request has one record. Where a log says otherwise, none of them is picked in silence.
+func TestARequestThatIsThereTwice(t *testing.T) {
+	t.Parallel()
+	dir := logOf(t, auditlog.Record{RequestID: "one"}, auditlog.Record{RequestID: "two"}, auditlog.Record{RequestID: "two"})
+	if number, err := numberOf(dir, "one"); number != 1 || err != nil {
+		t.Errorf("%d, %v", number, err)
+	}
+	if _, err := numberOf(dir, "two"); err == nil || !strings.Contains(err.Error(), "records 2 and 3 are") {
+		t.Errorf("%v", err)
+	}
+}
+
+// logOf gives the folder of a log of these records.
+func logOf(t *testing.T, records ...auditlog.Record) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	l, err := auditlog.Open(auditlog.Config{Dir: dir, Origin: "edge.test/audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range records {
+		l.Append(r)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Nothing in a table is a formula, a line of its own, or an order to a terminal.
+func TestCellsAreText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"": "", "payments": "payments", "-Ab_9-x": "-Ab_9-x", "-5": "-5", "a=b": "a=b", `say "so", twice`: `say "so", twice`,
+		"=1+1": "'=1+1", "+1": "'+1", "@SUM(A1)": "'@SUM(A1)", "-2+cmd|' /C calc'!A0": "'-2+cmd|' /C calc'!A0",
+		"a\nb": `a\u000ab`, "\t=1": `\u0009=1`, "\r=1": `\u000d=1`, "\x1b[2J": `\u001b[2J`,
+	} {
+		if got := cell(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+	dir := logOf(t, auditlog.Record{API: "=cmd|' /C calc'!A0", Detail: "a,\n\"b\""})
+	var table strings.Builder
+	if err := exportCSV(&table, dir, filter{api: "=cmd|' /C calc'!A0"}); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(table.String())).ReadAll()
+	if err != nil || len(rows) != 2 || rows[1][6] != "'=cmd|' /C calc'!A0" || rows[1][17] != `a,\u000a"b"` || strings.Count(table.String(), "\n") != 2 {
+		t.Errorf("%q, %v", rows, err)
 	}
 }

@@ -36,6 +36,7 @@ import (
 
 const (
 	defaultInterval    = time.Second
+	defaultPatience    = 10 * time.Second
 	defaultQueue       = 1 << 16
 	defaultSegmentSize = 64 << 20
 	defaultSegmentAge  = 24 * time.Hour
@@ -130,6 +131,8 @@ type Log struct {
 	stop   chan struct{}
 	done   chan struct{}
 
+	patience time.Duration // for a try to write, before the log counts as one that cannot be written
+
 	mu       sync.Mutex
 	queue    []Record
 	reserved int
@@ -179,7 +182,7 @@ func open(c Config) (*Log, error) {
 	}
 	l := &Log{
 		config: c, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		queue: make([]Record, 0, 64),
+		queue: make([]Record, 0, 64), patience: defaultPatience,
 	}
 	recovered, err := l.writer.open(c)
 	if err != nil {
@@ -267,14 +270,34 @@ func (l *Log) run() {
 	}
 }
 
-// flush writes all that waits, and a checkpoint for it.
+// flush writes all that waits, and a checkpoint for it: what an earlier try left over first.
 func (l *Log) flush() error {
-	if l.writer.pending.empty() {
-		l.writer.encode(l.take())
-	}
+	hung := time.AfterFunc(l.patience, l.hang)
+	defer hung.Stop()
 	err := l.writer.flush()
+	if err == nil {
+		l.writer.encode(l.take())
+		err = l.writer.flush()
+	}
 	l.report(err)
 	return err
+}
+
+// errHangs is what a disk says that says nothing.
+var errHangs = errors.New("the disk has not answered for a while")
+
+// hang is called when a try to write takes too long: it may never end, and what is taken
+// meanwhile would be gone with the process.
+func (l *Log) hang() {
+	l.mu.Lock()
+	changed := l.failing == nil
+	if changed {
+		l.failing = errHangs
+	}
+	l.mu.Unlock()
+	if changed {
+		l.config.Changed(errHangs)
+	}
 }
 
 // take empties the queue. What was lost comes behind it: that is where it is missing.
@@ -330,10 +353,7 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true // a request that is still under way finds no log any more
 	l.mu.Unlock()
-	err := l.flush() // what an earlier try left over
-	if err == nil {
-		err = l.flush()
-	}
+	err := l.flush()
 	if err != nil {
 		err = fmt.Errorf("%d records are lost: %w", l.Info().Waiting, err)
 	}

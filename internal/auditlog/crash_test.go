@@ -292,7 +292,11 @@ func TestAFailedCheckpointGoesFirst(t *testing.T) {
 	if err := os.Truncate(w.segment.records.file.Name(), w.segment.records.good); err != nil { // where the next try begins
 		t.Fatal(err)
 	}
-	_ = w.segment.records.file.Close() // and fails
+	readOnly, err := os.Open(w.segment.records.file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.segment.records.file = readOnly // and fails
 	if l.flush() == nil {
 		t.Fatal("flushed")
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,14 +97,18 @@ func segmentNumber(name, suffix string) (int64, bool) {
 // openFile opens a file for reading that somebody else may have put there: not a pipe, on
 // which it would wait for ever, nor a device that never ends.
 func openFile(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	if err := isFile(path); err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", filepath.Base(path))
-	}
 	return os.Open(path)
+}
+
+func isFile(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", filepath.Base(path))
+	}
+	return err
 }
 
 // maxSmall bounds what is read at once: start files, keys, and checkpoints that were kept.
@@ -168,10 +173,14 @@ func parseEdge(size int64, lines []string) (edge, error) {
 	return newEdge(size, hashes)
 }
 
-// replaceFile writes a file so that a crash leaves the old one or the new one.
+// replaceFile writes a file so that a crash leaves the old one or the new one. What is left of
+// another try is deleted, never opened: it may be a link, or a pipe.
 func replaceFile(path string, content []byte, mode os.FileMode) error {
 	partial := path + ".new"
-	f, err := os.OpenFile(partial, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(partial, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -203,6 +212,9 @@ type appender struct {
 }
 
 func openAppender(path string, good int64) (*appender, error) {
+	if err := isFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, err

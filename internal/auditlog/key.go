@@ -190,7 +190,7 @@ const (
 
 // Pseudonym gives what stands for a value in the log of this folder.
 func Pseudonym(dir, kind, value string) (string, error) {
-	secret, err := os.ReadFile(filepath.Join(dir, pseudonymFile))
+	secret, err := ReadSmall(filepath.Join(dir, pseudonymFile), maxSmall)
 	if err != nil {
 		return "", err
 	}

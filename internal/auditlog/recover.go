@@ -118,7 +118,7 @@ func hashesOf(from, to int64) int64 {
 
 // compareHashes opens the file, which a crash may have kept from the disk.
 func compareHashes(path string) *storedPrefix {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return &storedPrefix{missing: true}
 	}

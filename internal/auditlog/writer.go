@@ -2,6 +2,8 @@ package auditlog
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -84,6 +86,9 @@ func (w *writer) flush() error {
 	if w.pending.empty() {
 		return nil
 	}
+	if err := w.inPlace(); err != nil {
+		return err
+	}
 	if err := w.rotate(); err != nil {
 		return err
 	}
@@ -97,6 +102,30 @@ func (w *writer) flush() error {
 		return err
 	}
 	w.commit()
+	return nil
+}
+
+// inPlace finds files that are written to and that somebody has moved or deleted: the lock, so
+// that another process may write as well, or a part of the log, which nobody would read.
+func (w *writer) inPlace() error {
+	files := []*os.File{w.lock}
+	for _, a := range []*appender{w.segment.notes, w.segment.hashes, w.segment.records} {
+		if a != nil {
+			files = append(files, a.file)
+		}
+	}
+	for _, f := range files {
+		if f == nil {
+			continue // there is no lock on this system
+		}
+		opened, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if there, err := os.Stat(f.Name()); err != nil || !os.SameFile(opened, there) {
+			return fmt.Errorf("%s was moved or deleted while the log is written", f.Name())
+		}
+	}
 	return nil
 }
 
@@ -160,6 +189,11 @@ func (w *writer) begin(now time.Time) error {
 	}
 	if err := replaceFile(segmentPath(w.config.Dir, first, startSuffix), startFile(message, &w.tree), 0o640); err != nil {
 		return err
+	}
+	for _, suffix := range suffixes[:3] { // of a beginning that a crash ended
+		if err := os.Remove(segmentPath(w.config.Dir, first, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	w.aged = true
 	return w.openSegment(segment{first: first, born: now}, 0, 0, 0)
