@@ -173,11 +173,19 @@ func parseEdge(size int64, lines []string) (edge, error) {
 	return newEdge(size, hashes)
 }
 
+// removeFile deletes a file that may not be there.
+func removeFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // replaceFile writes a file so that a crash leaves the old one or the new one. What is left of
 // another try is deleted, never opened: it may be a link, or a pipe.
 func replaceFile(path string, content []byte, mode os.FileMode) error {
 	partial := path + ".new"
-	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(partial); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(partial, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)

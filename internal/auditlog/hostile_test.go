@@ -10,18 +10,26 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 )
+
+// segmented writes a log of three segments or more.
+func segmented(t *testing.T) (dir string, verifier note.Verifier, firsts []int64) {
+	t.Helper()
+	dir = t.TempDir()
+	write(t, dir, 12, 3)
+	firsts, err := segments(dir)
+	if err != nil || len(firsts) < 3 {
+		t.Fatal(firsts, err)
+	}
+	return dir, verifierOf(t, dir), firsts
+}
 
 // Whoever hands a log over may have put anything into its files.
 func TestHostileFiles(t *testing.T) {
 	t.Parallel()
-	source := t.TempDir()
-	write(t, source, 12, 3)
-	verifier := verifierOf(t, source)
-	firsts, err := segments(source)
-	if err != nil || len(firsts) < 3 {
-		t.Fatal(firsts, err)
-	}
+	source, verifier, firsts := segmented(t)
 	for _, suffix := range suffixes {
 		for name, harm := range map[string]func(path string) error{
 			"a pipe":        func(path string) error { return syscall.Mkfifo(path, 0o600) },

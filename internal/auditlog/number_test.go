@@ -84,13 +84,7 @@ func signAgain(t testing.TB, dir string, change func(c *Checkpoint, start bool))
 // each, and puts each in another's place: what is left says that something is missing.
 func TestEachCheckpointHasItsPlace(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir, 12, 3)
-	verifier := verifierOf(t, dir)
-	firsts, err := segments(dir)
-	if err != nil || len(firsts) < 3 {
-		t.Fatal(firsts, err)
-	}
+	dir, verifier, firsts := segmented(t)
 	tried := 0
 	for _, first := range firsts {
 		path := segmentPath(dir, first, checkpointsSuffix)
@@ -178,13 +172,7 @@ func TestALogThatHadNoNumbers(t *testing.T) {
 // A signer that mixes up its numbers, or gives them up, is found as well.
 func TestNumbersThatDoNotFollow(t *testing.T) {
 	t.Parallel()
-	source := t.TempDir()
-	write(t, source, 12, 3)
-	verifier := verifierOf(t, source)
-	firsts, err := segments(source)
-	if err != nil || len(firsts) < 3 {
-		t.Fatal(firsts, err)
-	}
+	source, verifier, firsts := segmented(t)
 	for name, change := range map[string]func(c *Checkpoint, start bool){
 		"no number behind those that have one": func(c *Checkpoint, start bool) {
 			if c.Size > firsts[1] {

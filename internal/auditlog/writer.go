@@ -3,7 +3,6 @@ package auditlog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -190,8 +189,8 @@ func (w *writer) begin(now time.Time) error {
 	if err := replaceFile(segmentPath(w.config.Dir, first, startSuffix), startFile(message, &w.tree), 0o640); err != nil {
 		return err
 	}
-	for _, suffix := range suffixes[:3] { // of a beginning that a crash ended
-		if err := os.Remove(segmentPath(w.config.Dir, first, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, suffix := range []string{recordsSuffix, hashesSuffix, checkpointsSuffix} { // of a beginning that a crash ended
+		if err := removeFile(segmentPath(w.config.Dir, first, suffix)); err != nil {
 			return err
 		}
 	}
