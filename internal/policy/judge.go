@@ -235,6 +235,8 @@ func (w *walk) value(name string) (value string, known bool) {
 		if w.toldStatus > 0 {
 			return strconv.Itoa(w.toldStatus), true
 		}
+	case "http.error.message":
+		return plain(w.message), w.message != "" && !hasPlaceholder(plain(w.message))
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load
