@@ -129,9 +129,10 @@ func (a *atoms) gather(m Matcher, seen []view) {
 	switch m := m.(type) {
 	case pathMatcher:
 		a.patterns = append(a.patterns, m.patterns...)
-		if expr, known := globExpression(m.patterns); known {
+		if expr := globExpression(m.patterns); expr != "" {
 			a.gatherPath(expr, m.String(), seen)
-		} else if slices.ContainsFunc(m.patterns, isOfEmptySegments) {
+		}
+		if slices.ContainsFunc(m.patterns, isOfEmptySegments) {
 			a.cut = append(a.cut, m.String()+", which looks at empty segments")
 		}
 	case pathRegexp:

@@ -206,11 +206,11 @@ func HasRule(handler, member string) bool {
 
 // responses compares answers that the configuration has of its own.
 func (c *wayDiff) responses() {
-	was, is := ownAnswer(c.was), ownAnswer(c.is)
-	if was == nil || is == nil {
+	old, new := ownAnswer(c.was), ownAnswer(c.is)
+	if old == nil || new == nil {
 		return
 	}
-	c.leaves("the answer", staticRules, was.leaves, is.leaves, "")
+	c.leaves("the answer", staticRules, old.leaves, new.leaves, "")
 	names := make(map[string]string)
 	maps.Copy(names, c.was.settings)
 	maps.Copy(names, c.is.settings)
@@ -218,8 +218,9 @@ func (c *wayDiff) responses() {
 		delete(names, "status") // which of the refusals it is, is not compared
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		before, after := c.was.settings[name], c.is.settings[name]
-		if before == after {
+		before, there := c.was.settings[name]
+		after, is := c.is.settings[name]
+		if before == after && (there == is || name == "body") {
 			continue
 		}
 		what := "is answered with another " + name

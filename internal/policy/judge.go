@@ -236,7 +236,9 @@ func (w *walk) value(name string) (value string, known bool) {
 			return strconv.Itoa(w.toldStatus), true
 		}
 	case "http.error.message":
-		return plain(w.message), w.message != "" && !hasPlaceholder(plain(w.message))
+		if text, told := w.told(name); told {
+			return text, !hasPlaceholder(text)
+		}
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

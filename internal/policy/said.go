@@ -67,10 +67,10 @@ func (y *way) over(was *way) {
 // told is a placeholder of the error that is, or was, handled, where its message is known.
 func (w *walk) told(name string) (text string, known bool) {
 	switch {
-	case name == "http.error.message" && w.message != "":
-		return plain(w.message), true
-	case name == "http.error" && w.raised != "":
-		return "{http.error.id} {http.error.trace} {http.error.status_code}: " + plain(w.raised), true
+	case name == "http.error.message" && w.message != nil:
+		return plain(*w.message), true
+	case name == "http.error" && w.raised != nil:
+		return "{http.error.id} {http.error.trace} {http.error.status_code}: " + plain(*w.raised), true
 	default:
 		return "", false
 	}

@@ -105,16 +105,18 @@ func (h *StaticError) serve(w *walk, _ next) end {
 		status = http.StatusInternalServerError
 	}
 	e := w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
-	if e.message = w.fill(h.Message); kind == anyStatus { // which may be no number
-		e.message += " " + w.fill(statusText(h.Status))
+	message := w.fill(h.Message)
+	if kind == anyStatus { // which may be no number
+		message += " " + w.fill(statusText(h.Status))
 	}
+	e.message = &message
 	return e
 }
 
 // badStatus is the error of a status that is no number: its message has what was said.
 func (w *walk) badStatus(raw json.RawMessage, rule Step) end {
 	e := w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
-	e.message = "not a number: " + w.fill(statusText(raw))
+	e.message = new("not a number: " + w.fill(statusText(raw)))
 	return e
 }
 

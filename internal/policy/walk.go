@@ -57,11 +57,11 @@ type walk struct {
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
-	broken      string // the matcher that has failed
-	message     string // of the last error that had one for handlers to tell, where it is known
-	raised      string // the same, of the last error at all
-	errorStatus int    // of the error that is being handled; 0: none
-	toldStatus  int    // what {http.error.status_code} stands for: the last one that was told; 0: nothing
+	broken      string  // the matcher that has failed
+	message     *string // of the last error that had one for handlers to tell; nil: not known
+	raised      *string // the same, of the last error at all
+	errorStatus int     // of the error that is being handled; 0: none
+	toldStatus  int     // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -70,10 +70,10 @@ type next func() end
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
 	failed  bool
-	message string // that is known
-	bare    bool   // in which Caddy's own handlers see no status, as in a problem of an API's
-	plain   bool   // and which is no such problem either
-	proxy   bool   // reverse_proxy has put one around it, which they see: 502
+	message *string // nil: not known
+	bare    bool    // in which Caddy's own handlers see no status, as in a problem of an API's
+	plain   bool    // and which is no such problem either
+	proxy   bool    // reverse_proxy has put one around it, which they see: 502
 	status  int
 	reason  string
 }
@@ -113,6 +113,9 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	}
 	if e.failed {
 		w.handleError(e)
+	}
+	if w.aborted() {
+		w.answers = nil // and so are the fields
 	}
 	if w.out.way == nil {
 		w.deliver(silent{}, nil)
@@ -247,8 +250,8 @@ func (h *API) serve(w *walk, _ next) end {
 		w.unwrap(around)
 		w.out.Reason = e.reason        // it is logged, whoever answers
 		e.bare, e.proxy = false, false // an error with a status from here on
-		if e.message != "" {
-			e.message = "{http.api.name} refuses: " + e.message
+		if e.message != nil {
+			e.message = new("{http.api.name} refuses: " + *e.message)
 		}
 	}
 	if !e.failed || w.hasErrorRoute(e.status) {
