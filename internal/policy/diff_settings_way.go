@@ -207,7 +207,7 @@ func HasRule(handler, member string) bool {
 // responses compares answers that the configuration has of its own.
 func (c *wayDiff) responses() {
 	old, new := ownAnswer(c.was), ownAnswer(c.is)
-	if old == nil || new == nil {
+	if old == nil || new == nil || c.was.isSilent() && c.is.isSilent() {
 		return
 	}
 	c.leaves("the answer", staticRules, old.leaves, new.leaves, "")
