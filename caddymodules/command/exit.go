@@ -1,6 +1,9 @@
 package command
 
 import (
+	"fmt"
+	"strings"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
@@ -37,8 +40,21 @@ func family(cmd *cobra.Command, commands ...*cobra.Command) {
 		c.RunE = func(cmd *cobra.Command, args []string) error { return readable(run(cmd, args)) }
 	}
 	cmd.AddCommand(commands...)
-	cmd.Args = cobra.NoArgs
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := cobra.NoArgs(cmd, args); err != nil {
+			return exit(cmd, 2, fmt.Errorf("%w: want %s", err, strings.Join(names(commands), ", ")))
+		}
+		return nil
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+func names(commands []*cobra.Command) (all []string) {
+	for _, c := range commands {
+		all = append(all, c.Name())
+	}
+	return all
 }
 
 // readable keeps an error, which may quote a configuration, from steering the terminal.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,8 @@ func explainCommand() *cobra.Command {
 --claims is a JSON file with the claims of an access token, "-" for standard input; no
 signature is needed, it is taken for good. Its algorithm is ES256, or what --alg says;
 --alg opaque is a token that the issuer is asked about. A token with cnf is sent with its
-proof where --dpop or --certificate is there.`,
-		Args: cobra.ExactArgs(2),
+proof where --dpop or --certificate is there. Exit code 2: could not run.`,
+		Args: exactly(2),
 	}
 	config, files := configFlag(cmd), newSource(cmd)
 	claims := cmd.Flags().String("claims", "", "File with the claims of the token; none: no token")
@@ -38,41 +39,64 @@ proof where --dpop or --certificate is there.`,
 	address := cmd.Flags().String("address", "127.0.0.1", "Address of the client")
 	headers := cmd.Flags().StringArray("header", nil, "A header field of the request")
 	asJSON := cmd.Flags().Bool("json", false, "Answer in JSON")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		r, port, err := parseRequest(args[0], args[1], *address, *headers)
+		if err == nil {
+			err = checkAlgorithm(*algorithm)
+		}
+		if err == nil && *claims != "" {
+			r.Token, err = readClaims(*claims, *algorithm)
+		}
+		if err != nil {
+			return exit(cmd, 2, fmt.Errorf("policy explain: %w", err))
+		}
 		c, err := files.load(*config)
 		if err != nil {
-			return err
-		}
-		r, port, err := parseRequest(args[0], args[1], *address, *headers)
-		if err != nil {
-			return fmt.Errorf("policy explain: %w", err)
-		}
-		if *claims != "" {
-			if r.Token, err = readClaims(*claims, *algorithm); err != nil {
-				return fmt.Errorf("policy explain: %w", err)
-			}
+			return exit(cmd, 2, fmt.Errorf("policy explain: %w", err))
 		}
 		r.SentAs, r.HasCert = policy.Bearer, *certificate
 		if *dpop {
 			r.SentAs = policy.DPoP
 		}
-		servers := c.ServersFor(r.TLS, port)
-		if len(servers) == 0 {
-			return errors.New("policy explain: no server of the configuration answers that scheme or port")
+		e := explanation(c, r, port)
+		if e.Outcomes == nil {
+			return exit(cmd, 2, errors.New("policy explain: no server of the configuration answers that scheme or port"))
 		}
-		e := policy.Explanation{Method: r.Method, URL: args[1]}
-		for _, server := range servers {
-			e.Outcomes = append(e.Outcomes, c.Evaluate(server, r, &policy.Judge{Now: time.Now()})...)
-		}
-		for n := range e.Outcomes {
-			e.Outcomes[n].May = c.MayAlso(&e.Outcomes[n])
-		}
-		if *asJSON {
+		if e.URL = args[1]; *asJSON {
 			return writeJSON(cmd.OutOrStdout(), e)
 		}
 		return e.WriteText(cmd.OutOrStdout())
 	}
 	return cmd
+}
+
+// explanation has what each server does that can get the request.
+func explanation(c *policy.Config, r policy.Request, port string) policy.Explanation {
+	e := policy.Explanation{Method: r.Method}
+	for _, server := range c.ServersFor(r.TLS, port) {
+		e.Outcomes = append(e.Outcomes, c.Evaluate(server, r, &policy.Judge{Now: time.Now()})...)
+	}
+	for n := range e.Outcomes {
+		e.Outcomes[n].May = c.MayAlso(&e.Outcomes[n])
+	}
+	return e
+}
+
+// opaque is the algorithm of a token that has none.
+const opaque = "opaque"
+
+// algorithms are those of JSON Web Signatures (RFC 7518, 3.1; RFC 8037; RFC 8812; RFC 9864),
+// most of which no edge takes.
+var algorithms = []string{
+	"ES256", "PS256", "EdDSA", "RS256", opaque, "ES384", "ES512", "PS384", "PS512", "RS384", "RS512", "HS256", "HS384", "HS512", "ES256K", "Ed25519", "Ed448", "none",
+}
+
+func checkAlgorithm(name string) error {
+	if !slices.Contains(algorithms, name) {
+		return fmt.Errorf("--alg %q is no algorithm of a token: want %s", name, strings.Join(algorithms, ", "))
+	}
+	return nil
 }
 
 func parseRequest(method, target, address string, headers []string) (r policy.Request, port string, err error) {
@@ -122,7 +146,7 @@ func readClaims(file, algorithm string) (*policy.Token, error) {
 	if err := json.Unmarshal(content, &claims); err != nil {
 		return nil, fmt.Errorf("claims of %s: %w", file, err)
 	}
-	if algorithm == "opaque" {
+	if algorithm == opaque {
 		algorithm = ""
 	}
 	return policy.NewToken(claims, algorithm), nil

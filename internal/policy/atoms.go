@@ -43,12 +43,16 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string), lines: make(map[string]*lines)}
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
+	said := make(map[string]bool)
 	for _, s := range servers {
 		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string]map[view][]view)}
 		v.routes(s.Routes, []view{{}})
+		v.telling = true
 		v.routes(s.Errors, []view{{}})
 		a.catches = a.catches || reaches(s.Errors)
+		said[strings.Join(v.words, "\n")] = true
 	}
+	a.catches = a.catches || len(said) > 1 // else, who fails on the way is told the same
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	if len(a.parameters) > 0 {
 		a.queries = append(a.queries, strings.Join(unique(a.parameters), "&"))
@@ -72,6 +76,13 @@ func (a *atoms) gatherHandler(h Handler) {
 	switch h := h.(type) {
 	case *Subroute:
 		a.catches = a.catches || h.caught
+	case *Intercept:
+		for _, r := range h.responses {
+			a.catches = a.catches || reaches(r.routes)
+			if r.statuses != nil {
+				a.codes = append(a.codes, r.has)
+			}
+		}
 	case *RateLimit:
 		a.gatherKeys(h)
 	case *Rewrite:
@@ -118,9 +129,10 @@ func (a *atoms) gather(m Matcher, seen []view) {
 	switch m := m.(type) {
 	case pathMatcher:
 		a.patterns = append(a.patterns, m.patterns...)
-		if expr, known := globExpression(m.patterns); known {
+		if expr := globExpression(m.patterns); expr != "" {
 			a.gatherPath(expr, m.String(), seen)
-		} else if slices.ContainsFunc(m.patterns, isOfEmptySegments) {
+		}
+		if slices.ContainsFunc(m.patterns, isOfEmptySegments) {
 			a.cut = append(a.cut, m.String()+", which looks at empty segments")
 		}
 	case pathRegexp:

@@ -285,6 +285,9 @@ func (d *differ) caught(r *Request, was, is *Outcome) {
 	before, after := was.failed && was.Admits(), is.failed && is.Admits()
 	switch {
 	case !before && !after: // only ways from an error on: the others are compared without one
+		if was.failed && is.failed {
+			d.answers(r, was, is)
+		}
 	case !was.Admits():
 		d.admit(Widened, r, was, is, is, "was refused and is let in")
 	case !is.Admits():

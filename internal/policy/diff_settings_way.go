@@ -18,10 +18,8 @@ func (c *wayDiff) settings() {
 		if is, ok := c.is.by.(*FilesHandler); ok {
 			c.files(was, is)
 		}
-	case *Static:
-		if is, ok := c.is.by.(*Static); ok {
-			c.responses(was, is)
-		}
+	case *Static, silent:
+		c.responses()
 	default:
 		if is := c.is.by; was.String() != is.String() {
 			c.add(Moved, "handler", "is answered by another handler", was.String(), is.String())
@@ -40,7 +38,7 @@ var proxyRules = map[string]meaning{
 	"headers.response": ignored, "rewrite.method": ignored, "rewrite.uri": ignored, "rewrite.strip_path_prefix": ignored,
 	"rewrite.strip_path_suffix": ignored, "rewrite.uri_substring": ignored, "rewrite.path_regexp": ignored, "rewrite.query": ignored,
 	"upstreams.dial": ignored, "upstreams.max_requests": ignored, "trusted_proxies": ignored,
-	"handle_response.routes": ignored,
+	"handle_response.routes": ignored, "handle_response.status_code": ignored,
 
 	"dynamic_upstreams": moves, "load_balancing": moves, "health_checks": moves, "circuit_breaker": moves, "proxy_status_name": moves,
 
@@ -207,21 +205,44 @@ func HasRule(handler, member string) bool {
 }
 
 // responses compares answers that the configuration has of its own.
-func (c *wayDiff) responses(was, is *Static) {
-	c.leaves("the answer", staticRules, was.leaves, is.leaves, "")
-	names := maps.Clone(c.was.settings) // a Static always has some
+func (c *wayDiff) responses() {
+	old, new := ownAnswer(c.was), ownAnswer(c.is)
+	if old == nil || new == nil || c.was.isSilent() && c.is.isSilent() {
+		return
+	}
+	c.leaves("the answer", staticRules, old.leaves, new.leaves, "")
+	names := make(map[string]string)
+	maps.Copy(names, c.was.settings)
 	maps.Copy(names, c.is.settings)
+	if c.was.isSilent() || c.is.isSilent() {
+		delete(names, "status") // which of the refusals it is, is not compared
+	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		before, after := c.was.settings[name], c.is.settings[name]
-		if before == after {
+		before, there := c.was.settings[name]
+		after, is := c.is.settings[name]
+		if before == after && (there == is || name == "body") {
 			continue
 		}
 		what := "is answered with another " + name
 		if name == "field Location" {
 			what = "is sent elsewhere"
 		}
-		c.add(Moved, name, what, mask(name, short(before)), mask(name, short(after)))
+		direction := Moved
+		if sharesAnswer(name) {
+			direction, what = Widened, whoReads
+		}
+		c.add(direction, name, what, mask(name, short(before)), mask(name, short(after)))
 	}
+}
+
+// ownAnswer is the one that the configuration has; without words where it says nothing. Nil:
+// somebody else answers.
+func ownAnswer(y *way) *Static {
+	if y.isSilent() {
+		return new(Static)
+	}
+	own, _ := y.by.(*Static)
+	return own
 }
 
 // short is the beginning of a text.

@@ -14,11 +14,18 @@ func (d *differ) elsewhere(r *Request, was, is *Outcome) {
 	if !samePlace {
 		d.add(Moved, r, d.common(was, is), was, is, is, fmt.Sprintf("goes from %s to %s", was.place(), is.place()))
 	}
-	if was.Kind != is.Kind || was.way == nil || is.way == nil {
-		return
+	if was.Kind == is.Kind || !was.Admits() {
+		d.becomes(r, was, is)
+	}
+}
+
+// becomes compares what is done with a request on its way, and with its answer.
+func (d *differ) becomes(r *Request, was, is *Outcome) {
+	if was.way == nil || is.way == nil {
+		return // nobody listens
 	}
 	c := wayDiff{old: d.old, new: d.new, request: r, was: was.way, is: is.way}
-	c.compare(was.Kind)
+	c.compare(was, is)
 	d.parts(&c, was, is)
 }
 
@@ -35,12 +42,14 @@ func (d *differ) parts(c *wayDiff, was, is *Outcome) {
 	}
 }
 
-// answers compares what neither lets in, and the configuration answers by itself: where a
-// redirect leads is told.
+// answers compares what is said to who is not let in: where a redirect leads, and what else
+// the configuration says by itself. Which of the refusals it is, is not compared.
 func (d *differ) answers(r *Request, was, is *Outcome) {
 	switch {
 	case was.Kind == Responded && is.Kind == Responded, was.redirects(), is.redirects():
 		d.elsewhere(r, was, is)
+	default:
+		d.becomes(r, was, is)
 	}
 }
 
@@ -85,12 +94,13 @@ func (c *wayDiff) unknown(part, what, before, after string) {
 	c.add(Widened, part, what+", in a way that is not analysed", before, after)
 }
 
-func (c *wayDiff) compare(kind Kind) {
-	if kind == Forwarded || kind == Files {
-		c.line(kind)
+func (c *wayDiff) compare(was, is *Outcome) {
+	if was.Reaches() && is.Reaches() {
+		c.line(was.Kind)
 	}
-	if kind == Forwarded {
+	if was.Kind == Forwarded && is.Kind == Forwarded {
 		c.fields()
+		c.status(was.Status, is.Status)
 	}
 	c.settings()
 	c.answer()
@@ -302,20 +312,6 @@ func maskText(text string) string {
 	return notShown
 }
 
-// answer compares what is done to the fields of the answer.
-func (c *wayDiff) answer() {
-	if slices.Equal(c.was.answer, c.is.answer) {
-		return
-	}
-	before, after := missing(c.was.answer, c.is.answer), missing(c.is.answer, c.was.answer)
-	direction, what := Moved, "the answer has other header fields"
-	// Which other origins' pages may read an answer is said there and nowhere else (Fetch, 3.2).
-	if strings.Contains(strings.ToLower(strings.Join(slices.Concat(before, after), " ")), "access-control-") {
-		direction, what = Widened, "who may read the answer from other origins is another"
-	}
-	c.add(direction, "answer", what, strings.Join(before, ", "), strings.Join(after, ", "))
-}
-
 // passed compares the handlers that the request has only passed.
 func (c *wayDiff) passed() {
 	if c.was.vars["log_skip"] != c.is.vars["log_skip"] {
@@ -324,6 +320,9 @@ func (c *wayDiff) passed() {
 			direction = Narrowed
 		}
 		c.add(direction, "log_skip", "is left out of the access log", c.was.vars["log_skip"], c.is.vars["log_skip"])
+	}
+	if c.was.isSilent() || c.is.isSilent() { // nothing else is done with what nobody takes, or says
+		return
 	}
 	c.variables()
 	if slices.EqualFunc(c.was.passes, c.is.passes, func(a, b *Pass) bool { return a.text == b.text }) {

@@ -8,6 +8,7 @@ import (
 // handleError is what the server does with an error that nobody else has handled.
 func (w *walk) handleError(e end) {
 	rule := w.out.Rule
+	w.unwrap(wrappers{})
 	_ = w.begin() // it could be parsed before
 	w.last = true
 	w.handling(e)
@@ -38,6 +39,9 @@ func (w *walk) handling(e end) {
 	case !e.bare:
 		w.errorStatus, w.toldStatus = e.status, e.status
 	}
+	if w.raised = e.message; e.proxy || !e.bare {
+		w.message = e.message
+	}
 }
 
 // empty is the end of a route that ends everything, and of the error routes.
@@ -45,7 +49,7 @@ func (w *walk) empty() end {
 	if w.errorStatus == 0 {
 		return w.nothing()
 	}
-	w.out.Kind, w.out.Status = Refused, shownStatus(w.errorStatus)
+	w.out.Kind, w.out.Status, w.out.way = Refused, shownStatus(w.errorStatus), nil
 	return answered
 }
 

@@ -47,7 +47,9 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		h.responses = p.responses(at, h.HandleResponse)
 		return h
 	case "copy_response", "copy_response_headers":
-		return &CopyResponse{At: at, What: kind.Handler, onlyFields: kind.Handler == "copy_response_headers", text: canonicalJSON(raw)}
+		h := decode(p, where, raw, &CopyResponse{At: at, What: kind.Handler, text: canonicalJSON(raw)})
+		h.onlyFields = kind.Handler == "copy_response_headers"
+		return h
 	case "static_response":
 		return p.static(at, raw)
 	case "error":
@@ -56,7 +58,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		return p.rewrite(at, raw)
 	case "headers":
 		h := decode(p, where, raw, &Headers{At: at})
-		h.answer = answerText(h.Response)
+		h.answer, h.late = answerText(h.Response), isLate(h.Response)
 		p.server.changeHost(h.Request)
 		return h
 	case "invoke":
@@ -280,6 +282,8 @@ func (h *Require) String() string {
 type StaticError struct {
 	At     string
 	Status json.RawMessage `json:"status_code"`
+	// Message is told by {http.error.message} alone.
+	Message string `json:"error"`
 }
 
 func (h *StaticError) String() string { return "error " + strings.Trim(string(h.Status), `"`) }
@@ -291,6 +295,7 @@ type Headers struct {
 	Response json.RawMessage `json:"response"`
 
 	answer string // what is done to the answer's, as it is written; empty: nothing
+	late   bool   // when it is given
 }
 
 // answerText is equal for what means the same.
@@ -299,6 +304,17 @@ func answerText(raw json.RawMessage) string {
 		return text
 	}
 	return ""
+}
+
+// isLate says whether Caddy changes the fields when the answer is given, and of an answer
+// alone: of none that is given to an error (caddyhttp/headers).
+func isLate(raw json.RawMessage) bool {
+	var how struct {
+		Deferred bool            `json:"deferred"`
+		Require  json.RawMessage `json:"require"`
+	}
+	_ = json.Unmarshal(raw, &how) // was read before
+	return how.Deferred || len(how.Require) > 0 && string(how.Require) != "null"
 }
 
 func (h *Headers) String() string { return "header" }

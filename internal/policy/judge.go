@@ -235,6 +235,10 @@ func (w *walk) value(name string) (value string, known bool) {
 		if w.toldStatus > 0 {
 			return strconv.Itoa(w.toldStatus), true
 		}
+	case "http.error.message":
+		if text, told := w.told(name); told {
+			return text, !hasPlaceholder(text)
+		}
 	}
 	for _, prefix := range []string{"env.", "file.", "system."} {
 		if strings.HasPrefix(name, prefix) { // the same for each request, and there, or it does not load

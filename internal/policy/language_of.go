@@ -8,17 +8,19 @@ import (
 	"unicode/utf8"
 )
 
-// globExpression is the regular expression of patterns of a path matcher, of which it
-// says whether all are known.
-func globExpression(patterns []string) (expr string, known bool) {
+// globExpression is the regular expression of those patterns of a path matcher that one can
+// be made of; empty: of none.
+func globExpression(patterns []string) string {
 	var all []string
 	for _, p := range patterns {
-		if strings.Contains(p, "%") || strings.Contains(p, "//") {
-			return "", false
+		if !strings.Contains(p, "%") && !strings.Contains(p, "//") {
+			all = append(all, globOf(p))
 		}
-		all = append(all, globOf(p))
 	}
-	return `(?is)` + strings.Join(all, "|"), true
+	if all == nil {
+		return ""
+	}
+	return `(?is)` + strings.Join(all, "|")
 }
 
 // isOfEmptySegments says whether a pattern is for paths of which no condition is made, and

@@ -9,7 +9,7 @@ import (
 )
 
 func globbed(patterns ...string) condition {
-	expr, _ := globExpression(patterns)
+	expr := globExpression(patterns)
 	return condition{expr: expr}
 }
 

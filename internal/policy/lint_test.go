@@ -55,6 +55,17 @@ func clientCertificate(proxies string, trusted bool) string {
 	return text
 }
 
+// readOnly is an API with nothing else to find.
+func readOnly(routes string) string { return site(get, token+limits+routes) }
+
+func redir(to string) string {
+	return handle(`{"handler":"static_response","status_code":302,"headers":{"Location":["` + to + `"]}}`)
+}
+
+func rewritten2(uri string) string {
+	return handle(`{"handler":"rewrite","uri":"`+uri+`"}`) + "," + services
+}
+
 const fine = token + scoped + limits + services
 
 func TestEachCheckHasATripAndANearMiss(t *testing.T) {
@@ -71,6 +82,12 @@ func TestEachCheckHasATripAndANearMiss(t *testing.T) {
 		"limit-by-choice":              {zone(`"key":"{http.request.header.X-App}"`), zone(`"key":"{http.auth.client.id}"`)},
 		"cost-by-choice":               {zone(`"key":"all","cost":{"value":"{http.request.header.X-Cost}"}`), zone(`"key":"all","cost":{"value":"1","response_field":"X-Cost"}`)},
 		"upstream-by-choice":           {proxy("{http.request.header.X-To}", `,"tls":{}`), proxy("{env.TO}", `,"tls":{}`)},
+		"folder-by-choice":             {readOnly(handle(`{"handler":"file_server","root":"{http.request.header.X-Root}"}`)), readOnly(handle(`{"handler":"file_server","root":"{env.ROOT}"}`))},
+		"path-by-choice":               {readOnly(rewritten2("{http.request.uri.query.u}")), readOnly(rewritten2("/index?p={http.request.uri.query.u}"))},
+		"host-by-choice":               {readOnly(headerUp(`"set":{"Host":["{http.request.header.X-Up}"]}`)), readOnly(headerUp(`"set":{"Host":["{http.request.host}"]}`))},
+		"open-redirect":                {readOnly(redir("{http.request.uri.query.u}")), readOnly(redir("https://a.test/?u={http.request.uri.query.u}"))},
+		"secret-told":                  {readOnly(handle(`{"handler":"static_response","body":"{env.KEY}"}`)), readOnly(redir("https://{env.DOMAIN}/"))},
+		"template-by-choice":           {readOnly(handle(`{"handler":"templates"},{"handler":"static_response","body":"{http.request.uri.query.q}"}`)), readOnly(handle(`{"handler":"static_response","body":"{http.request.uri.query.q}"}`))},
 		"proxy-is-anybody":             {strings.Replace(site(post, fine), `"routes"`, `"trusted_proxies":{"source":"static","ranges":["0.0.0.0/0"]},"routes"`, 1), strings.Replace(site(post, fine), `"routes"`, `"trusted_proxies":{"source":"static","ranges":["203.0.113.0/24"]},"routes"`, 1)},
 		"early-data":                   {strings.Replace(site(post, fine), `"routes"`, `"allow_0rtt":true,"routes"`, 1), site(post, fine)},
 		"guesses-unlimited":            {strings.Replace(site(post, fine), `"issuers"`, `"failures":{"off":true},"issuers"`, 1), site(post, fine)},

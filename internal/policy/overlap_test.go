@@ -22,6 +22,7 @@ func TestRequestsThatAreForTwoRules(t *testing.T) {
 		"the Host as a field":       {`{"header":{"Host":["admin.*"]}}`, `{"header_regexp":{"Host":{"pattern":"in[.]t"}}}`},
 		"a beginning and a middle":  {`{"path":["/users/me/*"]}`, `{"path":["/users/*/orders"]}`},
 		"a beginning and an end":    {`{"path":["/a/*"]}`, `{"path":["*.json"]}`},
+		"one of empty segments":     {`{"path":["//a","/a*"]}`, `{"path":["*.json"]}`},
 		"two that are anywhere":     {`{"path":["*internal*"]}`, `{"path":["*public*"]}`},
 		"three":                     {`{"path":["/a/*"],"not":[{"path":["/a/b*"]}]}`, `{"path":["*x*"],"path_regexp":{"pattern":"y$"}}`},
 		"an expression":             {`{"path":["/users/me/*"]}`, `{"path_regexp":{"pattern":"^/users/[^/]+/orders$"}}`},

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ type Pass struct {
 
 	text    string            // as it is written
 	vars    map[string]string // that it sets
+	mapped  map[string]string // by destination, all that a map may make of it
+	braces  [2]string         // of a template's actions
 	maxBody int64             // of request_body; 0: none
 }
 
@@ -31,6 +34,10 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 				h.vars[name] = compact(value)
 			}
 		}
+	case "map":
+		h.mapped = mappedBy(raw)
+	case "templates":
+		h.braces = delimiters(raw)
 	case "request_body":
 		var body struct {
 			Max int64 `json:"max_size"`
@@ -78,6 +85,49 @@ func (h *Pass) filled(w *walk) *Pass {
 	own := *h
 	own.text = w.fillIn(h.text)
 	return &own
+}
+
+// mappedBy gives what may come of each destination.
+func mappedBy(raw json.RawMessage) map[string]string {
+	var m struct {
+		Destinations []string `json:"destinations"`
+		Mappings     []struct {
+			Outputs []any `json:"outputs"`
+		} `json:"mappings"`
+		Defaults []string `json:"defaults"`
+	}
+	_ = json.Unmarshal(raw, &m) // what is not read so does not load
+	all := make(map[string]string)
+	for n, destination := range m.Destinations {
+		var outputs []string
+		for _, mapping := range m.Mappings {
+			if n < len(mapping.Outputs) {
+				outputs = append(outputs, fmt.Sprint(mapping.Outputs[n]))
+			}
+		}
+		if n < len(m.Defaults) {
+			outputs = append(outputs, m.Defaults[n])
+		}
+		all["{"+strings.Trim(destination, "{}")+"}"] = strings.Join(outputs, " or ")
+	}
+	return all
+}
+
+// delimiters are those of the actions in a template.
+func delimiters(raw json.RawMessage) [2]string {
+	var t struct {
+		Delimiters []string `json:"delimiters"`
+	}
+	if json.Unmarshal(raw, &t) == nil && len(t.Delimiters) == 2 {
+		return [2]string(t.Delimiters)
+	}
+	return [2]string{"{{", "}}"}
+}
+
+// wraps says whether the handler does something with the answer of those after it, and so
+// nothing with the answer to an error of theirs.
+func (h *Pass) wraps() bool {
+	return strings.Contains(" encode templates intercept ", " "+h.What+" ")
 }
 
 // silent says whether a change of the handler changes nothing that anybody reaches: how an

@@ -96,6 +96,9 @@ func (w *walk) decided(name string) (string, bool) {
 	case "http.vars.client_ip", "http.request.remote.host":
 		return "", false
 	}
+	if text, told := w.told(name); told {
+		return text, true
+	}
 	if w.unset(name) {
 		return "{" + name + "}", true // Caddy does not know it there, and leaves it as it is
 	}

@@ -138,6 +138,7 @@ func (h *Intercept) inner() [][]*Route { return innerOf(h.responses) }
 
 func (h *Intercept) serve(w *walk, next next) end {
 	w.passes = append(slices.Clip(w.passes), &Pass{At: h.At, What: "intercept", text: h.text})
+	inside := w.wrappers()
 	e := next()
 	if w.staleMethod { // its routes get what it was before the copy
 		w.lostMethod = "a rewrite of a copy's method"
@@ -157,16 +158,17 @@ func (h *Intercept) serve(w *walk, next next) end {
 			w.replaceStatus(r.status)
 			return answered
 		}
-		return w.instead(r.routes)
+		return w.instead(r.routes, inside)
 	}
 	return answered
 }
 
 // instead lets routes put another answer in the place of the one that there is. Whoever
 // has got somewhere has been there all the same.
-func (w *walk) instead(routes []*Route) end {
+func (w *walk) instead(routes []*Route, around wrappers) end {
 	was, before := w.out, w.given
 	w.given, w.anyStatus = true, false
+	w.unwrap(around)
 	e := w.routes(routes, w.nothing)
 	w.given = before
 	if was.Reaches() {
@@ -174,6 +176,8 @@ func (w *walk) instead(routes []*Route) end {
 			w.keep(w.out)
 		}
 		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
+	} else if w.out.way != nil && was.way != nil && w.out.way != was.way {
+		w.out.way.over(was.way)
 	}
 	return e
 }
@@ -190,13 +194,18 @@ func (r *response) takes(w *walk, at string) bool {
 	switch {
 	case r.always:
 		return true
-	case status != 0 && r.statuses != nil && !slices.ContainsFunc(r.statuses, func(wanted int) bool { return statusMatches(wanted, status) }):
+	case status != 0 && r.statuses != nil && !r.has(status):
 		return false
 	case status == 0 && r.statuses != nil, r.fields:
 		return w.unknown("whether an answer is one of " + at)
 	default:
 		return true
 	}
+}
+
+// has says whether a status is one of those that are listed.
+func (r *response) has(status int) bool {
+	return slices.ContainsFunc(r.statuses, func(wanted int) bool { return statusMatches(wanted, status) })
 }
 
 // statusMatches compares with a status, or with a class: 4 is all of 400 to 499.
@@ -228,6 +237,7 @@ func statusText(raw json.RawMessage) string {
 // CopyResponse hands a service's answer on from the routes that handle it, or its fields alone.
 type CopyResponse struct {
 	At, What   string
+	Status     json.RawMessage `json:"status_code"`
 	onlyFields bool
 	text       string // as it is written
 }
@@ -239,11 +249,14 @@ func (h *CopyResponse) serve(w *walk, next next) end {
 	case w.responding == nil:
 		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.What + " outside handle_response"})
 	case h.onlyFields:
-		w.answers = append(slices.Clip(w.answers), h.text)
+		w.answers = append(slices.Clip(w.answers), answerOp{text: h.text})
 		return next()
 	}
 	by := w.asked[len(w.asked)-1]
 	w.forward(w.responding, by)
+	if status := statusText(h.Status); status != "" {
+		w.replaceStatus(status)
+	}
 	w.out.Asked = slices.DeleteFunc(slices.Clone(w.out.Asked), func(a *Asked) bool { return a.then.way == by }) // nobody is in its place
 	return answered
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -40,6 +41,47 @@ type Rule struct {
 	never    bool     // no method is left that it could be for
 	unknown  bool     // it leads to a handler that is not analysed
 	keyed    bool     // it asks for an idempotency key
+	by       Handler  // that it leads to
+	on       onTheWay
+}
+
+// onTheWay is what has been done with a request, and with its answer, before it gets there.
+type onTheWay struct {
+	roots    []string // of folders, by variables
+	uris     []string // that it was rewritten to
+	hosts    []string // that it was given
+	template *Pass    // what is done with the answer; nil: nothing
+}
+
+// and has what was done on either of two ways.
+func (o onTheWay) and(other onTheWay) onTheWay {
+	return onTheWay{
+		unique(slices.Concat(o.roots, other.roots)), unique(slices.Concat(o.uris, other.uris)), unique(slices.Concat(o.hosts, other.hosts)),
+		cmp.Or(o.template, other.template),
+	}
+}
+
+// change notes what a handler does that hands on.
+func (o *onTheWay) change(h Handler) {
+	switch h := h.(type) {
+	case *Pass:
+		if root, set := h.vars["root"]; set {
+			o.roots = append(slices.Clip(o.roots), root)
+		}
+		if h.What == "templates" {
+			o.template = h
+		}
+	case *Rewrite:
+		o.rewrite(h)
+	case *Headers:
+		o.hosts = append(slices.Clip(o.hosts), h.Request.hosts()...)
+	}
+}
+
+func (o *onTheWay) rewrite(h *Rewrite) {
+	if h != nil && h.URI != "" {
+		o.uris = append(slices.Clip(o.uris), h.URI)
+	}
 }
 
 // zoneOf is a zone with the handler that it is in.
@@ -102,6 +144,7 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 			continue
 		}
 		f.rule.sentAs = unique(slices.Concat(f.rule.sentAs, inner.rule.sentAs))
+		f.rule.on = f.rule.on.and(inner.rule.on)
 		if before == len(inner.rule.requires)+len(inner.rule.zones) && inner.rule.Token == nil {
 			continue
 		}
@@ -128,6 +171,11 @@ func (f *flatten) match(sets []MatcherSet) {
 	}
 	f.rule.below = append(slices.Clip(f.rule.below), setsText(sets))
 	f.rule.keyed = f.rule.keyed || asksForField(sets, "Idempotency-Key")
+	visitMatchers(sets, func(m Matcher) {
+		if files, ok := m.(unknownMatcher); ok && files.name == "file" { // and then rewrites to what it has found
+			f.rule.on.uris = append(slices.Clip(f.rule.on.uris), triedFiles(files.raw)...)
+		}
+	})
 	for _, name := range unknownIn(sets) {
 		f.rule.Open = append(slices.Clip(f.rule.Open), name)
 	}
@@ -180,6 +228,7 @@ func intersect(a, b []string) []string {
 
 func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 	for _, h := range handlers {
+		f.rule.on.change(h)
 		switch h := h.(type) {
 		case *Subroute:
 			caught := *f
@@ -240,11 +289,16 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 
 // target emits the rule for a handler that answers, and says whether none gets past it.
 func (f *flatten) target(h Handler, all *[]*Rule) bool {
+	f.rule.by = h
 	switch h := h.(type) {
 	case *Proxy:
 		ended := *f
 		ended.rule.proxy = h
 		ended.rewritten(h.Rewrite)
+		ended.rule.on.rewrite(h.Rewrite)
+		if h.Headers != nil {
+			ended.rule.on.hosts = append(slices.Clip(ended.rule.on.hosts), h.Headers.Request.hosts()...)
+		}
 		ended.emit(h.At, Forwarded, strings.Join(h.Addresses(), " "), all)
 		return !slices.ContainsFunc(h.responses, func(r *response) bool { return !r.hands() })
 	case *FilesHandler:

@@ -37,35 +37,18 @@ func (h *Static) deliver(w *walk) {
 	for name, values := range h.Headers {
 		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
 	}
-	for _, text := range settings {
-		w.out.tells = append(slices.Clip(w.out.tells), private(w.spelled(plain(text)))...)
-	}
-	slices.Sort(w.out.tells)
 	w.deliver(h, settings)
 }
 
-// spelled has what variables were set to in their place, where that is not known before.
-func (w *walk) spelled(text string) string {
-	for name, value := range w.vars {
-		text = strings.ReplaceAll(text, "{http.vars."+name+"}", plain(value))
-	}
-	return text
+// hint notes an answer that comes before the answer: its fields are those of both.
+func (h *Static) hint(w *walk) {
+	w.answers = append(slices.Clip(w.answers), answerOp{text: "early hints (103) " + w.fillIn(compact(h.Headers))})
 }
 
-// private gives the placeholders of a text whose values only the edge knows.
-func private(text string) (all []string) {
-	if strings.Contains(text, "{env.") || strings.Contains(text, "{file.") {
-		all = slices.DeleteFunc(placeholder.FindAllString(text, -1), func(name string) bool {
-			return !strings.HasPrefix(name, "{env.") && !strings.HasPrefix(name, "{file.")
-		})
-	}
-	return all
-}
-
-// tells says whether an answer has in it what only the edge knows.
+// tells says whether an answer has in it what only the edge knows, or what routes have said before.
 func (h *Static) tells() (found bool) {
 	for _, text := range h.leaves {
-		found = found || len(private(text)) > 0
+		found = found || len(private(text)) > 0 || strings.Contains(text, "{http.vars.")
 	}
 	return found
 }
@@ -78,13 +61,15 @@ func (h *Static) serve(w *walk, next next) end {
 		return answered
 	case kind == anyStatus && w.unknown("whether status "+string(h.Status)+" is a number"):
 		if w.unknown("whether status " + string(h.Status) + " is 103") {
+			h.hint(w)
 			return next()
 		}
 		defer func() { w.anyStatus = true }()
 		status = http.StatusOK
 	case kind != oneStatus:
-		return w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), Step{h.At, h.String()})
+		return w.badStatus(h.Status, Step{h.At, h.String()})
 	case status == http.StatusEarlyHints: // is not the answer yet
+		h.hint(w)
 		return next()
 	case status == 0 && w.errorStatus == openStatus:
 		defer func() { w.anyStatus = true }()
@@ -114,10 +99,25 @@ func (h *StaticError) serve(w *walk, _ next) end {
 	case kind == anyStatus:
 		status = openStatus
 		w.open("status " + string(h.Status))
-	case kind == noStatusAtAll || status == 0:
+	case kind == noStatusAtAll:
+		return w.badStatus(h.Status, Step{h.At, h.String()})
+	case status == 0:
 		status = http.StatusInternalServerError
 	}
-	return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	e := w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
+	message := w.fill(h.Message)
+	if kind == anyStatus { // which may be no number
+		message += " " + w.fill(statusText(h.Status))
+	}
+	e.message = &message
+	return e
+}
+
+// badStatus is the error of a status that is no number: its message has what was said.
+func (w *walk) badStatus(raw json.RawMessage, rule Step) end {
+	e := w.fail(http.StatusInternalServerError, w.reasonOf(http.StatusInternalServerError), rule)
+	e.message = new("not a number: " + w.fill(statusText(raw)))
+	return e
 }
 
 // statusOf gives the status that a handler's setting says; 0: none.

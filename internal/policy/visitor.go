@@ -7,11 +7,55 @@ import (
 // visitor goes through routes in their order, but for those that are for other hosts than
 // one, and gathers what matchers and handlers compare requests with.
 type visitor struct {
-	hosts  []string // none: all
-	server *Server
-	atoms  *atoms
-	named  map[string]map[view][]view // routes that were invoked: how the path is seen in front of them, and after them
-	met    []view                     // in front of all handlers so far
+	hosts   []string // none: all
+	server  *Server
+	atoms   *atoms
+	named   map[string]map[view][]view // routes that were invoked: how the path is seen in front of them, and after them
+	met     []view                     // in front of all handlers so far
+	telling bool                       // these routes are for what was refused
+	words   []string                   // that those say, and to whom
+}
+
+// say notes what routes for what was refused say.
+func (v *visitor) say(h Handler) {
+	if !v.telling {
+		return
+	}
+	v.words = append(v.words, wordsOf(h))
+	if h, ok := h.(*Invoke); ok {
+		if r := v.server.Named[h.Name]; r != nil && !slices.Contains(v.words, r.ID) {
+			v.words = append(v.words, r.ID)
+			VisitRoutes([]*Route{r}, v.say)
+		}
+	}
+}
+
+// wordsOf is equal for handlers that say the same.
+func wordsOf(h Handler) string {
+	switch h := h.(type) {
+	case *Static:
+		return compact(h.leaves)
+	case *Headers:
+		return h.answer
+	case *Pass:
+		return h.text
+	case *StaticError:
+		return h.String() + h.Message
+	default:
+		return h.String()
+	}
+}
+
+// instead goes through routes that put an answer in the place of refusals, among others.
+func (v *visitor) instead(h *Intercept, seen []view) []view {
+	around := v.telling
+	v.telling = true
+	v.words = append(v.words, h.At, h.text) // whose refusals these are depends on where it is
+	for _, inner := range h.inner() {
+		seen = uniqueViews(seen, v.routes(inner, seen))
+	}
+	v.telling = around
+	return seen
 }
 
 // routes gives how the path is seen after them; none where none gets past them.
@@ -28,6 +72,9 @@ func (v *visitor) routes(all []*Route, seen []view) []view {
 			}
 		}
 		v.sets(r.Match, here)
+		if v.telling {
+			v.words = append(v.words, setsText(r.Match))
+		}
 		after := v.handlers(r.Handlers, here)
 		if len(r.Match) == 0 && r.Group == "" {
 			if seen, changed = after, make(map[string][]view); r.Terminal || len(after) == 0 {
@@ -48,6 +95,7 @@ func (v *visitor) routes(all []*Route, seen []view) []view {
 func (v *visitor) handlers(all []Handler, seen []view) []view {
 	for _, h := range all {
 		v.atoms.gatherHandler(h)
+		v.say(h)
 		v.met = uniqueViews(v.met, seen)
 		switch h := h.(type) {
 		case *Rewrite:
@@ -64,6 +112,8 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 			for _, z := range h.Zones {
 				v.sets(z.Match, seen)
 			}
+		case *Intercept:
+			seen = v.instead(h, seen)
 		case *API:
 			v.routes(h.Routes, seen)
 			return nil

@@ -38,7 +38,7 @@ type walk struct {
 	fields   fields
 	vars     map[string]string
 	captured []captured
-	answers  []string // what is done to the fields of the answer
+	answers  []answerOp
 	passes   []*Pass
 
 	strips     []*identity.List // what apis on the way have taken away; error routes can lead to a second one
@@ -57,9 +57,11 @@ type walk struct {
 	given      bool   // there is an answer, which nothing but another one replaces
 	anyStatus  bool   // its status is not known
 
-	broken      string // the matcher that has failed
-	errorStatus int    // of the error that is being handled; 0: none
-	toldStatus  int    // what {http.error.status_code} stands for: the last one that was told; 0: nothing
+	broken      string  // the matcher that has failed
+	message     *string // of the last error that had one for handlers to tell; nil: not known
+	raised      *string // the same, of the last error at all
+	errorStatus int     // of the error that is being handled; 0: none
+	toldStatus  int     // what {http.error.status_code} stands for: the last one that was told; 0: nothing
 	out         Outcome
 }
 
@@ -67,12 +69,13 @@ type next func() end
 
 // end is how a handler came back: with an answer, or with an error for who handles it.
 type end struct {
-	failed bool
-	bare   bool // in which Caddy's own handlers see no status, as in a problem of an API's
-	plain  bool // and which is no such problem either
-	proxy  bool // reverse_proxy has put one around it, which they see: 502
-	status int
-	reason string
+	failed  bool
+	message *string // nil: not known
+	bare    bool    // in which Caddy's own handlers see no status, as in a problem of an API's
+	plain   bool    // and which is no such problem either
+	proxy   bool    // reverse_proxy has put one around it, which they see: 502
+	status  int
+	reason  string
 }
 
 var answered = end{}
@@ -111,6 +114,13 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	if e.failed {
 		w.handleError(e)
 	}
+	if w.aborted() {
+		w.answers = nil // and so are the fields
+	}
+	if w.out.way == nil {
+		w.deliver(silent{}, nil)
+	}
+	w.out.tells = w.out.way.tells()
 	if !o.quiet {
 		w.out.tell(r)
 	}
@@ -134,7 +144,7 @@ func (w *walk) nothing() end {
 	if w.given {
 		return answered
 	}
-	w.out.Kind, w.out.Status = Nothing, http.StatusOK
+	w.out.Kind, w.out.Status, w.out.way = Nothing, http.StatusOK, nil
 	w.out.Rule = Step{What: "no rule answers"}
 	return answered
 }
@@ -195,11 +205,13 @@ func (h *Subroute) serve(w *walk, next next) end {
 		return w.routes(h.Routes, next)
 	}
 	w.catching++
+	around := w.wrappers()
 	e := w.routes(h.Routes, next)
 	w.catching--
 	if !e.failed {
 		return e
 	}
+	w.unwrap(around)
 	before := w.errorStatus
 	w.handling(e)
 	e = w.routes(h.Errors, next)
@@ -225,6 +237,7 @@ const maxInvoked = 1000
 func (h *API) serve(w *walk, _ next) end {
 	w.meet(h.At, h)
 	w.out.API, w.out.public, w.out.api, w.current = h.Name, h.Public, h, h
+	around := w.wrappers()
 	e := h.admit(w)
 	if !e.failed {
 		w.enter(h)
@@ -234,8 +247,12 @@ func (h *API) serve(w *walk, _ next) end {
 	}
 	w.current = nil // what it has taken away, error routes do not see either
 	if e.failed {
+		w.unwrap(around)
 		w.out.Reason = e.reason        // it is logged, whoever answers
 		e.bare, e.proxy = false, false // an error with a status from here on
+		if e.message != nil {
+			e.message = new("{http.api.name} refuses: " + *e.message)
+		}
 	}
 	if !e.failed || w.hasErrorRoute(e.status) {
 		return e
@@ -316,7 +333,7 @@ func (h *Require) serve(w *walk, next next) end {
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
-		w.answers = append(slices.Clip(w.answers), w.fillIn(h.answer))
+		w.answers = append(slices.Clip(w.answers), answerOp{w.fillIn(h.answer), h.late})
 	}
 	if h.Request != nil {
 		w.anyHost = w.anyHost || h.Request.setsHost()
@@ -352,7 +369,7 @@ func (w *walk) answer(kind Kind, status int, rule Step) {
 }
 
 func (w *walk) refuse(status int, reason string, rule Step) {
-	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule = Refused, status, reason, rule
+	w.out.Kind, w.out.Status, w.out.Reason, w.out.Rule, w.out.way = Refused, status, reason, rule, nil
 }
 
 // deny is fail for what is none of Caddy's errors with a status.
@@ -363,7 +380,7 @@ func (w *walk) deny(status int, reason string, rule Step) end {
 }
 
 func (w *walk) fail(status int, reason string, rule Step) end {
-	w.out.Rule = rule
+	w.out.Rule, w.out.way = rule, nil
 	return end{failed: true, status: status, reason: reason}
 }
 

@@ -44,7 +44,10 @@ type way struct {
 func (w *walk) deliver(by Handler, settings map[string]string) {
 	w.out.way = &way{
 		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips},
-		api: w.current, answer: w.answers, passes: w.passes, vars: w.vars, settings: settings,
+		api: w.current, passes: w.passes, vars: w.vars, settings: settings,
+	}
+	for _, op := range w.answers {
+		w.out.way.answer = append(w.out.way.answer, w.out.way.spelled(op.text))
 	}
 }
 

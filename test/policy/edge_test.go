@@ -75,6 +75,8 @@ type world struct {
 	replayed  int    // series sent
 	asked     int    // witnesses that were shown to ask another service
 	moved     int    // witnesses that were shown to go elsewhere
+	told      int    // witnesses that are answered in other words
+	untold    int    // of these, the ones that are not
 
 	mu    sync.Mutex
 	heard []string // what services have been asked

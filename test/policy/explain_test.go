@@ -173,10 +173,11 @@ func TestExplain(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no URL": {"GET"}, "no scheme": {"GET", "edge.test/pay"}, "another scheme": {"GET", "ftp://edge.test/"}, "no port of ours": {"GET", "http://edge.test:8443/"},
 		"no address": {"GET", "https://edge.test/", "--address", "x"}, "no field": {"GET", "https://edge.test/", "--header", "x"}, "no claims": {"GET", "https://edge.test/", "--claims", "none"},
+		"no flag": {"GET", "https://edge.test/", "--nonsense"}, "no algorithm": {"GET", "https://edge.test/", "--alg", "bogus"}, "no algorithm of a token": {"GET", "https://edge.test/", "--claims", "-", "--alg", "es256"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, tollgate, "", 1, append([]string{"policy", "explain", "--config", config}, args...)...)
+			run(t, tollgate, "{}", 2, append([]string{"policy", "explain", "--config", config}, args...)...)
 		})
 	}
 }

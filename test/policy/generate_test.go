@@ -22,6 +22,7 @@ type generator struct {
 	roomy     bool // limits that nothing reaches
 	open      bool // with what the model does not analyse
 	limited   bool // each API has limits
+	talking   bool // error routes have words of their own
 	inAPI     *object
 }
 

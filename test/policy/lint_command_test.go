@@ -80,7 +80,10 @@ func TestMistakenCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, family := range []string{"policy", "audit"} {
-		if out, code := runCommand(t, tollgate, family, "nonsense"); code != 1 || !strings.HasPrefix(out, `Error: unknown command "nonsense" for "tollgate `+family+`"`) {
+		if out, code := runCommand(t, tollgate, family, "nonsense"); code != 2 || !strings.HasPrefix(out, `Error: unknown command "nonsense" for "tollgate `+family+`": want `) || strings.Contains(out, "Usage:") {
+			t.Errorf("%s: %d\n%s", family, code, out)
+		}
+		if out, code := runCommand(t, tollgate, family, "--nonsense"); code != 2 || !strings.Contains(out, "unknown flag: --nonsense") {
 			t.Errorf("%s: %d\n%s", family, code, out)
 		}
 		if out, code := runCommand(t, tollgate, family); code != 0 || !strings.Contains(out, "Available Commands") {

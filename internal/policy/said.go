@@ -1,0 +1,144 @@
+package policy
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What the configuration says to a caller by itself, whoever answers, and what of that only
+// the edge knows.
+
+// answerOp is something that is done to the fields of the answer.
+type answerOp struct {
+	text string
+	late bool // when it is given: to one that comes of an error it is not done
+}
+
+// silent stands for who answers where the configuration says nothing: an API that refuses,
+// Caddy's bare status, an empty 200.
+type silent struct{}
+
+func (silent) serve(_ *walk, next next) end { return next() }
+func (silent) String() string               { return "no words of the configuration" }
+
+// isSilent says whether the configuration has no answer of its own.
+func (y *way) isSilent() bool { _, is := y.by.(silent); return is }
+
+// wrappers are what handlers have put around the answer so far.
+type wrappers struct{ answers, passes int }
+
+func (w *walk) wrappers() wrappers { return wrappers{len(w.answers), len(w.passes)} }
+
+// unwrap takes away what was put around the answer since: who handles an error, or answers
+// in the place of another, writes to what was there before.
+func (w *walk) unwrap(around wrappers) {
+	w.answers = kept(w.answers, around.answers, func(op answerOp) bool { return !op.late })
+	w.passes = kept(w.passes, around.passes, func(h *Pass) bool { return !h.wraps() })
+}
+
+// kept leaves of those from n on the ones that stay.
+func kept[T any](all []T, n int, stays func(T) bool) []T {
+	if !slices.ContainsFunc(all[n:], func(one T) bool { return !stays(one) }) {
+		return all
+	}
+	left := slices.Clone(all[:n])
+	for _, one := range all[n:] {
+		if stays(one) {
+			left = append(left, one)
+		}
+	}
+	return left
+}
+
+// over puts an answer in the place of another: what it does not say itself stays as it was.
+func (y *way) over(was *way) {
+	_, own := y.by.(*Static)
+	if _, ownBefore := was.by.(*Static); !own || !ownBefore {
+		return
+	}
+	for name, value := range was.settings {
+		if now, there := y.settings[name]; !there || name == "body" && now == "" {
+			y.settings[name] = value
+		}
+	}
+}
+
+// told is a placeholder of the error that is, or was, handled, where its message is known.
+func (w *walk) told(name string) (text string, known bool) {
+	switch {
+	case name == "http.error.message" && w.message != nil:
+		return plain(*w.message), true
+	case name == "http.error" && w.raised != nil:
+		return "{http.error.id} {http.error.trace} {http.error.status_code}: " + plain(*w.raised), true
+	default:
+		return "", false
+	}
+}
+
+// spelled has what variables and maps may make of placeholders in their place, where that
+// is not known before.
+func (y *way) spelled(text string) string {
+	if !hasPlaceholder(text) {
+		return text
+	}
+	for _, h := range y.passes {
+		for name, outputs := range h.mapped {
+			text = strings.ReplaceAll(text, name, outputs)
+		}
+	}
+	for name, value := range y.vars {
+		text = strings.ReplaceAll(text, "{http.vars."+name+"}", plain(value))
+	}
+	return text
+}
+
+// tells are what only the edge knows and the answer has in it: placeholders, and actions of
+// templates.
+func (y *way) tells() (all []string) {
+	for _, text := range y.answer {
+		all = append(all, private(plain(text))...)
+	}
+	if _, own := y.by.(*Static); own {
+		for _, text := range y.settings {
+			all = append(all, private(y.spelled(plain(text)))...)
+		}
+		for _, h := range y.passes {
+			if h.What == "templates" {
+				all = append(all, h.actions(y.spelled(plain(y.settings["body"])))...)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// private gives the placeholders of a text whose values only the edge knows.
+func private(text string) (all []string) {
+	if strings.Contains(text, "{env.") || strings.Contains(text, "{file.") {
+		all = slices.DeleteFunc(placeholder.FindAllString(text, -1), func(name string) bool {
+			return !strings.HasPrefix(name, "{env.") && !strings.HasPrefix(name, "{file.")
+		})
+	}
+	return all
+}
+
+// ofTheRequest is what an action of a template has that looks at nothing but the request.
+var ofTheRequest = regexp.MustCompile(`^-? *\.(Req|OriginalReq|Host|RemoteIP|ClientIP|Cookie)\b[\w.\s"-]*$`)
+
+// actions gives those of a text that may tell more than the caller has said: a template
+// reads the environment, files, and what the edge itself answers.
+func (h *Pass) actions(text string) (all []string) {
+	left, right := h.braces[0], h.braces[1]
+	for {
+		_, rest, opened := strings.Cut(text, left)
+		action, rest, closed := strings.Cut(rest, right)
+		if !opened || !closed {
+			return all
+		}
+		if !ofTheRequest.MatchString(action) {
+			all = append(all, left+action+right)
+		}
+		text = rest
+	}
+}
