@@ -180,6 +180,9 @@ func (r *Request) sentIn(field string) []string {
 }
 
 func hostname(hostport string) string {
+	if !strings.Contains(hostport, ":") {
+		return hostport // nearly all, and each walk asks
+	}
 	if host, _, err := net.SplitHostPort(hostport); err == nil {
 		return host
 	}
