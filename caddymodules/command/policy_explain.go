@@ -120,15 +120,30 @@ func parseRequest(method, target, address string, headers []string) (r policy.Re
 	if path, _, _ = strings.Cut(path, "#"); !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	r = policy.Request{Method: method, Host: host, Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
+	r = policy.Request{Method: method, Host: withPort(host, u), Target: path, TLS: u.Scheme == "https", Header: make(http.Header), Remote: ip}
 	for _, line := range headers {
 		name, value, found := strings.Cut(line, ":")
 		if !found {
 			return r, "", fmt.Errorf("header %q is not NAME: VALUE", line)
 		}
-		r.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); strings.EqualFold(name, "host") {
+			r.Host = value
+			continue
+		}
+		r.Header.Add(name, value)
 	}
 	return r, u.Port(), nil
+}
+
+// withPort is the Host that a client sends for a URL: it leaves out the port of the scheme.
+func withPort(host string, u *url.URL) string {
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" && port != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		host += ":" + port
+	}
+	return host
 }
 
 func readClaims(file, algorithm string) (*policy.Token, error) {

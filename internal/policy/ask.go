@@ -74,12 +74,10 @@ func (r *Request) isRuledOut(query string) bool {
 	return false
 }
 
-func (w *walk) address(client bool) netip.Addr {
+// remote gives the address of the connection.
+func (w *walk) remote() netip.Addr {
 	if w.req.undecided("address") {
 		w.req.Remote = pick(w.oracle, w.oracle.addresses)
-	}
-	if client {
-		return w.req.client()
 	}
 	return w.req.Remote
 }

@@ -32,6 +32,7 @@ type atoms struct {
 	missed     []string                // what no request here is for
 	catches    bool                    // there are error routes
 	codes      []func(status int) bool // that these ask for
+	hosts      *hostClasses            // which ports they tell apart
 }
 
 // stranger is a word that no configuration has.
@@ -45,6 +46,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	a.queries = []string{""}
 	said := make(map[string]bool)
 	for _, s := range servers {
+		a.gatherProxies(s)
 		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string]map[view][]view)}
 		v.routes(s.Routes, []view{{}})
 		v.telling = true
@@ -59,6 +61,9 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	}
 	a.queries = unique(a.queries)
 	a.listAddresses()
+	for _, s := range servers {
+		a.gatherClients(s)
+	}
 	a.listPaths(t)
 	for _, part := range slices.Sorted(maps.Keys(a.lines)) {
 		if !a.lines[part].list(t) {
@@ -321,7 +326,7 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	o := &oracle{quiet: true, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
+	o := &oracle{quiet: true, hosts: a.hosts, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
 	if a.catches {
 		o.caught = &caught{a.codes}
 	}
@@ -330,7 +335,7 @@ func (a *atoms) oracle() *oracle {
 
 // request gives one of which only host and path are decided.
 func (a *atoms) request(s *Server, host, path string) Request {
-	return Request{Host: host, Target: path, TLS: s != nil && s.TLS, Header: make(map[string][]string), open: make(map[string]bool), parts: make(map[string]*openLines)}
+	return Request{Host: hostOf(host), Target: path, TLS: s != nil && s.TLS, Header: make(map[string][]string), open: make(map[string]bool), parts: make(map[string]*openLines)}
 }
 
 // complete decides what nobody has asked for.
@@ -349,11 +354,11 @@ func (r *Request) complete(a *atoms) {
 	r.open, r.asked, r.parts = nil, r.open, nil
 }
 
-// URL is the request's, for people.
+// URL is the request's, for people. A port of the Host is not where it is sent to.
 func (r *Request) URL() string {
 	scheme := "http"
 	if r.TLS {
 		scheme = "https"
 	}
-	return fmt.Sprintf("%s://%s%s", scheme, r.Host, r.Target)
+	return fmt.Sprintf("%s://%s%s", scheme, hostOf(siteOf(r.Host)), r.Target)
 }

@@ -49,6 +49,8 @@ func Checks() []Check {
 			"List the addresses of the proxies in trusted_proxies.", proxyIsAnybody},
 		{"open-limit-on-money", Error, "A limit on money lets everything pass while Redis is away", "Who can disturb Redis has no limit.",
 			"Say on_failure share or closed.", openLimit},
+		{"client-by-choice", Warning, "The caller says which address he has", "The first address of X-Forwarded-For counts, and most proxies add theirs behind what the caller has sent: limits, failures and client_ip go by what he likes.",
+			"Say trusted_proxies_strict, or name a field in client_ip_headers that the proxy sets by itself.", clientByChoice},
 		{"certificate-header-untrusted", Error, "Certificates come in a header, from proxies that are too many", "Whoever is in the range can claim any certificate.",
 			"List the addresses of the proxies alone, and set trusted_proxies of the server to the same.", certificateHeader},
 		{"plain-upstream", Warning, "A service off this machine is reached by plain HTTP", "Tokens and answers can be read and changed on the way.",
@@ -61,8 +63,8 @@ func Checks() []Check {
 			"Leave protocols out, or say tls1.2 or tls1.3.", oldTLS},
 		{"plain-listener", Warning, "APIs are served on plain HTTP", "Tokens go over the wire in clear.",
 			"Serve https, or bind to loopback behind a proxy on the same machine.", plainListener},
-		{"early-data", Warning, "Requests are taken as early data", "What comes before the TLS handshake is over can be sent again by whoever saw it.",
-			"Leave allow_0rtt out.", earlyData},
+		{"early-data", Warning, "Requests are taken as early data", "What comes before the TLS handshake is over can be sent again by whoever saw it: HTTP/3 takes it, if nothing else is said.",
+			"Say protocols h1 h2, or 0rtt off (allow_0rtt false).", earlyData},
 		{"guesses-unlimited", Warning, "Nothing limits bad tokens", "An address can try tokens and proofs without end, each of which costs a signature.",
 			"Leave failures out, or give it a number.", guessesUnlimited},
 		{"stale-revocations", Warning, "Revoked tokens pass while Redis is away", "Who can disturb Redis brings a revoked token back to life.",
@@ -174,7 +176,7 @@ func certificateHeader(l *linter) {
 		}
 	}
 	for _, s := range l.config.Servers {
-		if !s.TrustedProxies {
+		if !s.proxies.any() {
 			l.found("", "/apps/http/servers/"+s.Name, "%s comes from proxies, and trusted_proxies of this server names none", c.Header)
 		}
 	}
@@ -292,8 +294,8 @@ func plainListener(l *linter) {
 
 func earlyData(l *linter) {
 	for _, s := range l.config.Servers {
-		if on, _ := s.settings["allow_0rtt"].(bool); on {
-			l.found("", "/apps/http/servers/"+s.Name+"/allow_0rtt", "allow_0rtt")
+		if on, isSet := s.settings["allow_0rtt"].(bool); s.TLS && s.speaksHTTP3() && (on || !isSet) {
+			l.found("", "/apps/http/servers/"+s.Name+"/allow_0rtt", "HTTP/3 on %s", s.addresses())
 		}
 	}
 }

@@ -142,3 +142,11 @@ func proxyIsAnybody(l *linter) {
 		}
 	}
 }
+
+func clientByChoice(l *linter) {
+	for _, s := range l.config.Servers {
+		if p := &s.proxies; p.any() && !p.strict && slices.Contains(p.fields, forwardedFor) {
+			l.found("", "/apps/http/servers/"+s.Name+"/trusted_proxies", "the first address of %s counts", forwardedFor)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -130,18 +131,23 @@ const (
 
 func (d *differ) jobs(ctx context.Context, work chan<- job) {
 	t := newTextFinder(ctx)
-	for _, p := range d.servers {
-		hosts, whole := hostsOf(t, p.all())
-		if !whole {
-			d.cannotFollow("hosts, of which matchers can tell too many apart")
+	pairs := slices.Concat(d.servers, d.taken)
+	for _, p := range pairs {
+		if p.new == nil && len(p.old.Listen) > 0 && d.isTaken(p.old) {
+			continue // somebody listens
 		}
-		for _, host := range hosts {
+		classes, whole := hostsOf(t, p.all())
+		if !whole {
+			d.cannotFollow("hosts, of which matchers can tell too many apart, or that a handler makes of others")
+		}
+		for _, host := range classes.hosts {
 			a := p.atoms(t, host)
+			a.hosts = classes
 			d.miss(a.missed)
 			for _, cut := range a.cut {
 				d.cannotFollow(host + ": " + cut)
 			}
-			ways := max(minWays, min(maxWays*16, maxWalks/len(d.servers)/len(hosts)/max(1, len(a.paths))))
+			ways := max(minWays, min(maxWays*16, maxWalks/len(pairs)/len(classes.hosts)/max(1, len(a.paths))))
 			for _, path := range a.paths {
 				if ctx.Err() != nil {
 					return
@@ -197,6 +203,7 @@ type job struct {
 type differ struct {
 	old, new *Config
 	servers  []pair
+	taken    []pair // of which the new one gets what the old one got, beside its own
 	now      time.Time
 
 	mu      sync.Mutex
@@ -363,11 +370,24 @@ func (d *differ) addChange(r *Request, t *Token, was, is *Outcome, c *Change) *C
 // plainer says whether it is the simpler one of two requests; by its text where both are
 // as simple, so that the result does not depend on who was first.
 func (r *Request) plainer(other *Request) bool {
-	a, b := len(r.URL())+10*len(r.Header), len(other.URL())+10*len(other.Header)
+	a, b := len(r.URL())+10*len(r.header()), len(other.URL())+10*len(other.header())
 	if mine, theirs := capitals(r.Target), capitals(other.Target); a == b && mine != theirs {
 		return mine < theirs
 	}
 	return a < b || a == b && r.Method+r.URL() <= other.Method+other.URL()
+}
+
+// header has the fields, and the Host where it is not that of the URL.
+func (r *Request) header() http.Header {
+	if r.Host == hostOf(siteOf(r.Host)) {
+		return r.Header
+	}
+	header := maps.Clone(r.Header)
+	if header == nil {
+		header = make(http.Header)
+	}
+	header["Host"] = []string{r.Host}
+	return header
 }
 
 func capitals(text string) (count int) {
@@ -387,7 +407,7 @@ func (c *Change) witness(r *Request, t *Token) {
 	if t != nil && t.JKT {
 		c.Witness.SentAs = DPoP
 	}
-	c.Method, c.URL, c.Header, c.Address, c.Token = r.Method, r.URL(), r.Header, r.Remote.String(), t.String()
+	c.Method, c.URL, c.Header, c.Address, c.Token = r.Method, r.URL(), r.header(), r.Remote.String(), t.String()
 }
 
 // Summary is what the configuration asks for and where it leads, in a line.

@@ -31,6 +31,9 @@ func (d *differ) settings() {
 	for _, p := range d.servers {
 		d.server(p.old, p.new)
 	}
+	for _, p := range d.taken {
+		d.tell(Widened, "/apps/http/servers/"+p.new.Name+"/listen", "takes requests that another server took", p.old.addresses(), p.new.addresses())
+	}
 	d.apis()
 }
 

@@ -197,8 +197,8 @@ func sampleName(pattern string) string {
 func (c *wayDiff) field(name string, before, after field) {
 	exact := true
 	for _, r := range c.variants(name, before, after) {
-		was, knew := before.final(name, r)
-		is, knows := after.final(name, r)
+		was, knew := before.final(name, c.was.seen(r))
+		is, knows := after.final(name, c.is.seen(r))
 		exact = exact && knew && knows
 		if !knew || !knows || slices.Equal(was, is) {
 			continue
@@ -274,6 +274,16 @@ func (c *wayDiff) variants(name string, fields ...field) []*Request {
 		other.Remote = further(r.Remote, 1, 0, 0)
 	}
 	all = append(all, &other)
+	for _, y := range []*way{c.was, c.is} {
+		if forwarded := y.walk.server.forwarded(r); forwarded != nil {
+			all = append(all, forwarded)
+		}
+	}
+	if !r.asked["port"] {
+		ported := *all[0]
+		ported.Host += ":1"
+		all = append(all, &ported)
+	}
 	if slices.ContainsFunc(fields, field.callers) { // it shows more where there is one
 		return append(all, r)
 	}

@@ -36,6 +36,14 @@ func (c *fieldChanges) setsHost() bool {
 	})
 }
 
+// replacesHost says whether it makes another Host of the one that was sent: of which, is not
+// followed back.
+func (c *fieldChanges) replacesHost() bool {
+	return c != nil && slices.ContainsFunc(slices.Collect(maps.Keys(c.Replace)), func(f string) bool {
+		return hasPlaceholder(f) || f == "*" || strings.EqualFold(f, "host")
+	})
+}
+
 // changeHost notes what a handler can make of the Host.
 func (s *Server) changeHost(c *fieldChanges) {
 	if !c.setsHost() {
@@ -56,7 +64,7 @@ func (c *fieldChanges) literalHost() (host string, ok bool) {
 	others.Set = maps.Clone(c.Set)
 	for field, values := range c.Set {
 		if text := strings.Join(values, ","); strings.EqualFold(field, "host") && !strings.ContainsAny(text, "{}") {
-			host = strings.ToLower(hostname(text))
+			host = strings.ToLower(siteOf(text))
 			delete(others.Set, field)
 		}
 	}
@@ -365,11 +373,16 @@ func (w *walk) complete() *Request {
 // sent gives what the request has in a field, and asks where that is not decided.
 func (w *walk) sent(name string) []string {
 	if name == "Host" {
-		return []string{w.req.Host}
+		return []string{w.sentHost()}
 	}
 	if w.server != nil && w.server.drops(name) {
 		return nil
 	}
+	return w.asSent(name)
+}
+
+// asSent is sent for who looks before Caddy takes fields away.
+func (w *walk) asSent(name string) []string {
 	if part := "header " + name; w.req.undecided(part) && len(w.req.Header[name]) == 0 {
 		if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
 			w.req.Header[name] = values

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -26,6 +27,7 @@ func (p *parser) handler(at string, raw json.RawMessage) Handler {
 		Handler string `json:"handler"`
 	}
 	p.fail(at, json.Unmarshal(raw, &kind))
+	p.server.tellsPort = p.server.tellsPort || bytes.Contains(raw, []byte(tellsPort))
 	where := at + " " + kind.Handler
 	switch kind.Handler {
 	case "subroute":

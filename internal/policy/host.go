@@ -3,9 +3,11 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/idna"
 )
 
@@ -32,12 +34,37 @@ func (m hostMatcher) String() string { return "host " + strings.Join(m, " ") }
 
 func (m hostMatcher) matches(w *walk) bool {
 	if !w.anyHost {
-		return m.has(w.req.Host)
+		return m.has(w.site)
 	}
 	if hosts, known := w.field("Host"); known {
-		return m.has(hostname(lastOf(hosts)))
+		return m.has(siteOf(lastOf(hosts)))
 	}
 	return w.unknown(m.String() + " after a handler has set it")
+}
+
+// siteOf gives a Host without its port, or the brackets of an address, as matchers of hosts
+// take it: [edge.test:8443] is one that has the name edge.test:8443.
+func siteOf(host string) string {
+	if !strings.ContainsAny(host, ":[]") {
+		return host
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
+
+// isHost says whether Caddy takes a Host: no route sees another one.
+func isHost(host string) bool {
+	return httpguts.ValidHostHeader(host) && strings.Trim(hostname(host), ".") != ""
+}
+
+// hostOf is the Host that a name is sent as.
+func hostOf(site string) string {
+	if strings.Contains(site, ":") {
+		return "[" + site + "]"
+	}
+	return site
 }
 
 // lastOf gives the value that counts where Caddy takes a field of several for the Host.

@@ -7,9 +7,9 @@ import (
 
 // hostsOf gives hosts that stand for all others: two for each way in which matchers can
 // tell hosts apart, since handlers can do something with the name itself. Where a handler
-// sets the Host, what matchers see is another, and all that are named are there.
-func hostsOf(t *textFinder, servers []*Server) (hosts []string, whole bool) {
-	c := hostClasses{known: make(map[string]int), seen: make(map[string]bool)}
+// Host, what matchers see is another, and all that are named are there.
+func hostsOf(t *textFinder, servers []*Server) (c *hostClasses, whole bool) {
+	c = &hostClasses{known: make(map[string]int), seen: make(map[string]bool)}
 	for _, s := range servers {
 		c.visit(s.Routes)
 		c.visit(s.Errors)
@@ -17,20 +17,33 @@ func hostsOf(t *textFinder, servers []*Server) (hosts []string, whole bool) {
 			c.visit([]*Route{r})
 		}
 		c.all = c.all || s.setsHost && len(s.setHosts) == 0
+		c.whole = c.whole || c.all || s.tellsPort
 	}
 	c.add(stranger + ".invalid")
+	whole = c.addFields(t) && !(c.replaces && len(c.matches) > 0)
 	for _, name := range c.names {
 		c.add(name)
 	}
-	whole = true
 	if c.wild {
-		var texts []string
-		texts, whole = t.of(append(c.conditions, condition{expr: "."}), letters{allowed: inHost}) // of two that are alike, not the empty one
+		texts, all := t.of(append(c.conditions, condition{expr: "[^.]"}), letters{allowed: inHost}) // of two that are alike, not one that is refused
 		for _, text := range texts {
 			c.addNew(text)
 		}
+		whole = whole && all
 	}
-	return unique(c.hosts), whole
+	c.hosts = unique(c.hosts)
+	return c, whole
+}
+
+// addFields has names and ports that matchers of the field Host tell from others.
+func (c *hostClasses) addFields(t *textFinder) (whole bool) {
+	texts, whole := t.of(c.fields, letters{allowed: func(r rune) bool { return r == ':' || inHost(r) }})
+	for _, text := range texts {
+		if strings.Count(text, ":") == 1 && !strings.HasPrefix(text, ":") {
+			c.addSent(text)
+		}
+	}
+	return whole
 }
 
 func inHost(r rune) bool {
@@ -40,11 +53,15 @@ func inHost(r rune) bool {
 // hostClasses gathers the matchers of hosts, and hosts by which of them match.
 type hostClasses struct {
 	all        bool // are kept
+	whole      bool // handlers look at a Host with its port
 	wild       bool // some of them are for names that are not written
+	replaces   bool // a handler makes another of what was sent, text by text
 	seen       map[string]bool
 	names      []string
+	ports      []string
 	conditions []condition
-	matches    []func(string) bool
+	fields     []condition         // of the header field
+	matches    []func(string) bool // of a Host as sent
 	known      map[string]int
 	hosts      []string
 }
@@ -53,10 +70,13 @@ func (c *hostClasses) visit(routes []*Route) {
 	for _, r := range routes {
 		visitMatchers(r.Match, c.gather)
 		for _, h := range r.Handlers {
-			if limit, ok := h.(*RateLimit); ok {
-				for _, z := range limit.Zones {
+			switch h := h.(type) {
+			case *RateLimit:
+				for _, z := range h.Zones {
 					visitMatchers(z.Match, c.gather)
 				}
+			case *Headers:
+				c.replaces = c.replaces || h.Request.replacesHost()
 			}
 			if outer, ok := h.(interface{ inner() [][]*Route }); ok {
 				for _, inner := range outer.inner() {
@@ -72,21 +92,25 @@ func (c *hostClasses) gather(m Matcher) {
 	case hostMatcher:
 		for _, name := range namesOf(m) {
 			c.names = append(c.names, strings.ToLower(name))
+			c.addPorts(name)
 		}
 		c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
-		c.match(hostsExpression(m), m.has)
+		c.match(hostsExpression(m), func(host string) bool { return m.has(siteOf(host)) })
 	case headerMatcher:
 		for field, patterns := range m {
 			if canonicalField(field) == "Host" {
-				c.names, c.wild = append(c.names, namesOf(patterns)...), true
-				c.match(valuesExpression(patterns), wantedOf(patterns))
+				for _, name := range namesOf(patterns) {
+					c.addSent(name)
+				}
+				c.wild = true
+				c.matchField(valuesExpression(patterns), wantedOf(patterns))
 			}
 		}
 	case headerRegexp:
 		for field, compiled := range m {
 			if canonicalField(field) == "Host" {
 				c.wild = true
-				c.match(compiled.String(), compiled.MatchString)
+				c.matchField(compiled.String(), compiled.MatchString)
 			}
 		}
 	}
@@ -107,6 +131,12 @@ func (c *hostClasses) match(expr string, matches func(string) bool) {
 	}
 }
 
+func (c *hostClasses) matchField(expr string, matches func(string) bool) {
+	c.match(expr, matches)
+	c.fields = append(c.fields, condition{expr: expr})
+	c.addPorts(expr)
+}
+
 func (c *hostClasses) class(host string) string {
 	var in []int
 	for n, matches := range c.matches {
@@ -121,7 +151,7 @@ func (c *hostClasses) class(host string) string {
 const perClass = 2
 
 func (c *hostClasses) add(host string) {
-	class := c.class(host)
+	class := c.class(hostOf(host))
 	if c.known[class]++; c.all || c.known[class] <= perClass {
 		c.hosts = append(c.hosts, host)
 	}

@@ -124,7 +124,7 @@ func (w *walk) alive(routes []*Route) []int {
 	if places, ok := w.oracle.living[at]; ok {
 		return places
 	}
-	places := w.config.indexes[routes[0]].find(w.req.Host, &w.path)
+	places := w.config.indexes[routes[0]].find(w.site, &w.path)
 	w.oracle.looked += len(places)
 	matched := w.captured
 	places = slices.DeleteFunc(places, func(n int) bool { return excluded(routes[n].Match, w) })

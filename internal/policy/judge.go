@@ -214,19 +214,14 @@ func (w *walk) value(name string) (value string, known bool) {
 	}
 	switch name {
 	case "http.vars.client_ip":
-		return addressText(w.address(true)), true
+		return addressText(w.client()), true
 	case "http.request.remote.host":
-		return addressText(w.address(false)), true
+		return addressText(w.remote()), true
 	case "http.request.host", "http.request.hostport":
-		hosts, known := w.field("Host")
-		switch {
-		case !known || w.staleHost:
+		if w.staleHost {
 			return "{" + name + "}", false
-		case name == "http.request.hostport":
-			return lastOf(hosts), true
-		default:
-			return hostname(lastOf(hosts)), true
 		}
+		return w.hostValue(name)
 	case "http.request.method":
 		return w.currentMethod(), w.lostMethod == "" && !w.staleMethod
 	case "http.api.name":

@@ -23,6 +23,7 @@ func TestChecksLeaveNoHole(t *testing.T) {
 	both := `"methods":["GET","POST"],`
 	rewrite := `{"handle":[{"handler":"rewrite","method":"DELETE"}]},`
 	op := `"match":[{"path":["/op"]}]`
+	http3 := strings.Replace(site(post, fine), `"protocols":["h1","h2"],`, "", 1)
 	server := func(text, member string) string { return strings.Replace(text, `"listen":`, member+`,"listen":`, 1) }
 	verified := func(text string) string {
 		return strings.Replace(text, `"tls_connection_policies":[{}]`, `"tls_connection_policies":[{"client_authentication":{"ca":{"provider":"file"}}}]`, 1)
@@ -123,8 +124,14 @@ func TestChecksLeaveNoHole(t *testing.T) {
 		"everybody as a proxy":                 {"proxy-is-anybody", server(site(post, fine), `"trusted_proxies":{"source":"static","ranges":["0.0.0.0/0"]}`), true},
 		"everybody in two halves":              {"proxy-is-anybody", server(site(post, fine), `"trusted_proxies":{"source":"static","ranges":["8000::/1","::/1"]}`), true},
 		"private networks as proxies":          {"proxy-is-anybody", server(site(post, fine), `"trusted_proxies":{"source":"static","ranges":["10.0.0.0/8","fd00::/8"]}`), false},
-		"early data":                           {"early-data", server(site(post, fine), `"allow_0rtt":true`), true},
-		"no early data":                        {"early-data", server(site(post, fine), `"allow_0rtt":false`), false},
+		"early data":                           {"early-data", server(http3, `"allow_0rtt":true`), true},
+		"no early data":                        {"early-data", server(http3, `"allow_0rtt":false`), false},
+		"early data as nobody says it is off":  {"early-data", http3, true},
+		"HTTP/3 on one listener":               {"early-data", server(site(post, fine), `"listen_protocols":[["h1","h3"]]`), true},
+		"early data of nobody":                 {"early-data", server(site(post, fine), `"allow_0rtt":true`), false},
+		"the first of several clients":         {"client-by-choice", server(site(post, fine), `"trusted_proxies":{"source":"cloud"}`), true},
+		"a field of the proxy's own":           {"client-by-choice", server(site(post, fine), `"trusted_proxies":{"source":"cloud"},"client_ip_headers":["CF-Connecting-IP"]`), false},
+		"a field that nobody believes":         {"client-by-choice", server(site(post, fine), `"trusted_proxies":{"source":"static"}`), false},
 		"failures off":                         {"guesses-unlimited", option(`"failures":{"off":true}`), true},
 		"failures":                             {"guesses-unlimited", option(`"failures":{}`), false},
 		"stale open":                           {"stale-revocations", option(`"redis":"redis://r","revocations":{"stale":"open"}`), true},

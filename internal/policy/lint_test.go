@@ -17,7 +17,7 @@ func site(api, handlers string) string {
 }
 
 func edge(routes string) string {
-	return with(routes, `"listen":["127.0.0.1:443"],"tls_connection_policies":[{}]`, `"audiences":["a"]`, "")
+	return with(routes, `"protocols":["h1","h2"],"listen":["127.0.0.1:443"],"tls_connection_policies":[{}]`, `"audiences":["a"]`, "")
 }
 
 func with(routes, server, issuer, more string) string {
@@ -50,7 +50,7 @@ func zone(options string) string {
 func clientCertificate(proxies string, trusted bool) string {
 	text := strings.Replace(site(post, token+scoped+limits+services), `"issuers"`, `"client_certificate":{"header":"Client-Cert","proxies":["`+proxies+`"]},"issuers"`, 1)
 	if trusted {
-		text = strings.Replace(text, `"routes"`, `"trusted_proxies":{"source":"static"},"routes"`, 1)
+		text = strings.Replace(text, `"routes"`, `"trusted_proxies":{"source":"static","ranges":["10.0.0.7"]},"routes"`, 1)
 	}
 	return text
 }
@@ -89,7 +89,8 @@ func TestEachCheckHasATripAndANearMiss(t *testing.T) {
 		"secret-told":                  {readOnly(handle(`{"handler":"static_response","body":"{env.KEY}"}`)), readOnly(redir("https://{env.DOMAIN}/"))},
 		"template-by-choice":           {readOnly(handle(`{"handler":"templates"},{"handler":"static_response","body":"{http.request.uri.query.q}"}`)), readOnly(handle(`{"handler":"static_response","body":"{http.request.uri.query.q}"}`))},
 		"proxy-is-anybody":             {strings.Replace(site(post, fine), `"routes"`, `"trusted_proxies":{"source":"static","ranges":["0.0.0.0/0"]},"routes"`, 1), strings.Replace(site(post, fine), `"routes"`, `"trusted_proxies":{"source":"static","ranges":["203.0.113.0/24"]},"routes"`, 1)},
-		"early-data":                   {strings.Replace(site(post, fine), `"routes"`, `"allow_0rtt":true,"routes"`, 1), site(post, fine)},
+		"early-data":                   {strings.Replace(site(post, fine), `"protocols":["h1","h2"],`, "", 1), site(post, fine)},
+		"client-by-choice":             {clientCertificate("10.0.0.7/32", true), strings.Replace(clientCertificate("10.0.0.7/32", true), `"routes"`, `"trusted_proxies_strict":1,"routes"`, 1)},
 		"guesses-unlimited":            {strings.Replace(site(post, fine), `"issuers"`, `"failures":{"off":true},"issuers"`, 1), site(post, fine)},
 		"stale-revocations":            {strings.Replace(site(post, fine), `"issuers"`, `"redis":"redis://r","revocations":{"stale":"open"},"issuers"`, 1), strings.Replace(site(post, fine), `"issuers"`, `"redis":"redis://r","issuers"`, 1)},
 		"credentials-logged":           {strings.Replace(site(post, fine), `"routes"`, `"logs":{"should_log_credentials":true},"routes"`, 1), strings.Replace(site(post, fine), `"routes"`, `"logs":{},"routes"`, 1)},

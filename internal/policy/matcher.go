@@ -228,32 +228,12 @@ func everyField[T any](w *walk, wanted map[string]T, decide func(w *walk, part s
 			}
 			continue
 		}
-		matched := matches(wanted[field], values)
-		if canonicalField(field) == "Host" && w.portMatters(fmt.Sprint(wanted[field]), func(host string) bool { return matches(wanted[field], []string{host}) }) {
-			matched = w.unknown("header Host, which may have a port")
-		}
-		if !matched {
+		if !matches(wanted[field], values) {
 			return false
 		}
 	}
 	return true
 }
-
-// portMatters says whether a matcher of the Host, which is as sent, tells it with a port from
-// it without one. Requests here have none, and callers send what they like.
-func (w *walk) portMatters(pattern string, matches func(host string) bool) bool {
-	if w.anyHost {
-		return false
-	}
-	found := w.captured
-	defer func() { w.captured = found }()
-	plain := matches(w.req.Host)
-	return slices.ContainsFunc(append(digits.FindAllString(pattern, -1), "1", "80", "443", "65535"), func(port string) bool {
-		return matches(w.req.Host+":"+port) != plain
-	})
-}
-
-var digits = regexp.MustCompile("[0-9]+")
 
 func fieldMatches(wanted, values []string) bool {
 	switch {
@@ -340,22 +320,11 @@ func newAddressMatcher(name string, raw json.RawMessage) (Matcher, error) {
 	if err := json.Unmarshal(raw, &options); err != nil {
 		return nil, err
 	}
-	m := addressMatcher{name: name}
-	for _, text := range options.Ranges {
-		if strings.Contains(text, "%") {
-			return unknownMatcher{name, string(raw)}, nil
-		}
-		if prefix, err := netip.ParsePrefix(text); err == nil {
-			m.ranges = append(m.ranges, prefix)
-			continue
-		}
-		address, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, err
-		}
-		m.ranges = append(m.ranges, netip.PrefixFrom(address, address.BitLen()))
+	if slices.ContainsFunc(options.Ranges, func(text string) bool { return strings.Contains(text, "%") }) {
+		return unknownMatcher{name, string(raw)}, nil
 	}
-	return m, nil
+	ranges, err := prefixes(options.Ranges)
+	return addressMatcher{name, ranges}, err
 }
 
 func (m addressMatcher) String() string { return fmt.Sprintf("%s %v", m.name, m.ranges) }
@@ -364,7 +333,10 @@ func (m addressMatcher) matches(w *walk) bool {
 	if w.steered != "" && m.name == "client_ip" {
 		return w.unknown(m.String() + " after " + w.steered)
 	}
-	return m.has(w.address(m.name == "client_ip"))
+	if m.name == "client_ip" {
+		return m.has(w.client())
+	}
+	return m.has(w.remote())
 }
 
 func (m addressMatcher) has(address netip.Addr) bool {

@@ -18,7 +18,9 @@ type oracle struct {
 	addresses []netip.Addr
 	fields    map[string][][]string
 	lines     map[string]*lines
-	caught    *caught // what else can fail; nil: nothing leads on
+	hosts     *hostClasses
+	ports     []string // of the host of all its walks
+	caught    *caught  // what else can fail; nil: nothing leads on
 
 	quiet  bool             // nobody reads the steps
 	living map[listAt][]int // for the host of all its walks

@@ -29,6 +29,37 @@ func (d *differ) pairs() {
 	for _, old := range rest {
 		d.servers = append(d.servers, pair{old: old})
 	}
+	for _, p := range d.servers {
+		if p.old != nil {
+			d.takeOver(p)
+		}
+	}
+}
+
+// takeOver finds servers that get what the old one of a pair got: of two that listen at one
+// port, the one with the address gets the request, and with that gone the one for all.
+func (d *differ) takeOver(p pair) {
+	for _, address := range p.old.Listen {
+		if p.new != nil && slices.Contains(p.new.Listen, address) {
+			continue
+		}
+		for _, s := range d.new.Servers {
+			other := pair{p.old, s}
+			wider := slices.ContainsFunc(s.Listen, func(wide string) bool { return covers(wide, address) })
+			if s != p.new && wider && !slices.Contains(d.taken, other) {
+				d.taken = append(d.taken, other)
+			}
+		}
+	}
+}
+
+// isTaken says whether another server gets all that one got that is gone.
+func (d *differ) isTaken(old *Server) bool {
+	return !slices.ContainsFunc(old.Listen, func(address string) bool {
+		return !slices.ContainsFunc(d.new.Servers, func(s *Server) bool {
+			return slices.ContainsFunc(s.Listen, func(wide string) bool { return covers(wide, address) })
+		})
+	})
 }
 
 func sameAddresses(a, b *Server) bool {

@@ -87,10 +87,15 @@ func (w *walk) decided(name string) (string, bool) {
 		if w.staleHost {
 			return "", false
 		}
+		f := w.fields.now(w, "Host")
 		if w.hostBefore != nil {
-			return w.decidedOf(*w.hostBefore, "Host", name)
+			f = *w.hostBefore
 		}
-		return w.decidedField("Host", name)
+		host, known := w.decidedOf(f, "Host", name)
+		if name == "http.request.host" && !strings.HasPrefix(host, "{"+name) {
+			host = hostname(host)
+		}
+		return host, known
 	case "http.request.method":
 		return w.method, w.methodSet && !w.staleMethod
 	case "http.vars.client_ip", "http.request.remote.host":
@@ -160,7 +165,7 @@ func (r *Request) fillSent(text string) string {
 		case "http.request.method":
 			return r.Method, true
 		case "http.vars.client_ip":
-			return addressText(r.client()), true
+			return addressText(r.client), !r.unsure
 		case "http.request.remote.host":
 			return addressText(r.Remote), true
 		default:
@@ -178,6 +183,9 @@ func (r *Request) sentIn(field string) []string {
 }
 
 func hostname(hostport string) string {
+	if !strings.Contains(hostport, ":") {
+		return hostport // nearly all, and each walk asks
+	}
 	if host, _, err := net.SplitHostPort(hostport); err == nil {
 		return host
 	}

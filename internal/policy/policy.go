@@ -43,16 +43,17 @@ type Server struct {
 	Named  map[string]*Route
 
 	// TLS says whether callers come by TLS. Caddy decides it by the port and the hosts.
-	TLS            bool
-	Policies       []TLSPolicy
-	TrustedProxies bool
-	AccessLog      bool
+	TLS       bool
+	Policies  []TLSPolicy
+	AccessLog bool
 
 	settings map[string]any // as they are written
 
-	setsHost bool     // a handler can change the Host
-	setHosts []string // to one of these; none: to anything
-	auto     automatic
+	proxies   proxies
+	setsHost  bool     // a handler can change the Host
+	setHosts  []string // to one of these; none: to anything
+	tellsPort bool     // a handler sees the port that the Host is sent with
+	auto      automatic
 }
 
 // TLSPolicy is what connections of a server have to be like.
@@ -83,11 +84,11 @@ type rawServer struct {
 	Errors *struct {
 		Routes []rawRoute `json:"routes"`
 	} `json:"errors"`
-	Named          map[string]rawRoute `json:"named_routes"`
-	Policies       json.RawMessage     `json:"tls_connection_policies"`
-	TrustedProxies json.RawMessage     `json:"trusted_proxies"`
-	Logs           json.RawMessage     `json:"logs"`
-	Automatic      automatic           `json:"automatic_https"`
+	Named     map[string]rawRoute `json:"named_routes"`
+	Policies  json.RawMessage     `json:"tls_connection_policies"`
+	Logs      json.RawMessage     `json:"logs"`
+	Automatic automatic           `json:"automatic_https"`
+	rawProxies
 }
 
 // Parse makes the model of a configuration in Caddy's JSON.
@@ -138,10 +139,13 @@ func (c *Config) parseServer(name string, raw *rawServer) (*Server, error) {
 		raw = new(rawServer)
 	}
 	s := &Server{
-		Name: name, Listen: raw.Listen, TrustedProxies: len(raw.TrustedProxies) > 0, AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
+		Name: name, Listen: raw.Listen, AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
 	}
 	s.settings, _ = c.tree.at("apps", "http", "servers", name).(map[string]any)
 	p := parser{config: c, server: s}
+	var err error
+	s.proxies, err = newProxies(raw.rawProxies, raw.Listen)
+	p.fail("trusted_proxies", err)
 	if len(raw.Policies) > 0 {
 		p.fail("tls_connection_policies", json.Unmarshal(raw.Policies, &s.Policies))
 	}

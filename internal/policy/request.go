@@ -10,12 +10,11 @@ import (
 // Request is what a caller sends.
 type Request struct {
 	Method  string // empty: any, while requests are enumerated
-	Host    string // without port
+	Host    string // as sent: with a port, if it has one
 	Target  string // the request target: path and query, as sent
 	Header  http.Header
 	TLS     bool
 	Remote  netip.Addr // of the connection
-	Client  netip.Addr // behind trusted proxies; Remote when not valid
 	Token   *Token     // nil: none is sent
 	SentAs  Scheme     // how Token is sent
 	HasCert bool       // the certificate that the token is bound to, or any, is shown
@@ -25,6 +24,18 @@ type Request struct {
 	parts map[string]*openLines // fields and parameters that are decided value by value
 
 	failure failure // on its way
+
+	client netip.Addr // as a server takes it, and whether that is not known
+	unsure bool
+}
+
+// seenBy is the request with the address that a server takes for the client's. For that it
+// has to be complete.
+func (r *Request) seenBy(s *Server) *Request {
+	seen := *r
+	client, known := s.clientOf(r)
+	seen.client, seen.unsure = client, !known
+	return &seen
 }
 
 // Scheme is the one of the Authorization field.
@@ -54,13 +65,6 @@ type Token struct {
 
 // Bound says whether the token is of use only with a proof of possession.
 func (t *Token) Bound() bool { return t.JKT || t.X5T }
-
-func (r *Request) client() netip.Addr {
-	if r.Client.IsValid() {
-		return r.Client
-	}
-	return r.Remote
-}
 
 // parseTarget gives the URL of an origin-form target.
 func parseTarget(target string) (*url.URL, error) { return url.ParseRequestURI(target) }

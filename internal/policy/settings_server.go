@@ -80,6 +80,17 @@ func covers(wide, address string) bool {
 	return network == kind && port == same && (host == other || host == "" || host == "0.0.0.0" && !strings.Contains(other, ":") || host == "[::]")
 }
 
+// speaksHTTP3 says whether one of the listeners does, as all do where nothing is said.
+func (s *Server) speaksHTTP3() bool {
+	all, _ := texts(s.settings["protocols"])
+	lists, _ := s.settings["listen_protocols"].([]any)
+	for _, list := range lists {
+		own, _ := texts(list)
+		all = append(all, own...)
+	}
+	return len(all) == 0 || slices.Contains(all, "h3")
+}
+
 // strictSNI says whether the Host has to be the name of the TLS connection: Caddy sees to
 // it where client certificates are asked for, unless it is switched off.
 func (s *Server) strictSNI() bool {

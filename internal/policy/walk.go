@@ -18,6 +18,7 @@ type walk struct {
 	req    *Request // as sent; what is open in it is decided by the oracle
 	judge  *Judge   // nil: every token and every count passes
 	oracle *oracle
+	site   string // the Host as matchers of hosts take it
 
 	method, target string   // as rewritten; method empty: as sent
 	url            *url.URL // as rewritten
@@ -96,7 +97,10 @@ func shownStatus(status int) int {
 
 // walkRequest sends the request through a server.
 func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome {
-	w := &walk{config: c, server: s, req: r, judge: j, oracle: o, groups: make(map[string]bool)}
+	if r.open == nil {
+		r = r.seenBy(s)
+	}
+	w := &walk{config: c, server: s, req: r, judge: j, oracle: o, site: siteOf(r.Host), groups: make(map[string]bool)}
 	w.out.Server = s.Name
 	if j != nil {
 		w.out.Counts = maps.Clone(j.Counts)
@@ -106,7 +110,9 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 		return w.out
 	}
 	e := answered
-	if status, fails := w.fails(serverFails, s.Name); fails {
+	if !isHost(r.Host) {
+		e = w.fail(http.StatusBadRequest, "", Step{What: "the Host is not valid"})
+	} else if status, fails := w.fails(serverFails, s.Name); fails {
 		e = w.fail(status, "", Step{What: serverFails.what})
 	} else {
 		e = w.routes(s.Routes, w.nothing)

@@ -43,7 +43,7 @@ type way struct {
 // deliver notes how the request comes to who answers.
 func (w *walk) deliver(by Handler, settings map[string]string) {
 	w.out.way = &way{
-		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips},
+		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips, server: w.server},
 		api: w.current, passes: w.passes, vars: w.vars, settings: settings,
 	}
 	for _, op := range w.answers {
@@ -64,7 +64,7 @@ func (y *way) methodOf(r *Request) string {
 	if !y.rewrote {
 		return r.Method
 	}
-	method := strings.ToUpper(plain(r.fillSent(y.method)))
+	method := strings.ToUpper(plain(y.seen(r).fillSent(y.method)))
 	if _, folder := y.by.(*FilesHandler); folder { // takes none for none
 		return method
 	}
@@ -80,11 +80,14 @@ func (y *way) line(r *Request) string {
 	return text
 }
 
+// seen is a complete request as the server has taken it.
+func (y *way) seen(r *Request) *Request { return r.seenBy(y.walk.server) }
+
 func (y *way) field(name string) field { return y.fields.now(y.walk, name) }
 
 // host is the one that the service sees. Without one, Caddy names the service itself.
 func (y *way) host(r *Request) string {
-	values, exact := y.field("Host").resolve([]string{r.Host}, r)
+	values, exact := y.field("Host").resolve([]string{r.Host}, y.seen(r))
 	host := lastOf(values)
 	switch {
 	case host == "":
@@ -100,6 +103,7 @@ const upstreamHost = "{http.reverse_proxy.upstream.hostport}"
 
 // sent is what a complete request has become.
 func (y *way) sent(r *Request) *Sent {
+	r = y.seen(r)
 	s := &Sent{Method: y.methodOf(r), Target: y.target(r), Host: y.host(r), Header: make(http.Header), Root: plain(y.settings["root"])}
 	for _, text := range y.rewrites {
 		s.Rewrites = append(s.Rewrites, plain(text))

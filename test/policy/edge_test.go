@@ -195,6 +195,17 @@ func (w *world) request(g *generator, secure bool) (*http.Request, policy.Reques
 		Target: one(g, targets), TLS: secure, Header: make(http.Header),
 		Remote: netip.MustParseAddr(one(g, []string{"10.1.2.3", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::1"})),
 	}
+	switch { // 1 in 4 has a port, or is otherwise odd
+	case g.chance(20):
+		m.Host += one(g, []string{":8443", ":80", ":", ":0"})
+	case g.chance(6):
+		m.Host = one(g, []string{"[::1]", "[::1]:8443", "edge.test.", "[edge.test:8443]", "xn--bcher-kva.test"})
+	}
+	for _, field := range []string{"X-Forwarded-For", "X-Real-Ip"} {
+		if g.chance(40) {
+			m.Header[field] = some(g, []string{"10.1.2.3", "192.0.2.1, 10.9.9.9", "nobody, 2001:db8::1", "[2001:db8::2]:80,192.0.2.1:443", "", "unknown", "203.0.113.5", "::ffff:10.1.1.1"})
+		}
+	}
 	for _, field := range []string{"X-Flag", "X-Mode", "X-User-Id"} {
 		if g.chance(40) {
 			m.Header[field] = []string{one(g, []string{"1", "x", "ax", "xa", "axa", ""})}

@@ -20,7 +20,7 @@ func (w *world) server(members string) []byte {
 	g := w.generator(99, 1)
 	config := g.config()
 	s := config["apps"].(object)["http"].(object)["servers"].(object)["srv"].(object)
-	for _, name := range []string{"errors", "routes", "named_routes"} {
+	for _, name := range []string{"errors", "routes", "named_routes", "trusted_proxies", "trusted_proxies_strict", "client_ip_headers"} {
 		delete(s, name)
 	}
 	s["tls_connection_policies"] = []object{{}}

@@ -13,6 +13,21 @@ func (g *generator) passing() object {
 	})
 }
 
+// believe has a server take some for proxies, whose word about the client counts.
+func (g *generator) believe(server object) {
+	if !g.chance(35) || g.roomy && g.chance(60) {
+		return
+	}
+	source := object{"source": "static", "ranges": some(g, []string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/64", "::/0"})}
+	server["trusted_proxies"] = source
+	if g.chance(50) {
+		server["trusted_proxies_strict"] = 1
+	}
+	if g.chance(40) {
+		server["client_ip_headers"] = one(g, [][]string{{"X-Real-Ip"}, {"x-real-ip", "X-Forwarded-For"}, {}})
+	}
+}
+
 // published makes a route with what the edge says of itself, for a public API.
 func (g *generator) published() object {
 	r := object{"handle": []object{{"handler": one(g, []string{"resource_metadata", "resource_metadata", "assertion_keys"})}}}

@@ -31,6 +31,7 @@ var (
 	paths     = []string{"/", "/a", "/a/*", "/a*", "/A/b", "*", "/users", "/users/*", "*.json", "*admin*", "/a/*/c", "/users/?", "/a/b/", "//a", "/b"}
 	regexps   = []string{"^/a$", "^/users/[a-z0-9-]+$", "^/(a|b)(/.*)?$", "admin", "^/A", "^/users(/[0-9]+)?$"}
 	hosts     = []string{"edge.test", "*.edge.test", "www.edge.test", "other.test", "EDGE.test"}
+	oddHosts  = []string{"edge.test", "edge.test:8443", "edge.test.", "::1", "*"}
 	methods   = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 	scopes    = []string{"read", "write", "pay"}
 	addresses = []string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"}
@@ -66,6 +67,9 @@ func (g *generator) matcher(depth int) (string, any) {
 		return "host", g.hosts()
 	case kind < 9:
 		values := []any{[]string{"1"}, []string{"x*"}, []string{"*x"}, []string{"*x*"}, []string{"*"}, []string{}, nil}
+		if g.chance(8) {
+			return "header", object{"Host": some(g, []string{"edge.test", "edge.test:8443", "*:8443", "[::1]*"})}
+		}
 		return "header", object{one(g, []string{"X-Flag", "x-mode", "X-User-Id"}): one(g, values)}
 	case kind < 10:
 		if g.chance(50) {
@@ -82,7 +86,7 @@ func (g *generator) matcher(depth int) (string, any) {
 		}
 		return "not", not
 	case kind < 12:
-		return "header_regexp", object{one(g, []string{"X-Flag", "x-mode", "Host"}): object{"pattern": one(g, []string{"^x", "[0-9]", "^a?x$", "edge"})}}
+		return "header_regexp", object{one(g, []string{"X-Flag", "x-mode", "Host"}): object{"pattern": one(g, []string{"^x", "[0-9]", "^a?x$", "edge", ":[0-9]+$"})}}
 	default:
 		return "protocol", one(g, []string{"http", "https"})
 	}
@@ -90,6 +94,9 @@ func (g *generator) matcher(depth int) (string, any) {
 
 func (g *generator) hosts() []string {
 	chosen := some(g, hosts)
+	if g.chance(25) && (!g.roomy || g.chance(30)) { // each host is a multiple of the requests that diff looks at
+		chosen = some(g, oddHosts)
+	}
 	if len(chosen) == 2 && strings.EqualFold(chosen[0], chosen[1]) {
 		return chosen[:1]
 	}
@@ -282,6 +289,7 @@ func (g *generator) config() object {
 	if tls {
 		server["tls_connection_policies"] = []object{{}}
 	}
+	g.believe(server)
 	if g.chance(20) {
 		server["errors"] = object{"routes": g.errorRoutes()}
 	}

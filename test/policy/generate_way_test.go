@@ -7,14 +7,14 @@ import "strings"
 // values of header fields, and texts that rewrites put in.
 var (
 	values = []string{"1", "xx", "", "{http.request.header.X-Mode}", "{http.request.uri.path}", "{http.request.uri}", "{http.auth.user.id}",
-		"{http.request.method}", "{http.vars.a}", "{http.request.host}", "{http.vars.client_ip}", "{http.regexp.named.1}", "{http.api.name}"}
+		"{http.request.method}", "{http.vars.a}", "{http.request.host}", "{http.request.hostport}", "{http.vars.client_ip}", "{http.regexp.named.1}", "{http.api.name}"}
 	rewrites = []object{
 		{"strip_path_prefix": "/a"}, {"strip_path_prefix": "users/"}, {"strip_path_prefix": "/a//b"}, {"strip_path_prefix": "/%61"},
 		{"strip_path_suffix": ".json"}, {"strip_path_suffix": "/b"}, {"strip_path_suffix": "%41"},
 		{"uri": "/users/7"}, {"uri": "/a{http.request.uri.path}"}, {"uri": "/admin{http.request.uri}"}, {"uri": "?a=1"}, {"uri": "/b?{http.request.uri.query}"},
 		{"uri": "/b?x={http.request.uri.query}&{http.request.uri.query}"}, {"uri": "/b?user={http.auth.user.id}&p={http.request.uri.path}"},
 		{"uri": "/b?a==b&&c#d"}, {"uri": "/a%20b"}, {"uri": "/b{http.request.header.X-Flag}"}, {"uri": "/a/{http.request.uri.path.0}/{http.request.uri.path.file}"},
-		{"uri": "/users/{http.regexp.named.1}{http.request.uri.prefixed_query}"}, {"uri": "{http.request.uri.path.dir}x"}, {"uri": "/{http.vars.a}"},
+		{"uri": "/users/{http.regexp.named.1}{http.request.uri.prefixed_query}"}, {"uri": "{http.request.uri.path.dir}x"}, {"uri": "/{http.vars.a}"}, {"uri": "/a/{http.request.hostport}"},
 		{"method": "get"}, {"uri": "/b?b=2", "method": "POST"}, {"method": "{http.request.method}"},
 		{"uri_substring": []object{{"find": "a", "replace": "b"}}}, {"uri_substring": []object{{"find": "/users", "replace": "/admin", "limit": 1}, {"find": "//", "replace": "/"}}},
 		{"path_regexp": []object{{"find": "^/users/([0-9]+)", "replace": "/a/$1"}}}, {"path_regexp": []object{{"find": "[A-Z]", "replace": "x"}, {"find": "/+$", "replace": "/b"}}},
@@ -60,6 +60,10 @@ func (g *generator) changes() object {
 		case 4:
 			ops["replace"] = object{field: []object{one(g, []object{{"search": "x", "replace": "y"}, {"search_regexp": "^a+", "replace": one(g, values)}})}}
 		default:
+			if g.chance(10) {
+				ops["replace"] = object{"Host": []object{{"search_regexp": "^(.+):8443$", "replace": "www.$1"}}}
+				continue
+			}
 			ops["set"] = object{"Host": []string{one(g, []string{"inner.test", "{http.request.host}", "{http.request.header.X-Mode}"})}}
 		}
 	}

@@ -29,7 +29,7 @@ func TestLintAsANewcomer(t *testing.T) {
 		}
 		return name
 	}
-	const site = "https://edge.test {\n\tapi a {\n\t\tpublic\n\t\tmethods GET\n\t\trespond 204\n\t}\n}\n"
+	const site = "{\n\tservers {\n\t\tprotocols h1 h2\n\t}\n}\nhttps://edge.test {\n\tapi a {\n\t\tpublic\n\t\tmethods GET\n\t\trespond 204\n\t}\n}\n"
 	bare := file("bare/Caddyfile", site)
 	beside := file("beside/Caddyfile", site)
 	rules := file("beside/lint.yaml", "suppress:\n- check: no-audit\n  reason: a laptop\n  expires: 9999-01-01\n")

@@ -1,0 +1,76 @@
+package policy
+
+import (
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A caller sends a port with the Host, or none, or any: matchers of hosts do not see it,
+// those of the header field Host do, and so do handlers that look at the whole of it.
+
+// sentHost gives the Host as sent, and decides its port.
+func (w *walk) sentHost() string {
+	if w.req.undecided("port") && w.oracle.hosts != nil {
+		if w.oracle.ports == nil {
+			w.oracle.ports = w.oracle.hosts.portsOf(w.req.Host)
+		}
+		w.req.Host += pick(w.oracle, w.oracle.ports)
+	}
+	return w.req.Host
+}
+
+// hostValue is what {http.request.host} and {http.request.hostport} stand for.
+func (w *walk) hostValue(name string) (value string, known bool) {
+	bare := name == "http.request.host"
+	if bare && !strings.HasPrefix(w.req.Host, "[") && w.fields.now(w, "Host").equals(field{sent: true}) {
+		return hostname(w.req.Host), true // whatever the port
+	}
+	hosts, known := w.field("Host")
+	switch {
+	case !known:
+		return "{" + name + "}", false
+	case bare:
+		return hostname(lastOf(hosts)), true
+	default:
+		return lastOf(hosts), true
+	}
+}
+
+// tellsPort is the placeholder by which handlers see a port.
+const tellsPort = "{http.request.hostport}"
+
+// anyPorts are tried wherever a port is looked at; "" is none.
+var anyPorts = []string{"", ":1", ":443", ":65535"}
+
+var digits = regexp.MustCompile("[0-9]+")
+
+// addPorts has those that a text names.
+func (c *hostClasses) addPorts(text string) {
+	for _, port := range digits.FindAllString(text, -1) {
+		c.ports = append(c.ports, ":"+port)
+	}
+}
+
+// addSent has the name and the port of a Host.
+func (c *hostClasses) addSent(host string) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		c.names = append(c.names, host)
+		return
+	}
+	c.names, c.ports = append(c.names, name), append(c.ports, ":"+port)
+}
+
+// portsOf gives those that stand for all others of a Host: one for each way in which
+// matchers can tell them apart.
+func (c *hostClasses) portsOf(host string) (all []string) {
+	known := make(map[string]bool)
+	for _, port := range unique(slices.Concat(anyPorts, c.ports)) {
+		if class := c.class(host + port); c.whole || !known[class] {
+			known[class], all = true, append(all, port)
+		}
+	}
+	return all
+}
