@@ -54,6 +54,10 @@ func TestAServiceIsAskedWhoeverAnswers(t *testing.T) {
 			alone(`{"handler":"intercept","handle_response":[{"routes":[`+gone+`]}]}`) + "," + services,
 			alone(`{"handler":"intercept","handle_response":[{"routes":[`+alone(asks("127.0.0.1:3", gone))+`]}]}`) + "," + services, true, false,
 		},
+		"behind an intercept that fails": {
+			alone(`{"handler":"intercept","handle_response":[{"routes":[`+alone(`{"handler":"error"}`)+`]}]}`) + "," + gone,
+			alone(`{"handler":"intercept","handle_response":[{"routes":[`+alone(`{"handler":"error"}`)+`]}]}`) + "," + services, true, false,
+		},
 		"twice":                           {alone(other) + "," + gone, alone(other) + "," + alone(other) + "," + gone, true, false},
 		"once less":                       {alone(other) + "," + alone(other) + "," + gone, alone(other) + "," + gone, false, true},
 		"before it answers itself":        {alone(`{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:2"}]}`), alone(other) + "," + alone(`{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:2"}]}`), true, false},
@@ -144,4 +148,23 @@ func changesOf(d *DiffResult) string {
 		all = append(all, string(c.Direction)+" "+c.What+": "+c.Old+" -> "+c.New)
 	}
 	return strings.Join(all, "\n")
+}
+
+// TestAServiceIsAskedBeforeAnError tells of the service behind an answer that an error has replaced.
+func TestAServiceIsAskedBeforeAnError(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []string{
+		`{"handler":"error"}`,
+		`{"handler":"subroute","routes":[{"handle":[{"handler":"error"}]}],"errors":{"routes":[{"handle":[{"handler":"vars","a":"b"}]}]}}`,
+	} {
+		c := parsed(t, edge(handle(`{"handler":"intercept","handle_response":[{"routes":[`+handle(fails)+`]}]}`)+","+services))
+		o := c.Evaluate(c.Servers[0], Request{Method: "GET", Host: "a.test", Target: "/", TLS: true}, nil)[0]
+		asked := o.Reaches() && o.Sent != nil
+		for _, a := range o.Asked {
+			asked = asked || a.Sent != nil && len(a.Upstreams) > 0
+		}
+		if !asked {
+			t.Errorf("nobody is asked: %+v", o)
+		}
+	}
 }

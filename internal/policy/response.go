@@ -172,7 +172,11 @@ func (w *walk) instead(routes []*Route, around wrappers) end {
 	e := w.routes(routes, w.nothing)
 	w.given = before
 	if was.Reaches() {
-		if w.out.Reaches() && w.out.way != was.way {
+		if e.failed { // the error is the answer
+			w.keep(was)
+			return e
+		}
+		if w.out.Reaches() && w.out.way != nil && w.out.way != was.way {
 			w.keep(w.out)
 		}
 		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
