@@ -27,6 +27,12 @@ func isShown(part string) bool {
 // elsewhere sends the witness of what is moved both ways: another thing is reached.
 func (w *world) elsewhere(c *policy.Change, before, after []byte) {
 	w.t.Helper()
+	if part, asked := strings.CutPrefix(c.Part, "asked "); asked {
+		if isShown(part) && !strings.HasSuffix(c.What, "not analysed") {
+			w.asksOtherwise(c, before, after)
+		}
+		return
+	}
 	was, is := w.first(before, c.Witness), w.first(after, c.Witness)
 	switch {
 	case c.Part != "" && w.admitted(was) != w.admitted(is) && c.Witness.Token == nil && !strings.HasPrefix(reached(was)+reached(is), "file:"):
@@ -52,10 +58,8 @@ func (w *world) asksMore(c *policy.Change, less, more []byte) {
 		less, more = more, less
 	}
 	services := func(config []byte) map[string]int {
-		w.hear()
-		w.first(config, c.Witness)
 		all := make(map[string]int)
-		for _, heard := range w.hear() {
+		for _, heard := range w.heardOf(config, c.Witness) {
 			all[heard[:1]]++
 		}
 		return all
@@ -68,6 +72,28 @@ func (w *world) asksMore(c *policy.Change, less, more []byte) {
 		}
 	}
 	w.t.Fatalf("%s: %v are asked by one, and %v by the other: %+v\n%s\n%s", c.Direction, before, after, c, less, more)
+}
+
+// asksOtherwise sends the witness of a service that both ask, though perhaps neither tells its answer.
+func (w *world) asksOtherwise(c *policy.Change, before, after []byte) {
+	w.t.Helper()
+	was, is := w.heardOf(before, c.Witness), w.heardOf(after, c.Witness)
+	if len(was) > 0 && slices.Equal(was, is) {
+		w.t.Fatalf("%s: services are asked the same: %+v\n%v\n%s\n%s", c.Direction, c, was, before, after)
+	}
+	w.moved++
+}
+
+// heardOf is what services are asked when a witness is sent.
+func (w *world) heardOf(config []byte, witness policy.Request) []string {
+	w.t.Helper()
+	w.hear()
+	w.first(config, witness)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	heard := w.heard
+	w.heard = nil
+	return heard
 }
 
 // same sends random requests through both, and gives the first that reaches something else, or
