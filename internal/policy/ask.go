@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -66,6 +67,10 @@ func (w *walk) query() string {
 
 // isRuledOut says whether a query has a parameter that was decided to be another.
 func (r *Request) isRuledOut(query string) bool {
+	decided := slices.ContainsFunc(slices.Collect(maps.Keys(r.parts)), func(name string) bool { return strings.HasPrefix(name, "query ") })
+	if !decided {
+		return false
+	}
 	for key, values := range lenient(query) {
 		if open := r.parts["query "+key]; open != nil && open.rulesOut(values) {
 			return true

@@ -142,12 +142,12 @@ func (f field) resolve(sent []string, r *Request) (values []string, exact bool) 
 		}
 	}
 	for _, op := range f.ops {
-		switch op.kind {
-		case opOpaque:
+		switch {
+		case op.kind == opOpaque:
 			exact = false
-		case opAdd:
+		case op.kind == opAdd:
 			values = append(values, fill(op.value))
-		default:
+		case len(values) > 0: // or there is nothing to replace
 			replace := replacer(fill(op.search), op.regexp, fill(op.value))
 			exact = exact && replace != nil
 			for n := range values {

@@ -205,6 +205,8 @@ type newURI struct {
 	hasPath, hasQuery bool
 }
 
+var escapedBraces = strings.NewReplacer("{", "%7B", "}", "%7D")
+
 func (h *Rewrite) newURI(c *urlChange) (n newURI) {
 	w := c.walk
 	text, _, _ := strings.Cut(h.URI, "#")
@@ -220,7 +222,7 @@ func (h *Rewrite) newURI(c *urlChange) (n newURI) {
 	if before, after, found := strings.Cut(n.path, "?"); found { // a value has brought a query
 		n.path = before
 		if query == "" {
-			n.hasQuery, query = true, strings.NewReplacer("{", "%7B", "}", "%7D").Replace(after)
+			n.hasQuery, query = true, escapedBraces.Replace(after)
 		}
 	}
 	n.query = w.newQuery(query, &c.sureQuery)
