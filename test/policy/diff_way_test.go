@@ -15,7 +15,11 @@ import (
 
 // whole is all that an answer shows: by whom it is, and what was asked.
 func whole(answer sandbox.Answer) string {
-	return fmt.Sprintf("api %q status %d upstream %q location %q asked %s", strings.TrimRight(answer.API, "0123456789"), answer.Code, answer.Header().Get("X-Upstream"), answer.Header().Get("Location"), reached(answer))
+	api := answer.API
+	if strings.HasPrefix(api, "planted") { // and a number of its own for each edge
+		api = "planted"
+	}
+	return fmt.Sprintf("api %q status %d upstream %q location %q asked %s", api, answer.Code, answer.Header().Get("X-Upstream"), answer.Header().Get("Location"), reached(answer))
 }
 
 // isShown says whether a part is one that a single request shows; of the others, only that the
