@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -78,6 +80,48 @@ func TestWhatRewritesMakeOfMethods(t *testing.T) {
 	} {
 		if d := comparedServers(t, shut(before), guarded(set, before)); !d.Complete || !d.Has(Widened) {
 			t.Errorf("%s: %+v", before, d)
+		}
+	}
+}
+
+// TestAHostIsTriedAsItIsSent lets in by what expressions find in a Host with its port, beside
+// what matchers of hosts say: each is found, or said not to be followed.
+func TestAHostIsTriedAsItIsSent(t *testing.T) {
+	t.Parallel()
+	field := func(pattern string) string { return `"header_regexp":{"Host":{"pattern":"` + pattern + `"}}` }
+	const edge, wild = `,"host":["edge.test"]`, `,"host":["*.test"]`
+	for _, c := range []struct{ set, like string }{
+		{field(`:8[0-9]{3}$`), `^[^:]+:8\d{3}$`}, {field(`:8[0-9]{3}$`) + edge, `^edge\.test:8\d{3}$`}, {field(`:7\\d\\d7$`) + edge, `^edge\.test:7\d\d7$`},
+		{field(`:\\d{4}$`), `:\d{4}$`}, {field(`^.*:8\\d\\d\\d$`), `:8\d{3}$`}, {field(`:(80|90)[13]$`), `:(80|90)[13]$`}, {field(`^[a-z.]+:8\\d\\d\\d$`), `^[a-z.]+:8\d{3}$`},
+		{field(`^\\[::1\\]:8443$`), `^\[::1\]:8443$`}, {field(`:8\\d\\d3$`) + `,"host":["::1"]`, `^\[::1\]:8\d\d3$`},
+		{field(`^a.*:7\\d\\d7$`) + wild, `^a[^:.]*\.test:7\d\d7$`}, {field(`:[a-z]{3}$`), `:[a-z]{3}$`}, {field(`^[x-z]\\.test:9\\d{2}$`) + `,"host":["a.test","b.test","c.test","x.test"]`, `^x\.test:9\d\d$`},
+		{field(`^[^:]+$`) + edge, `^edge\.test$`}, {field(`^edge[.]test[.]$`), `^edge\.test\.$`}, {field(`[!$]`), `[!$]`},
+		{`"not":[{` + field(`^[A-Za-z0-9.-]+(:[0-9]+)?$`) + `}]`, `[^A-Za-z0-9.-]`},
+	} {
+		d := comparedServers(t, shut(""), guarded("{"+c.set+"}", ""))
+		n := slices.IndexFunc(d.Changes, func(c *Change) bool { return c.Direction == Widened })
+		switch {
+		case n < 0 || !d.Complete:
+			t.Errorf("%s: not found to be wider, or not complete: %+v", c.set, d)
+		case !regexp.MustCompile(c.like).MatchString(d.Changes[n].Witness.Host) || !isHost(d.Changes[n].Witness.Host):
+			t.Errorf("%s: %q", c.set, d.Changes[n].Witness.Host)
+		}
+	}
+	for _, set := range []string{field(`^\\[[a-z]`), field(`^\\[`) + edge, field(`:.*:\\d`), `"not":[{` + field(`(?i)^edge[.]test(:.*)?$`) + `}]` + edge, field(`^[^\\[]*\\]`)} {
+		if d := comparedServers(t, shut(""), guarded("{"+set+"}", "")); d.Complete && !d.Has(Widened) {
+			t.Errorf("%s: called equal", set)
+		}
+	}
+	for set, most := range map[string]int{
+		`{"host":["edge.test"]}`: 3, `{"host":["a.test","b.test","c.test","*.test"]}`: 4, `{"host":["a.test"],"header":{"X":["1"]}}`: 3, `{"header":{"Host":["edge.test:9000"]}}`: 3,
+		`{"header_regexp":{"Host":{"pattern":":8[0-9]{3}$"}},"host":["edge.test"]}`: 4,
+	} {
+		c, err := Parse([]byte(`{"apps":{"http":{"servers":{"s":{"listen":[":443"],` + guarded(set, "") + `}}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if classes, whole := hostsOf(newTextFinder(t.Context()), c.Servers); len(classes.hosts) > most || !whole {
+			t.Errorf("%s: %q, whole: %t", set, classes.hosts, whole)
 		}
 	}
 }

@@ -130,7 +130,14 @@ func valuesExpression(patterns []string) string {
 }
 
 // hostsExpression is the regular expression of the patterns of a host matcher.
-func hostsExpression(patterns []string) string {
+func hostsExpression(patterns []string) string { return `(?i)^(?:` + hostLabels(patterns) + `)$` }
+
+// sitesExpression is that for a Host as it is sent, with a port or in brackets.
+func sitesExpression(patterns []string) string {
+	return `(?i)^\[?(?:` + hostLabels(patterns) + `)\]?(?::[^:]*)?$`
+}
+
+func hostLabels(patterns []string) string {
 	var all []string
 	for _, p := range patterns {
 		labels := strings.Split(p, ".")
@@ -141,9 +148,9 @@ func hostsExpression(patterns []string) string {
 				labels[n] = regexp.QuoteMeta(label)
 			}
 		}
-		all = append(all, "^"+strings.Join(labels, `\.`)+"$")
+		all = append(all, strings.Join(labels, `\.`))
 	}
-	return `(?i)` + strings.Join(all, "|")
+	return strings.Join(all, "|")
 }
 
 // behind gives how a request is seen after a rewrite.
