@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhatRewritesMakeOfQueries lets in who has a parameter, behind a rewrite that makes one
@@ -122,6 +124,61 @@ func TestAHostIsTriedAsItIsSent(t *testing.T) {
 		}
 		if classes, whole := hostsOf(newTextFinder(t.Context()), c.Servers); len(classes.hosts) > most || !whole {
 			t.Errorf("%s: %q, whole: %t", set, classes.hosts, whole)
+		}
+	}
+}
+
+// TestWhoMayListenInsteadIsSeen takes a server away, or an address of it, where others listen at
+// some of its ports: its callers may reach those from now on.
+func TestWhoMayListenInsteadIsSeen(t *testing.T) {
+	t.Parallel()
+	compared := func(old, new string) *DiffResult {
+		parse := func(servers string) *Config {
+			var all []string
+			for n, server := range strings.Split(servers, "; ") {
+				handler := toService
+				if address, closed := strings.CutPrefix(server, "no "); closed {
+					server, handler = address, `{"handler":"static_response","status_code":403}`
+				}
+				all = append(all, fmt.Sprintf(`"s%d":{"listen":["%s"],"routes":[{"handle":[%s]}],"automatic_https":{"disable":true}}`, n, server, handler))
+			}
+			c, err := Parse([]byte(`{"apps":{"http":{"servers":{` + strings.Join(all, ",") + `}}}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		return Diff(parse(old), parse(new), time.Unix(1e9, 0))
+	}
+	lets := func(c *Change) bool { return c.Direction == Widened && c.What == "was refused and is let in" }
+	for _, c := range []struct {
+		old, new string
+		wider    bool
+	}{
+		{"no 127.0.0.1:8080; :8070-8090", ":8070-8090", true}, {"no 127.0.0.1:8080-8081; :8080-8090", ":8080-8090", true},
+		{"no tcp4/127.0.0.1:8080; tcp/:8080", "tcp/:8080", true}, {"no tcp/127.0.0.1:8080; tcp4/:8080", "tcp4/:8080", true},
+		{"no 127.0.0.1:8080-8085; :8083-8090", ":8083-8090", true}, {"no [::1]:8080; 0.0.0.0:8080", "0.0.0.0:8080", true},
+		{"no localhost:8080; 127.0.0.1:8080", "127.0.0.1:8080", true}, {"no {env.A}:8080; :8080", ":8080", true},
+		{"no 127.0.0.1:8080-8081; :8080-8090", "no 127.0.0.1:8080; :8080-8090", true}, {"no TCP/127.0.0.1:8080; :8080", ":8080", true},
+		{"no unix//run/a|0222; unix//run/a", "unix//run/a", true}, {"no tcp6/[::1]:8080; tcp/:8080", "tcp/:8080", true},
+		{"no 127.0.0.1:8080; :8081-8090", ":8081-8090", false}, {"no tcp4/127.0.0.1:8080; tcp6/:8080", "tcp6/:8080", false},
+		{"no udp/127.0.0.1:8080; :8080", ":8080", false}, {"no [::1]:8080; 127.0.0.1:8080", "127.0.0.1:8080", false},
+		{"no :8080; 127.0.0.1:8080", "127.0.0.1:8080", false}, {"no unix//run/a; unix//run/b", "unix//run/b", false},
+	} {
+		if d := compared(c.old, c.new); slices.ContainsFunc(d.Changes, lets) != c.wider {
+			t.Errorf("%s -> %s: wider is to be %t: %+v", c.old, c.new, c.wider, d)
+		}
+	}
+	for _, c := range []struct {
+		old, new  string
+		direction Direction // none: the same
+	}{
+		{":8080-8081", ":8080-8082", Widened}, {":8080-8082", ":8080-8081", Narrowed}, {"tcp4/:8080", ":8080", Widened}, {":8080", "tcp6/:8080", Narrowed},
+		{":8080", "0.0.0.0:8080", ""}, {"0.0.0.0:8080", ":8080", ""}, {"127.0.0.1:8080", "tcp4/127.0.0.1:8080", ""}, {":8080", "tcp/[::]:8080", ""}, {"{env.A}:8080", "{env.A}:8080", ""},
+		{"{env.A}:8080-8081", "{env.A}:8080-8082", Widened},
+	} {
+		if d := compared(c.old, c.new); c.direction == "" && len(d.Changes) > 0 || c.direction != "" && !d.Has(c.direction) {
+			t.Errorf("%s -> %s: %q expected: %+v", c.old, c.new, c.direction, d)
 		}
 	}
 }
