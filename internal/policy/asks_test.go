@@ -182,3 +182,72 @@ func TestWhoMayListenInsteadIsSeen(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAServiceIsToldOfClientsAndHosts changes what a service is told, where matchers have asked
+// for what it is made of, or only some requests show it.
+func TestWhatAServiceIsToldOfClientsAndHosts(t *testing.T) {
+	t.Parallel()
+	believed := func(ranges string, more string) string {
+		return `"trusted_proxies":{"source":"static","ranges":[` + ranges + `]},` + more
+	}
+	up := func(first, ops string) string {
+		return `"routes":[` + first + `{"handle":[{"handler":"reverse_proxy","upstreams":[{"dial":"127.0.0.1:1"}],"headers":{"request":{` + ops + `}}}]}]`
+	}
+	no := func(set string) string {
+		return `{"match":[` + set + `],"handle":[{"handler":"static_response","status_code":403}],"terminal":true},`
+	}
+	told := func(value string) string { return `"set":{"X-Real-Ip":["` + value + `"]}` }
+	replaced := func(field, search, with string) string {
+		return `"replace":{"` + field + `":[{"search":"` + search + `","replace":"` + with + `"}]}`
+	}
+	const private, strict = `"10.0.0.0/8","172.16.0.0/12","192.168.0.0/16","fd00::/8"`, `"trusted_proxies_strict":1,`
+	remote, client := told("{http.request.remote.host}"), told("{http.vars.client_ip}")
+	edge := no(`{"not":[{"host":["edge.test"]}]}`)
+	for name, c := range map[string]struct{ server, first, old, new string }{
+		"a proxy's client":                              {believed(private, ""), "", remote, client},
+		"where the field was asked for":                 {believed(private, ""), no(`{"header":{"X-Forwarded-For":["*foo*"]}}`), remote, client},
+		"and has to be there":                           {believed(private, ""), no(`{"not":[{"header":{"X-Forwarded-For":["*"]}}]}`), remote, client},
+		"and must not have what is tried first":         {believed(private, ""), no(`{"header":{"X-Forwarded-For":["198.51.100.99"]}}`), remote, client},
+		"and has no address of IPv4":                    {believed(private, ""), no(`{"header_regexp":{"X-Forwarded-For":{"pattern":"[.]"}}}`), remote, client},
+		"and what it may have is not found":             {believed(private, ""), no(`{"header_regexp":{"X-Forwarded-For":{"pattern":"[:9]"}}}`), remote, client},
+		"where the address was asked for":               {believed(private, ""), no(`{"remote_ip":{"ranges":["192.0.2.1"]}}`), remote, client},
+		"where the client was asked for":                {believed(private, ""), no(`{"client_ip":{"ranges":["192.0.2.0/24"]}}`), remote, client},
+		"in another field":                              {believed(private, `"client_ip_headers":["X-Forwarded-For","X-Client"],`), no(`{"not":[{"header":{"X-Forwarded-For":null}}]}`), remote, client},
+		"where the sample is a proxy":                   {believed(`"198.51.100.0/24"`, strict), "", remote, client},
+		"where all of IPv4 are":                         {believed(`"0.0.0.0/0"`, strict), "", remote, client},
+		"where nearly all are":                          {believed(`"0.0.0.0/0","8000::/1","4000::/2","::/3"`, strict), "", remote, client},
+		"a Host of which a text is replaced":            {"", "", replaced("Host", "edge", "a"), replaced("Host", "edge", "b")},
+		"a port":                                        {"", "", replaced("Host", ":8443", ""), replaced("Host", ":9999", "")},
+		"of none":                                       {"", "", "", replaced("Host", "edge", "admin")},
+		"of one name":                                   {"", edge, replaced("Host", "edge", "a"), replaced("Host", "edge", "b")},
+		"a port of one name":                            {"", edge, replaced("Host", ":8443", ""), replaced("Host", ":9999", "")},
+		"what one name can have as a port alone":        {"", edge, replaced("Host", "zap", "a"), replaced("Host", "zap", "b")},
+		"what one Host cannot have":                     {"", no(`{"not":[{"header":{"Host":["*zap*"]}}]}`), replaced("Host", "zap", "a"), replaced("Host", "zap", "b")},
+		"a field of which a text is replaced":           {"", "", replaced("X-A", "edge", "a"), replaced("X-A", "edge", "b")},
+		"where that field was asked for":                {"", no(`{"header":{"X-A":["foo"]}}`), replaced("X-A", "edge", "a"), replaced("X-A", "edge", "b")},
+		"and has to be there, too":                      {"", no(`{"not":[{"header":{"X-A":["foo*"]}}]}`), replaced("X-A", "edge", "a"), replaced("X-A", "edge", "b")},
+		"where a limit counts by it":                    {"", `{"handle":[{"handler":"rate_limit","rate_limits":{"z":{"key":"{http.request.header.X-A}","window":"1m","max_events":5}}}]},`, replaced("X-A", "edge", "a"), replaced("X-A", "edge", "b")},
+		"a field of another, where both were asked for": {"", no(`{"header":{"X-A":["foo"]}}`) + no(`{"header":{"X-B":["foo"]}}`), told("{http.request.header.X-A}"), told("{http.request.header.X-B}")},
+	} {
+		if d := comparedServers(t, c.server+up(c.first, c.old), c.server+up(c.first, c.new)); d.Complete && len(d.Changes) == 0 {
+			t.Errorf("%s: called equal", name)
+		}
+		if d := comparedServers(t, c.server+up(c.first, c.new), c.server+up(c.first, c.old)); d.Complete && len(d.Changes) == 0 {
+			t.Errorf("%s, back: called equal", name)
+		}
+		if d := comparedServers(t, c.server+up(c.first, c.new), c.server+up(c.first, c.new)); !d.Complete || len(d.Changes) > 0 {
+			t.Errorf("%s: the same is not the same: %+v", name, d)
+		}
+	}
+	for name, c := range map[string]struct{ server, first, old, new string }{
+		"no proxy is believed":             {"", no(`{"header":{"X-Forwarded-For":["*foo*"]}}`), remote, client},
+		"a proxy says nothing":             {believed(private, ""), no(`{"not":[{"header":{"X-Forwarded-For":null}}]}`), remote, client},
+		"no proxy gets through":            {believed(private, ""), no(`{"remote_ip":{"ranges":[` + private + `]}}`), remote, client},
+		"a text that is gone, where asked": {"", no(`{"header":{"X-A":["foo"]}}`), `"set":{"X-A":["1"]},` + replaced("X-A", "edge", "a"), `"set":{"X-A":["1"]},` + replaced("X-A", "zap", "a")},
+		"Host and address as usual":        {believed(private, ""), no(`{"header":{"X-Forwarded-For":["*foo*"]}}`), `"set":{"Host":["{http.request.host}"],"X-Real-Ip":["{http.request.remote.host}"]}`, `"set":{"X-Real-Ip":["{http.request.remote.host}"],"Host":["{http.request.host}"]}`},
+	} {
+		if d := comparedServers(t, c.server+up(c.first, c.old), c.server+up(c.first, c.new)); !d.Complete || d.Has(Widened) || d.Has(Narrowed) {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}

@@ -362,7 +362,7 @@ func (r *Request) complete(a *atoms) {
 	for part := range r.parts {
 		r.open[part] = true
 	}
-	r.open, r.asked, r.parts = nil, r.open, nil
+	r.open, r.asked, r.hosts = nil, r.open, a.hosts
 }
 
 // URL is the request's, for people. A port of the Host is not where it is sent to.

@@ -383,9 +383,14 @@ func (w *walk) sent(name string) []string {
 
 // asSent is sent for who looks before Caddy takes fields away.
 func (w *walk) asSent(name string) []string {
-	if part := "header " + name; w.req.undecided(part) && len(w.req.Header[name]) == 0 {
-		if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
-			w.req.Header[name] = values
+	if part := "header " + name; w.req.undecided(part) {
+		if len(w.req.Header[name]) == 0 {
+			if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
+				w.req.Header[name] = values
+			}
+		}
+		if open := w.req.parts[part]; open != nil {
+			open.closed = true
 		}
 	}
 	return w.req.Header[name]
