@@ -251,3 +251,21 @@ func TestWhatAServiceIsToldOfClientsAndHosts(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsMadeOfARequestIsNotGuessed lets in by a field or a Host that a handler makes of
+// another part of the request: this is never called equal as a whole.
+func TestWhatIsMadeOfARequestIsNotGuessed(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"{http.request.uri.query.a}", "{http.request.uri.path}", "{http.request.uri.path.0}", "{http.vars.y}", "{http.request.header.X-B}", "{http.request.host}", "{http.request.remote.host}", "{http.request.method}"} {
+		for field, set := range map[string]string{"X-A": `{"header":{"X-A":["zap"]}}`, "Host": `{"host":["zap"]}`, "X-C": `{"header_regexp":{"X-C":{"pattern":"^z.p$"}}}`} {
+			before := `{"handler":"vars","y":"{http.request.uri.query.a}"},{"handler":"headers","request":{"set":{"` + field + `":["` + value + `"]}}},`
+			if d := comparedServers(t, shut(before), guarded(set, before)); d.Complete && !d.Has(Widened) {
+				t.Errorf("%s of %s: called equal", field, value)
+			}
+		}
+	}
+	const literal = `{"handler":"vars","y":"{http.request.uri.query.a}"},{"handler":"vars","y":"zap"},{"handler":"headers","request":{"set":{"X-A":["{http.vars.y}"],"Host":["zap"]}}},`
+	if d := comparedServers(t, shut(literal), guarded(`{"header":{"X-A":["zap"]},"host":["zap"]}`, literal)); !d.Complete || !d.Has(Widened) {
+		t.Errorf("what is written: %+v", d)
+	}
+}
