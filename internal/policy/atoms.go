@@ -145,6 +145,7 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		a.gatherPath(m.pattern, m.String(), seen)
 	case methodMatcher:
 		a.methods = append(a.methods, m...)
+		a.gatherMethod(m.String(), seen)
 	case headerMatcher:
 		for field, patterns := range m {
 			field = canonicalField(field)
@@ -159,6 +160,9 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		}
 	case queryMatcher:
 		a.gatherQuery(m)
+		if slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
+			a.cut = append(a.cut, m.String()+", which looks at what a rewrite makes of the query")
+		}
 	case errorMatcher:
 		a.codes = append(a.codes, m.codes)
 	case addressMatcher:
@@ -172,9 +176,16 @@ func (a *atoms) gatherPath(expr, what string, seen []view) {
 		if v.lost {
 			a.cut = append(a.cut, what+", which looks at what a rewrite makes of the path")
 		}
-		if v.lost = false; !v.same {
+		if v.lost, v.lostQuery, v.lostMethod = false, false, false; !v.same {
 			a.conditions = append(a.conditions, condition{expr, v})
 		}
+	}
+}
+
+// gatherMethod is for what looks at the method.
+func (a *atoms) gatherMethod(what string, seen []view) {
+	if slices.ContainsFunc(seen, func(v view) bool { return v.lostMethod }) {
+		a.cut = append(a.cut, what+", which looks at what a rewrite makes of the method")
 	}
 }
 
@@ -351,7 +362,7 @@ func (r *Request) complete(a *atoms) {
 	for part := range r.parts {
 		r.open[part] = true
 	}
-	r.open, r.asked, r.parts = nil, r.open, nil
+	r.open, r.asked, r.hosts = nil, r.open, a.hosts
 }
 
 // URL is the request's, for people. A port of the Host is not where it is sent to.

@@ -153,22 +153,64 @@ func (s *Server) clientOf(r *Request) (address netip.Addr, known bool) {
 	}
 }
 
-// forwarded is the request as a proxy hands it on that is believed, if no matcher has asked
-// for what that changes. Nil: it would be another.
-func (s *Server) forwarded(r *Request) *Request {
-	if len(s.proxies.ranges) == 0 || len(s.proxies.fields) == 0 || r.asked["header "+s.proxies.fields[0]] {
-		return nil
+// forwarded is the request as a proxy hands it on that is believed, with another client, as far as
+// matchers have left that open. Nil: there is none. It is known whether there is, unless what
+// matchers have said of a field leaves out all that is tried.
+func (s *Server) forwarded(r *Request) (forwarded *Request, known bool) {
+	if len(s.proxies.ranges) == 0 || !s.proxies.has(r.Remote) && r.asked["address"] {
+		return nil, true
 	}
-	forwarded := *r
+	by := *r
 	if !s.proxies.has(r.Remote) {
-		if r.asked["address"] {
-			return nil
-		}
-		forwarded.Remote = s.proxies.ranges[0].Masked().Addr()
+		by.Remote = s.proxies.ranges[0].Masked().Addr()
 	}
-	forwarded.Header = maps.Clone(r.Header)
-	forwarded.Header[s.proxies.fields[0]] = []string{"198.51.100.99"}
-	return &forwarded
+	if client, _ := s.clientOf(&by); client != by.Remote.WithZone("") {
+		return &by, true
+	}
+	known = true
+	for _, field := range s.proxies.fields {
+		for _, address := range s.proxies.clients(by.Remote) {
+			values, may := r.possibly(field, address.String())
+			if !may {
+				known = known && r.isClosed(field)
+				continue
+			}
+			by.Header = maps.Clone(r.Header)
+			by.Header[field] = values
+			return &by, true
+		}
+	}
+	return nil, known
+}
+
+// clients are addresses that a proxy can say and that count then. Beside the ranges, if there is
+// anything, is something next to one of them.
+func (p *proxies) clients(proxy netip.Addr) (all []netip.Addr) {
+	all = []netip.Addr{netip.MustParseAddr("198.51.100.99"), netip.MustParseAddr("2001:db8::99")}
+	for _, r := range p.ranges {
+		all = append(all, r.Masked().Addr().Prev(), lastOfNetwork(r).Next())
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsValid() || a == proxy || p.strict && p.has(a) })
+}
+
+// possibly gives the values of a field with one more, if matchers have left that open.
+func (r *Request) possibly(field, value string) (values []string, may bool) {
+	part := "header " + field
+	open := r.parts[part]
+	switch {
+	case !r.asked[part]:
+		return []string{value}, true
+	case open == nil, open.rulesOut([]string{value}):
+		return nil, false
+	default:
+		return append(slices.Clone(open.values), value), true
+	}
+}
+
+// isClosed says whether it is decided which values there are.
+func (r *Request) isClosed(field string) bool {
+	open := r.parts["header "+field]
+	return open == nil || open.closed
 }
 
 // gatherProxies has those that are believed told from others, and what they can say.

@@ -401,7 +401,7 @@ func capitals(text string) (count int) {
 
 func (c *Change) witness(r *Request, t *Token) {
 	c.Witness = *r
-	c.Witness.asked = nil
+	c.Witness.asked, c.Witness.parts, c.Witness.hosts = nil, nil, nil
 	c.Witness.Token, c.Witness.HasCert = t, t != nil && t.X5T
 	c.Witness.SentAs = Bearer
 	if t != nil && t.JKT {

@@ -195,8 +195,8 @@ func sampleName(pattern string) string {
 
 // field looks for a request of which another value comes out.
 func (c *wayDiff) field(name string, before, after field) {
-	exact := true
-	for _, r := range c.variants(name, before, after) {
+	all, exact := c.variants(name, before, after)
+	for _, r := range all {
 		was, knew := before.final(name, c.was.seen(r))
 		is, knows := after.final(name, c.is.seen(r))
 		exact = exact && knew && knows
@@ -230,64 +230,6 @@ func (f field) final(name string, r *Request) ([]string, bool) {
 
 func (f field) hasExpression() bool {
 	return slices.ContainsFunc(f.ops, func(op fieldOp) bool { return op.regexp != "" })
-}
-
-// variants are the request, and others that no matcher tells from it.
-func (c *wayDiff) variants(name string, fields ...field) []*Request {
-	r := c.request
-	var all []*Request
-	mentioned := []string{name}
-	samples := []string{stranger}
-	for _, f := range fields {
-		text := f.String()
-		for _, p := range placeholder.FindAllString(text, -1) {
-			if field, ok := strings.CutPrefix(strings.Trim(p, "{}"), "http.request.header."); ok {
-				mentioned = append(mentioned, canonicalField(field))
-			}
-		}
-		for _, op := range f.ops {
-			if op.kind == opReplace {
-				samples = append(samples, op.search)
-				samples = append(samples, regexpInstances(op.regexp, 4)...)
-			}
-		}
-	}
-	for _, sample := range samples {
-		v := *r
-		v.Header = maps.Clone(r.Header)
-		for n, field := range mentioned {
-			if field == "Host" || r.asked["header "+field] {
-				continue
-			}
-			v.Header[field] = []string{sample}
-			if n > 0 { // each its own
-				v.Header[field] = []string{fmt.Sprintf("%s-%d", stranger, n)}
-			}
-		}
-		all = append(all, &v)
-	}
-	other := *all[0]
-	if !r.asked["method"] {
-		other.Method = "POST"
-	}
-	if !r.asked["address"] {
-		other.Remote = further(r.Remote, 1, 0, 0)
-	}
-	all = append(all, &other)
-	for _, y := range []*way{c.was, c.is} {
-		if forwarded := y.walk.server.forwarded(r); forwarded != nil {
-			all = append(all, forwarded)
-		}
-	}
-	if !r.asked["port"] {
-		ported := *all[0]
-		ported.Host += ":1"
-		all = append(all, &ported)
-	}
-	if slices.ContainsFunc(fields, field.callers) { // it shows more where there is one
-		return append(all, r)
-	}
-	return append([]*Request{r}, all...)
 }
 
 // tell is what comes out of a field, and whose choice that is.

@@ -74,10 +74,11 @@ func (c *fieldChanges) literalHost() (host string, ok bool) {
 // field is what has become of a header field: what was sent, or values in its place, and
 // what was done to that since.
 type field struct {
-	sent   bool
-	chosen bool     // the caller writes what is put in its place, or added
-	values []string // instead; nil: there is none
-	ops    []fieldOp
+	sent    bool
+	chosen  bool     // the caller writes what is put in its place, or added
+	guessed bool     // it is made of a part of the request that is not decided with a view to that
+	values  []string // instead; nil: there is none
+	ops     []fieldOp
 }
 
 // callers says whether the caller has a say in what is there.
@@ -212,7 +213,7 @@ func (f *fields) put(name string, made field) {
 // append does op, whose value is written as text.
 func (f *fields) append(w *walk, name, text string, op fieldOp) {
 	now := f.now(w, name)
-	now.chosen = now.chosen || f.callersWrite(w, text)
+	now.chosen, now.guessed = now.chosen || f.callersWrite(w, text), now.guessed || w.guesses(text)
 	now.ops = append(slices.Clip(now.ops), op)
 	f.put(name, now)
 }
@@ -276,7 +277,7 @@ func (f *fields) set(w *walk, values map[string][]string) {
 	made := make(map[string]field, len(set))
 	for name, values := range set {
 		text := strings.Join(values, ",")
-		made[name] = field{values: []string{w.fill(text)}, chosen: f.callersWrite(w, text)}
+		made[name] = field{values: []string{w.fill(text)}, chosen: f.callersWrite(w, text), guessed: w.guesses(text)}
 	}
 	for name, field := range made {
 		f.put(name, field)
@@ -351,6 +352,28 @@ func (f *fields) enter(strips *identity.List) {
 	f.edge = true
 }
 
+// guesses says whether a text is filled in with parts of a request for which there are samples:
+// none of these is for who compares what comes of it.
+func (w *walk) guesses(text string) (found bool) {
+	if w.req.open == nil {
+		return false
+	}
+	replacePlaceholders(text, func(name string) (string, bool) {
+		variable, _ := strings.CutPrefix(name, "http.vars.")
+		found = found || strings.HasPrefix(name, uriPlaceholder) || strings.HasPrefix(name, capturePrefix) || w.guessed[variable]
+		return "", false
+	})
+	return found
+}
+
+// matched is field for a matcher.
+func (w *walk) matched(name string) (values []string, known bool) {
+	if w.fields.now(w, canonicalField(name)).guessed {
+		return nil, false
+	}
+	return w.field(name)
+}
+
 // field gives the values of a header field as they are now, and whether they are known.
 func (w *walk) field(name string) (values []string, known bool) {
 	name = canonicalField(name)
@@ -383,9 +406,14 @@ func (w *walk) sent(name string) []string {
 
 // asSent is sent for who looks before Caddy takes fields away.
 func (w *walk) asSent(name string) []string {
-	if part := "header " + name; w.req.undecided(part) && len(w.req.Header[name]) == 0 {
-		if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
-			w.req.Header[name] = values
+	if part := "header " + name; w.req.undecided(part) {
+		if len(w.req.Header[name]) == 0 {
+			if values := pick(w.oracle, w.req.possible(part, w.oracle.fields[name])); values != nil {
+				w.req.Header[name] = values
+			}
+		}
+		if open := w.req.parts[part]; open != nil {
+			open.closed = true
 		}
 	}
 	return w.req.Header[name]

@@ -36,7 +36,7 @@ func (m hostMatcher) matches(w *walk) bool {
 	if !w.anyHost {
 		return m.has(w.site)
 	}
-	if hosts, known := w.field("Host"); known {
+	if hosts, known := w.matched("Host"); known {
 		return m.has(siteOf(lastOf(hosts)))
 	}
 	return w.unknown(m.String() + " after a handler has set it")

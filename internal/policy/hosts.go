@@ -20,11 +20,14 @@ func hostsOf(t *textFinder, servers []*Server) (c *hostClasses, whole bool) {
 		c.whole = c.whole || c.all || s.tellsPort
 	}
 	c.add(stranger + ".invalid")
-	whole = c.addFields(t) && !(c.replaces && len(c.matches) > 0)
+	whole = !(c.replaces && len(c.matches) > 0)
 	for _, name := range c.names {
 		c.add(name)
 	}
-	if c.wild {
+	switch {
+	case len(c.fields) > 0:
+		whole = c.addSentAs(t) && whole
+	case c.wild:
 		texts, all := t.of(append(c.conditions, condition{expr: "[^.]"}), letters{allowed: inHost}) // of two that are alike, not one that is refused
 		for _, text := range texts {
 			c.addNew(text)
@@ -33,17 +36,6 @@ func hostsOf(t *textFinder, servers []*Server) (c *hostClasses, whole bool) {
 	}
 	c.hosts = unique(c.hosts)
 	return c, whole
-}
-
-// addFields has names and ports that matchers of the field Host tell from others.
-func (c *hostClasses) addFields(t *textFinder) (whole bool) {
-	texts, whole := t.of(c.fields, letters{allowed: func(r rune) bool { return r == ':' || inHost(r) }})
-	for _, text := range texts {
-		if strings.Count(text, ":") == 1 && !strings.HasPrefix(text, ":") {
-			c.addSent(text)
-		}
-	}
-	return whole
 }
 
 func inHost(r rune) bool {
@@ -61,6 +53,7 @@ type hostClasses struct {
 	ports      []string
 	conditions []condition
 	fields     []condition         // of the header field
+	sites      []condition         // the same of matchers of hosts, for a Host with a port or brackets
 	matches    []func(string) bool // of a Host as sent
 	known      map[string]int
 	hosts      []string
@@ -95,6 +88,7 @@ func (c *hostClasses) gather(m Matcher) {
 			c.addPorts(name)
 		}
 		c.wild = c.wild || slices.ContainsFunc(m, func(p string) bool { return strings.Contains(p, "*") })
+		c.sites = append(c.sites, condition{expr: sitesExpression(m)})
 		c.match(hostsExpression(m), func(host string) bool { return m.has(siteOf(host)) })
 	case headerMatcher:
 		for field, patterns := range m {
@@ -102,14 +96,12 @@ func (c *hostClasses) gather(m Matcher) {
 				for _, name := range namesOf(patterns) {
 					c.addSent(name)
 				}
-				c.wild = true
 				c.matchField(valuesExpression(patterns), wantedOf(patterns))
 			}
 		}
 	case headerRegexp:
 		for field, compiled := range m {
 			if canonicalField(field) == "Host" {
-				c.wild = true
 				c.matchField(compiled.String(), compiled.MatchString)
 			}
 		}

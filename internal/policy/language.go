@@ -22,6 +22,8 @@ type view struct {
 	cut, before, after string
 	same               bool // or the same of every path
 	lost               bool // or what is not followed back
+	lostQuery          bool // and of the query
+	lostMethod         bool // and of the method
 }
 
 // letters are what texts are made of.

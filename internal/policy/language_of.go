@@ -130,7 +130,14 @@ func valuesExpression(patterns []string) string {
 }
 
 // hostsExpression is the regular expression of the patterns of a host matcher.
-func hostsExpression(patterns []string) string {
+func hostsExpression(patterns []string) string { return `(?i)^(?:` + hostLabels(patterns) + `)$` }
+
+// sitesExpression is that for a Host as it is sent, with a port or in brackets.
+func sitesExpression(patterns []string) string {
+	return `(?i)^\[?(?:` + hostLabels(patterns) + `)\]?(?::[^:]*)?$`
+}
+
+func hostLabels(patterns []string) string {
 	var all []string
 	for _, p := range patterns {
 		labels := strings.Split(p, ".")
@@ -141,23 +148,35 @@ func hostsExpression(patterns []string) string {
 				labels[n] = regexp.QuoteMeta(label)
 			}
 		}
-		all = append(all, "^"+strings.Join(labels, `\.`)+"$")
+		all = append(all, strings.Join(labels, `\.`))
 	}
-	return `(?i)` + strings.Join(all, "|")
+	return strings.Join(all, "|")
 }
 
-// behind gives how the path is seen after a rewrite.
+// behind gives how a request is seen after a rewrite.
 func (h *Rewrite) behind(v view) []view {
-	if v.same {
-		return []view{v}
+	if h.Method != "" {
+		v.lostMethod = hasPlaceholder(h.Method)
 	}
+	if !h.keepsQuery() {
+		v.lostQuery = !h.writesQuery()
+	}
+	return h.pathBehind(v)
+}
+
+func (h *Rewrite) pathBehind(v view) []view {
 	p, _, _ := strings.Cut(h.URI, "#")
 	p, _, _ = strings.Cut(p, "?")
-	if p = strings.ReplaceAll(p, "{http.request.uri}", "{"+pathPlaceholder+"}"); p != "" {
-		before, after, found := strings.Cut(p, "{"+pathPlaceholder+"}")
-		if !found && !hasPlaceholder(p) {
-			return []view{{same: true}}
-		}
+	p = strings.ReplaceAll(p, "{"+uriPlaceholder+"}", "{"+pathPlaceholder+"}")
+	before, after, found := strings.Cut(p, "{"+pathPlaceholder+"}")
+	if p != "" && !found && !hasPlaceholder(p) {
+		v.cut, v.before, v.after, v.same, v.lost = "", "", "", true, false
+	}
+	if v.same { // a text that is known, unless the request has a part in what is done to it
+		v.lost = v.lost || hasPlaceholder(before+after) || h.fillsPath()
+		return []view{v}
+	}
+	if p != "" {
 		v.lost = v.lost || hasPlaceholder(before+after) || strings.Contains(before+after, "%") || isCleaned(before) || isCleaned(after)
 		if v.cut == "" || v.before != "" { // begins with a slash, and two are one
 			before = strings.TrimSuffix(before, "/")
@@ -170,6 +189,18 @@ func (h *Rewrite) behind(v view) []view {
 		v.after, v.lost = rest, v.lost || !found
 	}
 	return v.without(h.StripPrefix)
+}
+
+// fillsPath says whether what it takes from the path, or puts into it, is written with placeholders.
+func (h *Rewrite) fillsPath() bool {
+	text := h.StripPrefix + h.StripSuffix
+	for _, r := range h.Substring {
+		text += r.Find + r.With
+	}
+	for _, r := range h.PathRegexp {
+		text += r.With
+	}
+	return hasPlaceholder(text)
 }
 
 // isCleaned says whether a text has segments that are not there any more when matchers look
@@ -208,7 +239,8 @@ func uniqueViews(all ...[]view) []view {
 	joined := unique(slices.Concat(all...))
 	if len(joined) > maxViews {
 		joined = joined[:maxViews]
-		joined[maxViews-1].lost = true
+		last := &joined[maxViews-1]
+		last.lost, last.lostQuery, last.lostMethod = true, true, true
 	}
 	return joined
 }

@@ -221,7 +221,7 @@ func everyField[T any](w *walk, wanted map[string]T, decide func(w *walk, part s
 			}
 			continue
 		}
-		values, known := w.field(field)
+		values, known := w.matched(field)
 		if !known {
 			if !w.unknown("header " + field + ", which a handler before has set") {
 				return false

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"slices"
-	"strings"
 )
 
 // pairs matches servers by what they listen on: names are the configuration's own affair,
@@ -36,8 +35,8 @@ func (d *differ) pairs() {
 	}
 }
 
-// takeOver finds servers that get what the old one of a pair got: of two that listen at one
-// port, the one with the address gets the request, and with that gone the one for all.
+// takeOver finds servers that get something of what the old one of a pair got: of two that listen
+// at one port, the one with the address gets the request, and with that gone the one for all.
 func (d *differ) takeOver(p pair) {
 	for _, address := range p.old.Listen {
 		if p.new != nil && slices.Contains(p.new.Listen, address) {
@@ -45,7 +44,7 @@ func (d *differ) takeOver(p pair) {
 		}
 		for _, s := range d.new.Servers {
 			other := pair{p.old, s}
-			wider := slices.ContainsFunc(s.Listen, func(wide string) bool { return covers(wide, address) })
+			wider := slices.ContainsFunc(s.Listen, func(wide string) bool { return newListener(wide).mayTake(newListener(address)) })
 			if s != p.new && wider && !slices.Contains(d.taken, other) {
 				d.taken = append(d.taken, other)
 			}
@@ -53,13 +52,13 @@ func (d *differ) takeOver(p pair) {
 	}
 }
 
-// isTaken says whether another server gets all that one got that is gone.
+// isTaken says whether others get all that a server got that is gone.
 func (d *differ) isTaken(old *Server) bool {
-	return !slices.ContainsFunc(old.Listen, func(address string) bool {
-		return !slices.ContainsFunc(d.new.Servers, func(s *Server) bool {
-			return slices.ContainsFunc(s.Listen, func(wide string) bool { return covers(wide, address) })
-		})
-	})
+	var all []string
+	for _, s := range d.new.Servers {
+		all = append(all, s.Listen...)
+	}
+	return !slices.ContainsFunc(old.Listen, func(address string) bool { return !covered(address, all) })
 }
 
 func sameAddresses(a, b *Server) bool {
@@ -69,8 +68,7 @@ func sameAddresses(a, b *Server) bool {
 func sharedAddress(a, b *Server) bool { return len(missing(a.Listen, b.Listen)) < len(a.Listen) }
 
 func sharedPort(a, b *Server) bool {
-	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 	return slices.ContainsFunc(a.Listen, func(x string) bool {
-		return slices.ContainsFunc(b.Listen, func(y string) bool { return port(x) == port(y) })
+		return slices.ContainsFunc(b.Listen, func(y string) bool { return newListener(x).sharesPort(newListener(y)) })
 	})
 }

@@ -72,6 +72,13 @@ func (h *Pass) serve(w *walk, next next) end {
 	}
 	for name, value := range h.vars {
 		vars[name] = w.fill(value)
+		if is := w.guesses(value); is != w.guessed[name] {
+			guessed := maps.Clone(w.guessed)
+			if guessed == nil {
+				guessed = make(map[string]bool)
+			}
+			guessed[name], w.guessed = is, guessed
+		}
 	}
 	w.vars = vars
 	return next()

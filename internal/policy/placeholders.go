@@ -127,7 +127,7 @@ func (w *walk) unset(name string) bool {
 func (w *walk) isNil(name string) bool {
 	variable, isVar := strings.CutPrefix(name, "http.vars.")
 	_, set := w.vars[variable]
-	return w.unset(name) || isVar && !set
+	return w.unset(name) || isVar && !set && !slices.Contains(ownVars, variable)
 }
 
 // decidedField gives a field that is no more what was sent.

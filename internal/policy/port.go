@@ -5,6 +5,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // A caller sends a port with the Host, or none, or any: matchers of hosts do not see it,
@@ -51,6 +54,43 @@ func (c *hostClasses) addPorts(text string) {
 	for _, port := range digits.FindAllString(text, -1) {
 		c.ports = append(c.ports, ":"+port)
 	}
+}
+
+// hostShapes are those of a Host that Caddy takes: a name, one in brackets, either with a port,
+// and what is neither.
+var hostShapes = []condition{
+	{expr: `^[^:\[\]]*[^.:\[\]][^:\[\]]*(:[^:\[\]]*)?$`}, {expr: `^\[[^\[\]]*[^.\[\]][^\[\]]*\](:[^:\[\]]*)?$`},
+	{expr: `^[^\[\]]*:[^\[\]]*:[^\[\]]*$`}, {expr: `[\[\]]`},
+}
+
+// sentLetters are those of a Host.
+var sentLetters = letters{allowed: func(r rune) bool { return r < utf8.RuneSelf && httpguts.ValidHostHeader(string(r)) }}
+
+// addSentAs has a name and a port for each way in which matchers of hosts and of the field Host
+// can tell a Host from others. It says whether they are all.
+func (c *hostClasses) addSentAs(t *textFinder) (whole bool) {
+	texts, whole := t.of(unique(slices.Concat(c.fields, c.sites, hostShapes)), sentLetters)
+	known := make(map[string]bool)
+	for _, host := range c.hosts {
+		for _, port := range c.portsOf(hostOf(host)) {
+			known[c.class(hostOf(host)+port)] = true
+		}
+	}
+	for _, text := range texts {
+		class := c.class(text)
+		if known[class] || !isHost(text) {
+			continue
+		}
+		known[class] = true
+		name := siteOf(text)
+		port, found := strings.CutPrefix(text, hostOf(name))
+		if !found { // neither a name nor an address in brackets
+			whole = false
+			continue
+		}
+		c.hosts, c.ports = append(c.hosts, name), append(c.ports, port)
+	}
+	return whole
 }
 
 // addSent has the name and the port of a Host.

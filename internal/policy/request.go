@@ -22,6 +22,7 @@ type Request struct {
 	open  map[string]bool       // header fields and other dimensions that are decided, while others are not
 	asked map[string]bool       // the same, of one that is complete
 	parts map[string]*openLines // fields and parameters that are decided value by value
+	hosts *hostClasses          // which Hosts matchers take for the same, of one that is complete
 
 	failure failure // on its way
 

@@ -54,6 +54,7 @@ func (p *parser) rewrite(at string, raw json.RawMessage) *Rewrite {
 }
 
 const (
+	uriPlaceholder   = "http.request.uri"
 	pathPlaceholder  = "http.request.uri.path"
 	queryPlaceholder = "http.request.uri.query"
 )
@@ -96,7 +97,7 @@ func (h *Rewrite) gather(a *atoms) {
 	for _, r := range h.PathRegexp {
 		a.regexps = append(a.regexps, r.Find)
 	}
-	if h.asksQuery() {
+	if !h.keepsQuery() {
 		a.parameters = append(a.parameters, stranger+"=1")
 	}
 	if h.Query != nil {
@@ -107,10 +108,28 @@ func (h *Rewrite) gather(a *atoms) {
 	}
 }
 
-// asksQuery says whether the query, too, may come out as another one.
+// asksQuery says whether the new query has something to do with the one that was there.
 func (h *Rewrite) asksQuery() bool {
 	uri := strings.ReplaceAll(h.URI, "{"+pathPlaceholder+"}", "")
 	return strings.Contains(uri, "?") || hasPlaceholder(uri) || len(h.Substring) > 0 || h.Query != nil
+}
+
+// keepsQuery says whether matchers see the query as it was: a new URI says nothing of it, or
+// repeats it.
+func (h *Rewrite) keepsQuery() bool {
+	p, query, _ := strings.Cut(h.URI, "?")
+	p = strings.ReplaceAll(p, "{"+pathPlaceholder+"}", "")
+	bare := strings.TrimSuffix(p, "{"+uriPlaceholder+"}")
+	repeated := query == "{"+queryPlaceholder+"}" && bare == p || query == "" && (bare != p || !strings.Contains(h.URI, "?"))
+	return repeated && !hasPlaceholder(bare) && !strings.Contains(h.URI, "#") && len(h.Substring) == 0 && h.Query == nil
+}
+
+// writesQuery says whether nothing of a request comes into the query that it makes.
+func (h *Rewrite) writesQuery() bool {
+	uri, _, _ := strings.Cut(h.URI, "#")
+	p, query, found := strings.Cut(uri, "?")
+	p = strings.ReplaceAll(p, "{"+pathPlaceholder+"}", "")
+	return found && !hasPlaceholder(query) && (query != "" || !hasPlaceholder(p)) && len(h.Substring) == 0 && h.Query == nil
 }
 
 func (h *Rewrite) serve(w *walk, next next) end {
@@ -133,7 +152,7 @@ func (h *Rewrite) apply(w *walk) {
 	if !h.changesURL() {
 		return
 	}
-	c := urlChange{walk: w, url: *w.url, queried: w.queryChanged, sure: w.lost == "", sureQuery: true}
+	c := urlChange{walk: w, url: *w.url, queried: w.queryChanged, sure: w.lost == "", sureQuery: true, keeps: w.req.open != nil && h.keepsQuery()}
 	if c.sure {
 		h.change(&c)
 	}
@@ -162,6 +181,7 @@ type urlChange struct {
 	url             url.URL
 	queried         bool // the query may be another
 	sure, sureQuery bool
+	keeps           bool // the query is none of its affairs: matchers go on deciding it
 }
 
 func (c *urlChange) know(text string) string { return c.walk.knowAll(text, &c.sure) }
@@ -173,7 +193,7 @@ func (h *Rewrite) change(c *urlChange) {
 	// Placeholders are all of the URL as it was.
 	uri := h.newURI(c)
 	prefix, suffix := c.know(h.StripPrefix), c.know(h.StripSuffix)
-	if h.asksQuery() {
+	if h.asksQuery() && !c.keeps {
 		c.url.RawQuery, c.queried = c.walk.query(), true
 		c.sureQuery = c.sureQuery && (c.walk.lostQuery == "" || uri.hasQuery)
 	}
@@ -213,12 +233,16 @@ func (h *Rewrite) newURI(c *urlChange) (n newURI) {
 	p, query, hasQuery := strings.Cut(text, "?")
 	n.hasPath, n.hasQuery = p != "", hasQuery
 	n.path = plain(replacePlaceholders(p, func(name string) (string, bool) {
-		if name == pathPlaceholder {
+		if name == pathPlaceholder || name == uriPlaceholder && c.keeps {
 			return w.url.EscapedPath(), w.lost == ""
 		}
 		return w.sure(name, &c.sure)
 	}))
 	n.path, _, _ = strings.Cut(n.path, "#")
+	if c.keeps {
+		n.hasQuery = false
+		return n
+	}
 	if before, after, found := strings.Cut(n.path, "?"); found { // a value has brought a query
 		n.path = before
 		if query == "" {

@@ -52,9 +52,7 @@ func (d *differ) listens(at string, old, new *Server) {
 		return slices.ContainsFunc(s.Listen, func(a string) bool { return !isLocal(a) })
 	}
 	further := func(all, than []string) bool {
-		return slices.ContainsFunc(all, func(address string) bool {
-			return !slices.ContainsFunc(than, func(wide string) bool { return covers(wide, address) })
-		})
+		return slices.ContainsFunc(all, func(address string) bool { return !covered(address, than) })
 	}
 	d.rank(at, "listens beyond this machine", rankOf(elsewhere(old)), rankOf(elsewhere(new)), old.addresses(), new.addresses())
 	if further(new.Listen, old.Listen) {
@@ -63,21 +61,6 @@ func (d *differ) listens(at string, old, new *Server) {
 	if further(old.Listen, new.Listen) {
 		d.tell(Narrowed, at, "listens on less", old.addresses(), new.addresses())
 	}
-}
-
-// covers says whether who listens on the one address is reached at the other as well.
-func covers(wide, address string) bool {
-	split := func(a string) (network, host, port string) {
-		network = "tcp"
-		if before, rest, found := strings.Cut(a, "/"); found {
-			network, a = before, rest
-		}
-		n := strings.LastIndexByte(a, ':')
-		return network, a[:max(n, 0)], a[n+1:]
-	}
-	network, host, port := split(wide)
-	kind, other, same := split(address)
-	return network == kind && port == same && (host == other || host == "" || host == "0.0.0.0" && !strings.Contains(other, ":") || host == "[::]")
 }
 
 // speaksHTTP3 says whether one of the listeners does, as all do where nothing is said.

@@ -115,6 +115,7 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 		case *Intercept:
 			seen = v.instead(h, seen)
 		case *API:
+			v.atoms.gatherMethod(h.String(), seen)
 			v.routes(h.Routes, seen)
 			return nil
 		case *Static:
@@ -162,7 +163,7 @@ func (v *visitor) invoke(h *Invoke, seen []view) (all []view) {
 	}
 	for _, one := range seen {
 		if _, found := known[one]; !found && len(known) >= maxViews {
-			one = view{lost: true}
+			one = view{lost: true, lostQuery: true, lostMethod: true}
 		}
 		if _, found := known[one]; !found {
 			known[one] = []view{one} // while it is gone through

@@ -38,6 +38,7 @@ type walk struct {
 
 	fields   fields
 	vars     map[string]string
+	guessed  map[string]bool // of these, as of fields
 	captured []captured
 	answers  []answerOp
 	passes   []*Pass
