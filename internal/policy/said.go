@@ -30,8 +30,8 @@ type wrappers struct{ answers, passes int }
 
 func (w *walk) wrappers() wrappers { return wrappers{len(w.answers), len(w.passes)} }
 
-// unwrap takes away what was put around the answer since: who handles an error, or answers
-// in the place of another, writes to what was there before.
+// unwrap takes away what was put around the answer since: who handles an error writes to
+// what was there before.
 func (w *walk) unwrap(around wrappers) {
 	w.answers = kept(w.answers, around.answers, func(op answerOp) bool { return !op.late })
 	w.passes = kept(w.passes, around.passes, func(h *Pass) bool { return !h.wraps() })
@@ -51,17 +51,57 @@ func kept[T any](all []T, n int, stays func(T) bool) []T {
 	return left
 }
 
-// over puts an answer in the place of another: what it does not say itself stays as it was.
-func (y *way) over(was *way) {
-	_, own := y.by.(*Static)
-	if _, ownBefore := was.by.(*Static); !own || !ownBefore {
-		return
+// done is unwrap for an answer that has gone through all that was put around it: late
+// changes of its fields are made, and stay.
+func (w *walk) done(around wrappers) {
+	w.answers = slices.Clone(w.answers)
+	for n := range w.answers[around.answers:] {
+		w.answers[around.answers+n].late = false
+	}
+	w.unwrap(around)
+}
+
+// over gives the words of an answer in the place of another: what it does not say itself
+// stays as it was.
+func (w *walk) over(before *Outcome) *way {
+	now := w.out.way
+	switch {
+	case now == nil: // the connection is cut
+		return &way{by: silent{}, vars: w.vars, walk: before.way.walk}
+	case now == before.way: // only fields are others
+		now = new(*before.way.words())
+		now.passes, now.vars = around(now.passes, w.passes), w.vars
+		w.around(now)
+		return now
+	}
+	was := before.way.words()
+	_, own := now.by.(*Static)
+	_, ownBefore := was.by.(*Static)
+	if !own || !ownBefore {
+		return now
 	}
 	for name, value := range was.settings {
-		if now, there := y.settings[name]; !there || name == "body" && now == "" {
-			y.settings[name] = value
+		text, there := now.settings[name]
+		if there && (name != "body" || text != "") {
+			continue
+		}
+		if now.settings[name] = value; name == "body" { // with what has been done to it
+			now.passes = around(was.passes, now.passes)
 		}
 	}
+	return now
+}
+
+// around gives what an answer has passed, and what has been passed since that does nothing
+// with it.
+func around(inner, outer []*Pass) []*Pass {
+	all := slices.Clip(inner)
+	for _, h := range outer {
+		if !slices.Contains(inner, h) && !h.wraps() {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 // told is a placeholder of the error that is, or was, handled, where its message is known.

@@ -126,7 +126,7 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 	if w.out.way == nil {
 		w.deliver(silent{}, nil)
 	}
-	w.out.tells = w.out.way.tells()
+	w.out.tells = w.out.way.words().tells()
 	if !o.quiet {
 		w.out.tell(r)
 	}
