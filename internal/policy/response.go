@@ -264,7 +264,9 @@ func (h *CopyResponse) serve(w *walk, next next) end {
 		return next()
 	}
 	by := w.asked[len(w.asked)-1]
-	w.out.way = by
+	own := *by // what the service was asked, with what was done to its answer since
+	own.passes, own.vars = w.passes, w.vars
+	w.out.way = &own
 	w.forward(w.responding)
 	if status := statusText(h.Status); status != "" {
 		w.replaceStatus(status)

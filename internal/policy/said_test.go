@@ -99,3 +99,28 @@ func TestWhatInterceptSays(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatIsSaidOfACopiedAnswer changes what handlers do to a service's answer before they
+// hand it on.
+func TestWhatIsSaidOfACopiedAnswer(t *testing.T) {
+	t.Parallel()
+	copied := func(first, more string) string {
+		return edge(upstream(`,"handle_response":[{"routes":[` + handle(first+`{"handler":"copy_response"}`) + `]}]` + more))
+	}
+	const down = `,"headers":{"response":{"set":{"X-B":["SAID"]}}}`
+	for name, test := range map[string]saidTest{
+		"a field":           secretly(copied(`{"handler":"headers","response":{"set":{"X-A":["SAID"]}}},`, "")),
+		"another field":     moved(copied(`{"handler":"headers","response":{"set":{"X-A":["SAID"]}}},`, "")),
+		"the proxy's own":   secretly(copied("", down)),
+		"by a variable":     moved(copied(`{"handler":"vars","v":"SAID"},`, strings.Replace(down, "SAID", "{http.vars.v}", 1))),
+		"who reads it":      {copied("", ""), copied(`{"handler":"headers","response":{"set":{"Access-Control-Allow-Origin":["*"]}}},`, ""), Widened, Widened},
+		"log_skip":          {copied("", ""), copied(`{"handler":"vars","log_skip":true},`, ""), Widened, Narrowed},
+		"templates":         {copied("", ""), copied(`{"handler":"templates"},`, ""), Moved, Moved},
+		"the proxy's, else": {edge(upstream(`,"handle_response":[{"routes":[` + services + `]}]`)), edge(upstream(`,"handle_response":[{"routes":[` + services + `]}],"headers":{"response":{"set":{"X":["{env.SECRET}"]}}}`)), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t)
+		})
+	}
+}
