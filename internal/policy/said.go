@@ -13,6 +13,18 @@ import (
 type answerOp struct {
 	text string
 	late bool // when it is given: to one that comes of an error it is not done
+	hint bool // it has gone out, with all before it, in front of the answer
+}
+
+// cut leaves what has gone out when the connection is cut.
+func (w *walk) cut() {
+	for n := len(w.answers); n > 0; n-- {
+		if w.answers[n-1].hint {
+			w.answers = w.answers[:n]
+			return
+		}
+	}
+	w.answers = nil
 }
 
 // silent stands for who answers where the configuration says nothing: an API that refuses,
@@ -67,7 +79,10 @@ func (w *walk) over(before *Outcome) *way {
 	now := w.out.way
 	switch {
 	case now == nil: // the connection is cut
-		return &way{by: silent{}, vars: w.vars, walk: before.way.walk}
+		w.cut()
+		now = &way{by: silent{}, vars: w.vars, walk: before.way.walk}
+		w.around(now)
+		return now
 	case now == before.way: // only fields are others
 		now = new(*before.way.words())
 		now.passes, now.vars = around(now.passes, w.passes), w.vars
@@ -81,13 +96,17 @@ func (w *walk) over(before *Outcome) *way {
 		return now
 	}
 	for name, value := range was.settings {
-		text, there := now.settings[name]
-		if there && (name != "body" || text != "") {
-			continue
+		if _, there := now.settings[name]; !there && name != templateSees {
+			now.settings[name] = value
 		}
-		if now.settings[name] = value; name == "body" { // with what has been done to it
-			now.passes = around(was.passes, now.passes)
+	}
+	if now.settings["body"] == "" { // with what has been done to it
+		now.settings["body"] = was.settings["body"]
+		delete(now.settings, templateSees)
+		if seen, there := was.settings[templateSees]; there {
+			now.settings[templateSees] = seen
 		}
+		now.passes = around(was.passes, now.passes)
 	}
 	return now
 }
@@ -116,21 +135,44 @@ func (w *walk) told(name string) (text string, known bool) {
 	}
 }
 
-// spelled has what variables and maps may make of placeholders in their place, where that
-// is not known before.
-func (y *way) spelled(text string) string {
-	if !hasPlaceholder(text) {
+// asSet has beside each placeholder that handlers have set, and whose value is not known, what
+// it was set to. Caddy asks a map when it looks for the value.
+func (w *walk) asSet(text string) string {
+	if !hasPlaceholder(text) || w.nested == maxNested {
 		return text
 	}
-	for _, h := range y.passes {
-		for name, outputs := range h.mapped {
-			text = strings.ReplaceAll(text, name, outputs)
+	w.nested++
+	defer func() { w.nested-- }()
+	return placeholder.ReplaceAllStringFunc(text, func(name string) string {
+		set, found := w.setTo(name)
+		if !found {
+			return name
+		}
+		return strings.TrimSuffix(name, "}") + "= " + literal(set) + "}"
+	})
+}
+
+// maxNested is how deep placeholders are followed: a map may be made of itself.
+const maxNested = 8
+
+func (w *walk) setTo(name string) (text string, found bool) {
+	if variable, ok := strings.CutPrefix(name, "{http.vars."); ok {
+		text, found = w.vars[strings.TrimSuffix(variable, "}")]
+		return text, found && hasPlaceholder(text)
+	}
+	for _, h := range w.passes {
+		outputs, mapped := h.mapped[name]
+		if !mapped {
+			continue
+		}
+		found, text = true, text+" "+w.fill(outputs)
+		if source := plain(w.fill(h.source)); strings.Contains(outputs, "$") {
+			text += ", of " + source
+		} else { // which is not told
+			text += ", by " + strings.NewReplacer("{", "(", "}", ")").Replace(source)
 		}
 	}
-	for name, value := range y.vars {
-		text = strings.ReplaceAll(text, "{http.vars."+name+"}", plain(value))
-	}
-	return text
+	return strings.TrimSpace(text), found
 }
 
 // tells are what only the edge knows and the answer has in it: placeholders, and actions of
@@ -141,11 +183,11 @@ func (y *way) tells() (all []string) {
 	}
 	if _, own := y.by.(*Static); own {
 		for _, text := range y.settings {
-			all = append(all, private(y.spelled(plain(text)))...)
+			all = append(all, private(plain(text))...)
 		}
 		for _, h := range y.passes {
 			if h.What == "templates" {
-				all = append(all, h.actions(y.spelled(plain(y.settings["body"])))...)
+				all = append(all, h.actions(plain(y.settings["body"]))...)
 			}
 		}
 	}
@@ -169,6 +211,12 @@ var ofTheRequest = regexp.MustCompile(`^-? *\.(Req|OriginalReq|Host|RemoteIP|Cli
 // actions gives those of a text that may tell more than the caller has said: a template
 // reads the environment, files, and what the edge itself answers.
 func (h *Pass) actions(text string) (all []string) {
+	return slices.DeleteFunc(h.allActions(text), func(action string) bool {
+		return ofTheRequest.MatchString(action[len(h.braces[0]) : len(action)-len(h.braces[1])])
+	})
+}
+
+func (h *Pass) allActions(text string) (all []string) {
 	left, right := h.braces[0], h.braces[1]
 	for {
 		_, rest, opened := strings.Cut(text, left)
@@ -176,9 +224,6 @@ func (h *Pass) actions(text string) (all []string) {
 		if !opened || !closed {
 			return all
 		}
-		if !ofTheRequest.MatchString(action) {
-			all = append(all, left+action+right)
-		}
-		text = rest
+		all, text = append(all, left+action+right), rest
 	}
 }

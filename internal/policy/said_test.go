@@ -158,3 +158,67 @@ func TestWhatRefusalsRepeat(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatAnswersRepeat changes what handlers have set on the way, and an answer, or what a
+// service gets, takes up.
+func TestWhatAnswersRepeat(t *testing.T) {
+	t.Parallel()
+	set := func(field, value string) string {
+		return handle(`{"handler":"headers","request":{"set":{"`+field+`":["`+value+`"]}}}`) + ","
+	}
+	says := func(body string) string {
+		return handle(`{"handler":"static_response","status_code":403,"body":"` + body + `"}`)
+	}
+	template := func(body string) string { return handle(`{"handler":"templates"}`) + "," + says(body) }
+	mapped := func(source, name, mapping string) string {
+		return handle(`{"handler":"map","source":"`+source+`","destinations":["`+name+`"],`+mapping+`}`) + ","
+	}
+	defaults := func(name, text string) string {
+		return mapped("{http.request.method}", name, `"defaults":["`+text+`"]`)
+	}
+	vars := func(value string) string { return handle(`{"handler":"vars","v":"`+value+`"}`) + "," }
+	hints := handle(`{"handler":"static_response","status_code":103,"headers":{"X-A":["SAID"]}}`) + ","
+	const capture = `"mappings":[{"input_regexp":"(.*)","outputs":["${1}"]}]`
+	const cut = `{"handle":[{"handler":"static_response","abort":true}]}`
+	caught := func(body string) string {
+		return strings.Replace(edge(`{"handle":[{"handler":"error","status_code":404,"error":"SAID"}]}`), `"routes":[`, `"errors":{"routes":[`+body+`]},"routes":[`, 1)
+	}
+	down := headerUp(`"set":{"X-Session":["{http.request.cookie.s}"]},"delete":["Cookie"]`)
+	for name, test := range map[string]saidTest{
+		"a template of a field":         secretly(edge(set("X-S", "SAID") + template(`{{.Req.Header.Get \"X-S\"}}`))),
+		"a template of a field, moved":  moved(edge(set("X-S", "SAID") + template(`{{.Req.Header.Get \"X-S\"}}`))),
+		"a template of another field":   {edge(set("X-T", "a") + template(`{{.Req.Header.Get \"X-S\"}}`)), edge(set("X-T", "b") + template(`{{.Req.Header.Get \"X-S\"}}`)), "", "", false},
+		"a template of all fields":      secretly(edge(set("X-S", "SAID") + template(`{{range $n, $v := .Req.Header}}{{$v}}{{end}}`))),
+		"a template of a cookie":        secretly(edge(set("Cookie", "a=SAID") + template(`{{.Cookie \"a\"}}`))),
+		"a template of the Host":        secretly(edge(set("Host", "SAID") + template(`{{.Host}}`))),
+		"a template of the path":        secretly(edge(handle(`{"handler":"rewrite","uri":"/SAID"}`) + "," + template(`{{.Req.URL.Path}}`))),
+		"a template of the path, moved": moved(edge(handle(`{"handler":"rewrite","uri":"/SAID"}`) + "," + template(`{{.Req.URL.Path}}`))),
+		"a template of what was sent":   {edge(set("X-S", "a") + template(`{{.OriginalReq.URL.Path}} {{now}}`)), edge(set("X-S", "b") + template(`{{.OriginalReq.URL.Path}} {{now}}`)), "", "", false},
+		"a template of the error":       secretly(caught(template(`{{placeholder \"http.error.message\"}}`))),
+		"a template of a map":           secretly(edge(defaults("{m}", "SAID") + template(`{{placeholder \"m\"}}`))),
+		"a template that includes":      secretly(edge(set("X-S", "SAID") + template(`{{include \"a\"}}`))),
+		"a template inside intercept":   secretly(edge(handle(`{"handler":"intercept","handle_response":[{"routes":[{"handle":[{"handler":"static_response","status_code":404}]}]}]}`) + "," + set("X-S", "SAID") + template(`{{.Req.Header.Get \"X-S\"}}`))),
+		"a cookie":                      secretly(edge(set("Cookie", "a=SAID") + says("{http.request.cookie.a}"))),
+		"a cookie, moved":               moved(edge(set("Cookie", "a=SAID") + says("{http.request.cookie.a}"))),
+		"another cookie":                {edge(set("Cookie", "a=x; b=1") + says("{http.request.cookie.a}")), edge(set("Cookie", "a=x; b=2") + says("{http.request.cookie.a}")), "", "", false},
+		"a cookie for a service":        moved(edge(set("Cookie", "s=SAID") + down)),
+		"a cookie with one more":        moved(edge(handle(`{"handler":"headers","request":{"add":{"Cookie":["a=SAID"]}}}`) + "," + says("{http.request.cookie.a}"))),
+		"a map of a map":                secretly(edge(defaults("{a}", "SAID") + defaults("{b}", "{a}") + says("{b}"))),
+		"a map of itself":               secretly(edge(defaults("{a}", "{a} SAID") + says("{a}"))),
+		"a map in a variable":           {strings.ReplaceAll(edge(defaults("{a}", "SAID")+vars("{a}")+says("{http.vars.v}")), "SAID", "x"), strings.ReplaceAll(edge(defaults("{a}", "SAID")+vars("{a}")+says("{http.vars.v}")), "SAID", "{env.SECRET}"), Widened, Widened, false},
+		"a map of a field":              secretly(edge(set("X-S", "SAID") + mapped("{http.request.header.X-S}", "{m}", capture) + says("{m}"))),
+		"a map of a field set later":    secretly(edge(mapped("{http.request.header.X-S}", "{m}", capture) + set("X-S", "SAID") + says("{m}"))),
+		"a map by a field set later":    moved(edge(mapped("{http.request.header.X-S}", "{m}", `"mappings":[{"input":"x","outputs":["1"]}],"defaults":["2"]`) + set("X-S", "SAID") + says("{m}"))),
+		"a map of the error":            secretly(caught(mapped("{http.error.message}", "{m}", capture) + says("{m}"))),
+		"a map in a field":              secretly(edge(defaults("{m}", "SAID") + set("X-S", "{m}") + says("{http.request.header.X-S}"))),
+		"a variable that is set anew":   secretly(edge(vars("SAID{http.request.uuid}") + handle(`{"handler":"headers","response":{"set":{"X-A":["{http.vars.v}"]}}}`) + "," + vars("no") + says(""))),
+		"hints, and cut":                secretly(edge(hints + cut)),
+		"hints, cut by intercept":       secretly(edge(handle(`{"handler":"intercept","handle_response":[{"routes":[`+cut+`]}]}`) + "," + hints + says(""))),
+		"a field, and cut":              {edge(cut), edge(handle(`{"handler":"headers","response":{"set":{"X-A":["a"]}}}`) + "," + cut), "", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t)
+		})
+	}
+}

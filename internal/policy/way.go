@@ -62,7 +62,7 @@ func (w *walk) deliver(by Handler, settings map[string]string) {
 func (w *walk) around(y *way) {
 	y.answer = nil
 	for _, op := range w.answers {
-		y.answer = append(y.answer, y.spelled(op.text))
+		y.answer = append(y.answer, op.text)
 	}
 }
 
