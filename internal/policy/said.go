@@ -156,6 +156,15 @@ func (w *walk) asSet(text string) string {
 const maxNested = 8
 
 func (w *walk) setTo(name string) (text string, found bool) {
+	switch {
+	case strings.Contains(name, "= "): // was done
+		return "", false
+	case strings.HasPrefix(name, "{http.request.host.labels."), name == "{http.request.port}":
+		text = w.fieldSeen("Host")
+		return text, text != ""
+	case strings.HasPrefix(name, "{http.request.uri"):
+		return w.lineSeen(), w.target != w.req.Target || len(w.rewrites) > 0
+	}
 	if variable, ok := strings.CutPrefix(name, "{http.vars."); ok {
 		text, found = w.vars[strings.TrimSuffix(variable, "}")]
 		return text, found && hasPlaceholder(text)

@@ -212,6 +212,8 @@ func TestWhatAnswersRepeat(t *testing.T) {
 		"a map of the error":            secretly(caught(mapped("{http.error.message}", "{m}", capture) + says("{m}"))),
 		"a map in a field":              secretly(edge(defaults("{m}", "SAID") + set("X-S", "{m}") + says("{http.request.header.X-S}"))),
 		"a variable that is set anew":   secretly(edge(vars("SAID{http.request.uuid}") + handle(`{"handler":"headers","response":{"set":{"X-A":["{http.vars.v}"]}}}`) + "," + vars("no") + says(""))),
+		"a part of the Host":            secretly(edge(set("Host", "SAID.a") + says("{http.request.host.labels.1}"))),
+		"a part of the path":            moved(edge(handle(`{"handler":"rewrite","uri":"/SAID"}`) + "," + says("{http.request.uri.path.file.base}"))),
 		"hints, and cut":                secretly(edge(hints + cut)),
 		"hints, cut by intercept":       secretly(edge(handle(`{"handler":"intercept","handle_response":[{"routes":[`+cut+`]}]}`) + "," + hints + says(""))),
 		"a field, and cut":              {edge(cut), edge(handle(`{"handler":"headers","response":{"set":{"X-A":["a"]}}}`) + "," + cut), "", "", false},
