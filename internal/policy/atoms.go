@@ -44,7 +44,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 	a := &atoms{fields: make(map[string][][]string), wanted: make(map[string][]string), lines: make(map[string]*lines)}
 	a.methods = slices.Clone(knownMethods)
 	a.queries = []string{""}
-	said := make(map[string]bool)
+	said, repeats := make(map[string]bool), false
 	for _, s := range servers {
 		a.gatherProxies(s)
 		v := visitor{hosts: hosts, server: s, atoms: a, named: make(map[string]map[view][]view)}
@@ -53,8 +53,10 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 		v.routes(s.Errors, []view{{}})
 		a.catches = a.catches || reaches(s.Errors)
 		said[strings.Join(v.words, "\n")] = true
+		repeats = repeats || v.repeats
 	}
-	a.catches = a.catches || len(said) > 1 // else, who fails on the way is told the same
+	differ := func(s *Server) bool { return s.written() != servers[0].written() }
+	a.catches = a.catches || len(said) > 1 || repeats && slices.ContainsFunc(servers, differ) // else, who fails on the way is told the same
 	a.methods = unique(append(a.methods, strings.ToUpper(stranger)))
 	if len(a.parameters) > 0 {
 		a.queries = append(a.queries, strings.Join(unique(a.parameters), "&"))

@@ -161,7 +161,7 @@ type redirects struct {
 // addRedirects gives the servers of the HTTP port the redirects that Caddy adds, and makes
 // the server that has those for which there is none. Then it takes apart what has both schemes.
 func (c *Config) addRedirects() {
-	own := &Server{Name: "remaining_auto_https_redirects"}
+	own := &Server{Name: "remaining_auto_https_redirects", written: func() string { return "" }}
 	added := make(map[*Server][]*Route)
 	for _, r := range gatherRedirects(c.Servers, c.ports) {
 		at, route := r.from.at(c.ports.HTTP), c.redirectRoute(r.names, r.to)

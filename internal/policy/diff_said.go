@@ -8,6 +8,22 @@ import (
 	"strings"
 )
 
+// words compares what the caller is told: by somebody else than who was asked, where
+// intercept has it so.
+func (c *wayDiff) words() {
+	said := *c
+	said.was, said.is, said.found = c.was.words(), c.is.words(), nil
+	said.answer()
+	if said.was != c.was || said.is != c.is {
+		if before, after := ownAnswer(said.was), ownAnswer(said.is); (before == nil) != (after == nil) {
+			said.add(Moved, "answer", "is answered by another handler", said.was.by.String(), said.is.by.String())
+		}
+		said.responses()
+		said.passed()
+	}
+	c.found = append(c.found, said.found...)
+}
+
 // answer compares what is done to the fields of the answer.
 func (c *wayDiff) answer() {
 	if slices.Equal(c.was.answer, c.is.answer) {

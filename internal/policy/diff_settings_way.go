@@ -231,7 +231,11 @@ func (c *wayDiff) responses() {
 		if sharesAnswer(name) {
 			direction, what = Widened, whoReads
 		}
-		c.add(direction, name, what, mask(name, short(before)), mask(name, short(after)))
+		shown := name
+		if name == templateSees { // it names fields, and has what they are
+			shown = secretName.FindString(before + after)
+		}
+		c.add(direction, name, what, mask(shown, short(before)), mask(shown, short(after)))
 	}
 }
 

@@ -100,11 +100,13 @@ func (c *wayDiff) compare(was, is *Outcome) {
 	}
 	if was.Kind == Forwarded && is.Kind == Forwarded {
 		c.fields()
+	}
+	if was.Reaches() && is.Reaches() {
 		c.status(was.Status, is.Status)
 	}
 	c.settings()
-	c.answer()
 	c.passed()
+	c.words()
 }
 
 // line compares what is asked for: of a folder only the path counts.

@@ -49,7 +49,10 @@ func (w *walk) empty() end {
 	if w.errorStatus == 0 {
 		return w.nothing()
 	}
-	w.out.Kind, w.out.Status, w.out.way = Refused, shownStatus(w.errorStatus), nil
+	w.out.Kind, w.out.Status = Refused, shownStatus(w.errorStatus)
+	if !w.given { // else its body stays
+		w.out.way = nil
+	}
 	return answered
 }
 

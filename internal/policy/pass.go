@@ -15,6 +15,7 @@ type Pass struct {
 	text    string            // as it is written
 	vars    map[string]string // that it sets
 	mapped  map[string]string // by destination, all that a map may make of it
+	source  string            // of what
 	braces  [2]string         // of a template's actions
 	maxBody int64             // of request_body; 0: none
 }
@@ -35,7 +36,7 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 			}
 		}
 	case "map":
-		h.mapped = mappedBy(raw)
+		h.mapped, h.source = mappedBy(raw)
 	case "templates":
 		h.braces = delimiters(raw)
 	case "request_body":
@@ -94,9 +95,10 @@ func (h *Pass) filled(w *walk) *Pass {
 	return &own
 }
 
-// mappedBy gives what may come of each destination.
-func mappedBy(raw json.RawMessage) map[string]string {
+// mappedBy gives what may come of each destination, and of what it is made.
+func mappedBy(raw json.RawMessage) (all map[string]string, source string) {
 	var m struct {
+		Source       string   `json:"source"`
 		Destinations []string `json:"destinations"`
 		Mappings     []struct {
 			Outputs []any `json:"outputs"`
@@ -104,7 +106,7 @@ func mappedBy(raw json.RawMessage) map[string]string {
 		Defaults []string `json:"defaults"`
 	}
 	_ = json.Unmarshal(raw, &m) // what is not read so does not load
-	all := make(map[string]string)
+	all = make(map[string]string)
 	for n, destination := range m.Destinations {
 		var outputs []string
 		for _, mapping := range m.Mappings {
@@ -117,7 +119,7 @@ func mappedBy(raw json.RawMessage) map[string]string {
 		}
 		all["{"+strings.Trim(destination, "{}")+"}"] = strings.Join(outputs, " or ")
 	}
-	return all
+	return all, m.Source
 }
 
 // delimiters are those of the actions in a template.

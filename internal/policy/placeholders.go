@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net"
+	"net/http"
 	"path"
 	"regexp"
 	"slices"
@@ -52,13 +53,16 @@ func plain(text string) string   { return plains.Replace(text) }
 // What the request alone decides stays, and so does what is not known: it is equal in two
 // texts where it means the same.
 func (w *walk) fill(text string) string {
-	return replacePlaceholders(text, w.decided)
+	return w.asSet(replacePlaceholders(text, w.decided))
 }
 
 // fillIn is fill for JSON, in which braces are more than placeholders.
 func (w *walk) fillIn(text string) string {
-	return placeholder.ReplaceAllStringFunc(text, w.fill)
+	return placeholder.ReplaceAllStringFunc(text, func(name string) string { return inJSON.Replace(w.fill(name)) })
 }
+
+// inJSON is for a part of a text in JSON.
+var inJSON = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // know puts in all of it, and asks the request. It says whether nothing is left.
 func (w *walk) know(text string) (string, bool) {
@@ -81,6 +85,9 @@ func (w *walk) sure(name string, all *bool) (string, bool) {
 func (w *walk) decided(name string) (string, bool) {
 	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
 		return w.decidedField(canonicalField(field), name)
+	}
+	if cookie, ok := strings.CutPrefix(name, "http.request.cookie."); ok {
+		return w.decidedCookie(cookie, name)
 	}
 	switch name {
 	case "http.request.host", "http.request.hostport":
@@ -133,6 +140,34 @@ func (w *walk) isNil(name string) bool {
 // decidedField gives a field that is no more what was sent.
 func (w *walk) decidedField(field, placeholder string) (string, bool) {
 	return w.decidedOf(w.fields.now(w, field), field, placeholder)
+}
+
+// decidedCookie gives a cookie of a field that is no more what was sent.
+func (w *walk) decidedCookie(cookie, placeholder string) (string, bool) {
+	now := w.fields.now(w, "Cookie")
+	lines, exact := now.values, !now.sent && len(now.ops) == 0
+	if r := w.complete(); r != nil {
+		lines, exact = now.resolve(r.sentIn("Cookie"), r)
+	}
+	switch {
+	case exact && !hasPlaceholder(plain(strings.Join(lines, ""))):
+		return cookieOf(lines, cookie), true
+	case now.equals(field{sent: true}):
+		return "", false
+	default:
+		return "{" + placeholder + " of " + plain(now.String()) + "}", true
+	}
+}
+
+// cookieOf takes one as Caddy does; nothing where there is none.
+func cookieOf(lines []string, name string) string {
+	sent := http.Request{Header: http.Header{"Cookie": lines}}
+	for _, c := range sent.Cookies() {
+		if strings.EqualFold(c.Name, name) {
+			return c.Value
+		}
+	}
+	return ""
 }
 
 func (w *walk) decidedOf(f field, field, placeholder string) (string, bool) {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/open-tollgate/tollgate/internal/identity"
 )
@@ -48,6 +49,7 @@ type Server struct {
 	AccessLog bool
 
 	settings map[string]any // as they are written
+	written  func() string  // its routes, as routesText has them
 
 	proxies   proxies
 	setsHost  bool     // a handler can change the Host
@@ -142,6 +144,7 @@ func (c *Config) parseServer(name string, raw *rawServer) (*Server, error) {
 		Name: name, Listen: raw.Listen, AccessLog: len(raw.Logs) > 0, auto: raw.Automatic,
 	}
 	s.settings, _ = c.tree.at("apps", "http", "servers", name).(map[string]any)
+	s.written = sync.OnceValue(func() string { return routesText(s.settings) })
 	p := parser{config: c, server: s}
 	var err error
 	s.proxies, err = newProxies(raw.rawProxies, raw.Listen)
@@ -165,6 +168,11 @@ func (c *Config) parseServer(name string, raw *rawServer) (*Server, error) {
 	}
 	s.decideTLS(c.ports, len(raw.Policies) > 0 && string(raw.Policies) != "null")
 	return s, p.err
+}
+
+// routesText is equal for servers whose routes are written alike.
+func routesText(settings map[string]any) string {
+	return compact([]any{settings["routes"], settings["named_routes"], settings["errors"]})
 }
 
 // parser reads routes and keeps the first error.

@@ -86,7 +86,7 @@ func (h *Proxy) addressesFor(w *walk) []string {
 	}
 	var all []string
 	for _, address := range h.addresses {
-		all = append(all, plain(w.fill(address)))
+		all = append(all, plain(replacePlaceholders(address, w.decided)))
 	}
 	return all
 }
@@ -115,9 +115,6 @@ func (h *Proxy) deliver(w *walk) {
 	}
 	if h.Headers != nil {
 		alone.fields.change(w, h.Headers.Request) // its placeholders are of the request as it came here
-		if h.answer != "" {
-			alone.answers = append(slices.Clip(w.answers), answerOp{text: w.fillIn(h.answer)})
-		}
 	}
 	alone.deliver(h, h.settings(w))
 	w.out.way = alone.out.way

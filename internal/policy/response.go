@@ -64,7 +64,7 @@ func (h *Proxy) serve(w *walk, next next) end {
 		}
 		h.deliver(w)
 		if r.hands() {
-			w.forward(h, w.out.way)
+			w.forward(h)
 			w.replaceStatus(r.status)
 			return answered
 		}
@@ -77,7 +77,7 @@ func (h *Proxy) serve(w *walk, next next) end {
 		return w.wrapped(e)
 	}
 	h.deliver(w)
-	w.forward(h, w.out.way)
+	w.forward(h)
 	return answered
 }
 
@@ -116,10 +116,14 @@ func (w *walk) keep(then Outcome) {
 	w.out.Asked = append(slices.Clip(w.out.Asked), &Asked{Rule: then.Rule, Upstreams: then.Upstreams, then: then})
 }
 
-// forward has the service's answer be that to the request; it was asked on that way.
-func (w *walk) forward(h *Proxy, by *way) {
+// forward has the service's answer be that to the request, with the fields that it makes of it.
+func (w *walk) forward(h *Proxy) {
 	w.answer(Forwarded, 0, Step{h.At, h.String()})
-	w.out.Upstreams, w.out.way = h.addressesFor(w), by
+	w.out.Upstreams = h.addressesFor(w)
+	if h.answer != "" {
+		w.answers = append(slices.Clip(w.answers), answerOp{text: w.fillIn(h.answer)})
+	}
+	w.around(w.out.way)
 }
 
 func (h *Proxy) inner() [][]*Route { return innerOf(h.responses) }
@@ -168,21 +172,24 @@ func (h *Intercept) serve(w *walk, next next) end {
 func (w *walk) instead(routes []*Route, around wrappers) end {
 	was, before := w.out, w.given
 	w.given, w.anyStatus = true, false
-	w.unwrap(around)
+	w.done(around)
 	e := w.routes(routes, w.nothing)
 	w.given = before
-	if was.Reaches() {
-		if e.failed { // the error is the answer
-			w.keep(was)
-			return e
+	switch {
+	case !was.Reaches():
+		if !e.failed && was.way != nil {
+			w.out.way = w.over(&was)
 		}
-		if w.out.Reaches() && w.out.way != nil && w.out.way != was.way {
-			w.keep(w.out)
-		}
-		w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, was.way
-	} else if w.out.way != nil && was.way != nil && w.out.way != was.way {
-		w.out.way.over(was.way)
+		return e
+	case e.failed: // the error is the answer
+		w.keep(was)
+		return e
+	case w.out.Reaches() && w.out.way != nil && w.out.way != was.way:
+		w.keep(w.out)
 	}
+	reached := *was.way
+	reached.said = w.over(&was)
+	w.out.Kind, w.out.Rule, w.out.Upstreams, w.out.way = was.Kind, was.Rule, was.Upstreams, &reached
 	return e
 }
 
@@ -257,7 +264,10 @@ func (h *CopyResponse) serve(w *walk, next next) end {
 		return next()
 	}
 	by := w.asked[len(w.asked)-1]
-	w.forward(w.responding, by)
+	own := *by // what the service was asked, with what was done to its answer since
+	own.passes, own.vars = w.passes, w.vars
+	w.out.way = &own
+	w.forward(w.responding)
 	if status := statusText(h.Status); status != "" {
 		w.replaceStatus(status)
 	}

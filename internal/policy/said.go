@@ -13,6 +13,18 @@ import (
 type answerOp struct {
 	text string
 	late bool // when it is given: to one that comes of an error it is not done
+	hint bool // it has gone out, with all before it, in front of the answer
+}
+
+// cut leaves what has gone out when the connection is cut.
+func (w *walk) cut() {
+	for n := len(w.answers); n > 0; n-- {
+		if w.answers[n-1].hint {
+			w.answers = w.answers[:n]
+			return
+		}
+	}
+	w.answers = nil
 }
 
 // silent stands for who answers where the configuration says nothing: an API that refuses,
@@ -30,8 +42,8 @@ type wrappers struct{ answers, passes int }
 
 func (w *walk) wrappers() wrappers { return wrappers{len(w.answers), len(w.passes)} }
 
-// unwrap takes away what was put around the answer since: who handles an error, or answers
-// in the place of another, writes to what was there before.
+// unwrap takes away what was put around the answer since: who handles an error writes to
+// what was there before.
 func (w *walk) unwrap(around wrappers) {
 	w.answers = kept(w.answers, around.answers, func(op answerOp) bool { return !op.late })
 	w.passes = kept(w.passes, around.passes, func(h *Pass) bool { return !h.wraps() })
@@ -51,17 +63,64 @@ func kept[T any](all []T, n int, stays func(T) bool) []T {
 	return left
 }
 
-// over puts an answer in the place of another: what it does not say itself stays as it was.
-func (y *way) over(was *way) {
-	_, own := y.by.(*Static)
-	if _, ownBefore := was.by.(*Static); !own || !ownBefore {
-		return
+// done is unwrap for an answer that has gone through all that was put around it: late
+// changes of its fields are made, and stay.
+func (w *walk) done(around wrappers) {
+	w.answers = slices.Clone(w.answers)
+	for n := range w.answers[around.answers:] {
+		w.answers[around.answers+n].late = false
+	}
+	w.unwrap(around)
+}
+
+// over gives the words of an answer in the place of another: what it does not say itself
+// stays as it was.
+func (w *walk) over(before *Outcome) *way {
+	now := w.out.way
+	switch {
+	case now == nil: // the connection is cut
+		w.cut()
+		now = &way{by: silent{}, vars: w.vars, walk: before.way.walk}
+		w.around(now)
+		return now
+	case now == before.way: // only fields are others
+		now = new(*before.way.words())
+		now.passes, now.vars = around(now.passes, w.passes), w.vars
+		w.around(now)
+		return now
+	}
+	was := before.way.words()
+	_, own := now.by.(*Static)
+	_, ownBefore := was.by.(*Static)
+	if !own || !ownBefore {
+		return now
 	}
 	for name, value := range was.settings {
-		if now, there := y.settings[name]; !there || name == "body" && now == "" {
-			y.settings[name] = value
+		if _, there := now.settings[name]; !there && name != templateSees {
+			now.settings[name] = value
 		}
 	}
+	if now.settings["body"] == "" { // with what has been done to it
+		now.settings["body"] = was.settings["body"]
+		delete(now.settings, templateSees)
+		if seen, there := was.settings[templateSees]; there {
+			now.settings[templateSees] = seen
+		}
+		now.passes = around(was.passes, now.passes)
+	}
+	return now
+}
+
+// around gives what an answer has passed, and what has been passed since that does nothing
+// with it.
+func around(inner, outer []*Pass) []*Pass {
+	all := slices.Clip(inner)
+	for _, h := range outer {
+		if !slices.Contains(inner, h) && !h.wraps() {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 // told is a placeholder of the error that is, or was, handled, where its message is known.
@@ -76,21 +135,53 @@ func (w *walk) told(name string) (text string, known bool) {
 	}
 }
 
-// spelled has what variables and maps may make of placeholders in their place, where that
-// is not known before.
-func (y *way) spelled(text string) string {
-	if !hasPlaceholder(text) {
+// asSet has beside each placeholder that handlers have set, and whose value is not known, what
+// it was set to. Caddy asks a map when it looks for the value.
+func (w *walk) asSet(text string) string {
+	if !hasPlaceholder(text) || w.nested == maxNested {
 		return text
 	}
-	for _, h := range y.passes {
-		for name, outputs := range h.mapped {
-			text = strings.ReplaceAll(text, name, outputs)
+	w.nested++
+	defer func() { w.nested-- }()
+	return placeholder.ReplaceAllStringFunc(text, func(name string) string {
+		set, found := w.setTo(name)
+		if !found {
+			return name
+		}
+		return strings.TrimSuffix(name, "}") + "= " + literal(set) + "}"
+	})
+}
+
+// maxNested is how deep placeholders are followed: a map may be made of itself.
+const maxNested = 8
+
+func (w *walk) setTo(name string) (text string, found bool) {
+	switch {
+	case strings.Contains(name, "= "): // was done
+		return "", false
+	case strings.HasPrefix(name, "{http.request.host.labels."), name == "{http.request.port}":
+		text = w.fieldSeen("Host")
+		return text, text != ""
+	case strings.HasPrefix(name, "{http.request.uri"):
+		return w.lineSeen(), w.target != w.req.Target || len(w.rewrites) > 0
+	}
+	if variable, ok := strings.CutPrefix(name, "{http.vars."); ok {
+		text, found = w.vars[strings.TrimSuffix(variable, "}")]
+		return text, found && hasPlaceholder(text)
+	}
+	for _, h := range w.passes {
+		outputs, mapped := h.mapped[name]
+		if !mapped {
+			continue
+		}
+		found, text = true, text+" "+w.fill(outputs)
+		if source := plain(w.fill(h.source)); strings.Contains(outputs, "$") {
+			text += ", of " + source
+		} else { // which is not told
+			text += ", by " + strings.NewReplacer("{", "(", "}", ")").Replace(source)
 		}
 	}
-	for name, value := range y.vars {
-		text = strings.ReplaceAll(text, "{http.vars."+name+"}", plain(value))
-	}
-	return text
+	return strings.TrimSpace(text), found
 }
 
 // tells are what only the edge knows and the answer has in it: placeholders, and actions of
@@ -101,11 +192,11 @@ func (y *way) tells() (all []string) {
 	}
 	if _, own := y.by.(*Static); own {
 		for _, text := range y.settings {
-			all = append(all, private(y.spelled(plain(text)))...)
+			all = append(all, private(plain(text))...)
 		}
 		for _, h := range y.passes {
 			if h.What == "templates" {
-				all = append(all, h.actions(y.spelled(plain(y.settings["body"])))...)
+				all = append(all, h.actions(plain(y.settings["body"]))...)
 			}
 		}
 	}
@@ -129,6 +220,12 @@ var ofTheRequest = regexp.MustCompile(`^-? *\.(Req|OriginalReq|Host|RemoteIP|Cli
 // actions gives those of a text that may tell more than the caller has said: a template
 // reads the environment, files, and what the edge itself answers.
 func (h *Pass) actions(text string) (all []string) {
+	return slices.DeleteFunc(h.allActions(text), func(action string) bool {
+		return ofTheRequest.MatchString(action[len(h.braces[0]) : len(action)-len(h.braces[1])])
+	})
+}
+
+func (h *Pass) allActions(text string) (all []string) {
 	left, right := h.braces[0], h.braces[1]
 	for {
 		_, rest, opened := strings.Cut(text, left)
@@ -136,9 +233,6 @@ func (h *Pass) actions(text string) (all []string) {
 		if !opened || !closed {
 			return all
 		}
-		if !ofTheRequest.MatchString(action) {
-			all = append(all, left+action+right)
-		}
-		text = rest
+		all, text = append(all, left+action+right), rest
 	}
 }

@@ -37,12 +37,15 @@ func (h *Static) deliver(w *walk) {
 	for name, values := range h.Headers {
 		settings["field "+canonicalField(name)] = w.fill(strings.Join(values, ", "))
 	}
+	if seen := w.templateSees(plain(settings["body"])); seen != "" {
+		settings[templateSees] = seen
+	}
 	w.deliver(h, settings)
 }
 
 // hint notes an answer that comes before the answer: its fields are those of both.
 func (h *Static) hint(w *walk) {
-	w.answers = append(slices.Clip(w.answers), answerOp{text: "early hints (103) " + w.fillIn(compact(h.Headers))})
+	w.answers = append(slices.Clip(w.answers), answerOp{text: "early hints (103) " + w.fillIn(compact(h.Headers)), hint: true})
 }
 
 // tells says whether an answer has in it what only the edge knows, or what routes have said before.

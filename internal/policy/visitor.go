@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 )
 
 // visitor goes through routes in their order, but for those that are for other hosts than
@@ -14,6 +15,7 @@ type visitor struct {
 	met     []view                     // in front of all handlers so far
 	telling bool                       // these routes are for what was refused
 	words   []string                   // that those say, and to whom
+	repeats bool                       // what handlers on the way have set
 }
 
 // say notes what routes for what was refused say.
@@ -21,7 +23,10 @@ func (v *visitor) say(h Handler) {
 	if !v.telling {
 		return
 	}
-	v.words = append(v.words, wordsOf(h))
+	words := wordsOf(h)
+	v.words = append(v.words, words)
+	pass, _ := h.(*Pass)
+	v.repeats = v.repeats || pass != nil && pass.What == "templates" || slices.ContainsFunc(placeholder.FindAllString(words, -1), isOfTheWay)
 	if h, ok := h.(*Invoke); ok {
 		if r := v.server.Named[h.Name]; r != nil && !slices.Contains(v.words, r.ID) {
 			v.words = append(v.words, r.ID)
@@ -30,13 +35,34 @@ func (v *visitor) say(h Handler) {
 	}
 }
 
+// isOfTheWay says whether a placeholder may stand for what handlers on the way have set.
+func isOfTheWay(name string) bool {
+	return !slices.ContainsFunc([]string{"{http.error.status_", "{http.request.orig_", "{http.request.remote", "{env.", "{file.", "{system.", "{time."}, func(kind string) bool {
+		return strings.HasPrefix(name, kind)
+	})
+}
+
+// asks notes whom routes for what was refused are for, and whether handlers on the way can
+// have made it so.
+func (v *visitor) asks(all []MatcherSet) {
+	v.words = append(v.words, setsText(all))
+	visitMatchers(all, func(m Matcher) {
+		switch m.(type) {
+		case headerMatcher, headerRegexp:
+			v.repeats = true
+		case hostMatcher:
+			v.repeats = v.repeats || v.server.setsHost
+		}
+	})
+}
+
 // wordsOf is equal for handlers that say the same.
 func wordsOf(h Handler) string {
 	switch h := h.(type) {
 	case *Static:
 		return compact(h.leaves)
 	case *Headers:
-		return h.answer
+		return h.answer + compact(h.Request)
 	case *Pass:
 		return h.text
 	case *StaticError:
@@ -73,7 +99,7 @@ func (v *visitor) routes(all []*Route, seen []view) []view {
 		}
 		v.sets(r.Match, here)
 		if v.telling {
-			v.words = append(v.words, setsText(r.Match))
+			v.asks(r.Match)
 		}
 		after := v.handlers(r.Handlers, here)
 		if len(r.Match) == 0 && r.Group == "" {

@@ -49,6 +49,7 @@ type walk struct {
 	proven     bool           // the DPoP proof is used up
 	identified bool           // a token has passed: until then nobody is known
 	invoked    int            // named routes on the way
+	nested     int            // placeholders in what placeholders were set to, that are being filled in
 	last       bool           // what fails now ends the request: its error routes are left
 	catching   int            // subroutes around that have error routes
 	tried      [failKinds]int // what can fail and did not
@@ -122,12 +123,12 @@ func (c *Config) walkRequest(s *Server, r *Request, j *Judge, o *oracle) Outcome
 		w.handleError(e)
 	}
 	if w.aborted() {
-		w.answers = nil // and so are the fields
+		w.cut() // and so are the fields
 	}
 	if w.out.way == nil {
 		w.deliver(silent{}, nil)
 	}
-	w.out.tells = w.out.way.tells()
+	w.out.tells = w.out.way.words().tells()
 	if !o.quiet {
 		w.out.tell(r)
 	}
@@ -340,7 +341,7 @@ func (h *Require) serve(w *walk, next next) end {
 
 func (h *Headers) serve(w *walk, next next) end {
 	if h.answer != "" {
-		w.answers = append(slices.Clip(w.answers), answerOp{w.fillIn(h.answer), h.late})
+		w.answers = append(slices.Clip(w.answers), answerOp{text: w.fillIn(h.answer), late: h.late})
 	}
 	if h.Request != nil {
 		w.anyHost = w.anyHost || h.Request.setsHost()

@@ -38,6 +38,15 @@ type way struct {
 	passes   []*Pass  // that were met
 	vars     map[string]string
 	settings map[string]string // of who answers, with what the walk has filled in
+	said     *way              // what is said in the place of that answer; nil: the answer itself
+}
+
+// words is the way to what the caller is told.
+func (y *way) words() *way {
+	if y.said != nil {
+		return y.said
+	}
+	return y
 }
 
 // deliver notes how the request comes to who answers.
@@ -46,8 +55,14 @@ func (w *walk) deliver(by Handler, settings map[string]string) {
 		by: by, method: w.method, rewrote: w.methodSet, url: *w.url, queried: w.queryChanged, rewrites: w.rewrites, fields: w.fields, walk: &walk{strips: w.strips, server: w.server},
 		api: w.current, passes: w.passes, vars: w.vars, settings: settings,
 	}
+	w.around(w.out.way)
+}
+
+// around notes what is done to the fields of an answer.
+func (w *walk) around(y *way) {
+	y.answer = nil
 	for _, op := range w.answers {
-		w.out.way.answer = append(w.out.way.answer, w.out.way.spelled(op.text))
+		y.answer = append(y.answer, op.text)
 	}
 }
 

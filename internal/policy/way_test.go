@@ -97,7 +97,7 @@ func TestWhatElseBecomesOfIt(t *testing.T) {
 		"only how long it takes":   {upstream(""), transport(`"dial_timeout":5,"read_buffer_size":4096`), "", "", "", "", 0},
 		"how long it takes":        {transport(`"dial_timeout":5`), transport(`"dial_timeout":6,"keep_alive":{"enabled":false}`), "", "", "", "", 0},
 
-		"a service by a variable":   {varied("{env.A}", "{http.vars.x}:80"), varied("{http.request.header.X-A}", "{http.vars.x}:80"), Widened, Widened, "vars x", "X-A", 0},
+		"a service by a variable":   {varied("{env.A}", "{http.vars.x}:80"), varied("{http.request.header.X-A}", "{http.vars.x}:80"), Widened, Widened, "vars x", "X-A", 2},
 		"a variable, and known":     {varied("a", "{http.vars.x}:80"), varied("b", "{http.vars.x}:80"), Moved, Moved, "field X-Tier", "b", 1},
 		"another folder":            {"FILES", handle(`{"handler":"file_server","root":"/etc"}`), Moved, Moved, "root", "/etc", 0},
 		"another folder of vars":    {handle(`{"handler":"vars","root":"/srv"}`) + "," + handle(`{"handler":"file_server"}`), handle(`{"handler":"vars","root":"/etc"}`) + "," + handle(`{"handler":"file_server"}`), Moved, Moved, "root", "/etc", 0},

@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What the actions of a template see of the request: as handlers on the way have left it.
+
+// templateSees is a setting of answers that a template makes of their body.
+const templateSees = "view of a template"
+
+// What actions look at. What none of these is, may look at all there is.
+var (
+	seesSent        = regexp.MustCompile("\\.(?:OriginalReq|RemoteIP|ClientIP)\\b[\\w.]*(?: +[\"`][^\"`]*[\"`])?")
+	seesField       = regexp.MustCompile("\\.Req\\.Header\\.(?:Get|Values) +[\"`]([\\w-]+)[\"`]")
+	seesCookie      = regexp.MustCompile("\\.Cookie +[\"`][^\"`]*[\"`]")
+	seesHost        = regexp.MustCompile(`\.(?:Req\.)?Host\b`)
+	seesLine        = regexp.MustCompile(`\.Req\.(?:URL|Method|RequestURI)\b[\w.]*`)
+	seesPlaceholder = regexp.MustCompile("\\bplaceholder +[\"`]([^\"`{}]+)[\"`]")
+	quoted          = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
+	seesMore        = regexp.MustCompile(`\.[A-Za-z]|\$|(?:^|[\s(])\.(?:[\s)|]|$)|\b(?:include|import|httpInclude|placeholder|template|block|range|with)\b`)
+)
+
+// templateSees is what the actions of a body see that is not as it was sent; nothing where no
+// template makes anything of it.
+func (w *walk) templateSees(body string) string {
+	var seen []string
+	for _, h := range w.passes {
+		if h.What != "templates" {
+			continue
+		}
+		for _, action := range h.allActions(body) {
+			inner := strings.TrimSuffix(strings.TrimPrefix(action, h.braces[0]), h.braces[1])
+			seen = append(seen, w.actionSees(inner)...)
+		}
+	}
+	seen = slices.DeleteFunc(seen, func(text string) bool { return text == "" })
+	slices.Sort(seen)
+	return strings.Join(slices.Compact(seen), "; ")
+}
+
+func (w *walk) actionSees(action string) (seen []string) {
+	action = seesSent.ReplaceAllString(action, "")
+	take := func(what *regexp.Regexp, see func(name string) string) {
+		for _, found := range what.FindAllStringSubmatch(action, -1) {
+			seen = append(seen, see(found[len(found)-1]))
+		}
+		action = what.ReplaceAllString(action, "")
+	}
+	take(seesField, w.fieldSeen)
+	take(seesCookie, func(string) string { return w.fieldSeen("Cookie") })
+	take(seesHost, func(string) string { return w.fieldSeen("Host") })
+	take(seesLine, func(string) string { return w.lineSeen() })
+	take(seesPlaceholder, w.placeholderSeen)
+	if !seesMore.MatchString(quoted.ReplaceAllString(action, "")) {
+		return seen
+	}
+	seen = append(seen, w.lineSeen(), w.placeholderSeen("http.error"), w.placeholderSeen("http.error.message"))
+	for name := range w.fields.made {
+		seen = append(seen, w.fieldSeen(name))
+	}
+	seen = append(seen, w.fields.gone...)
+	seen = append(seen, field{ops: w.fields.all}.String())
+	for name := range w.vars {
+		seen = append(seen, "{http.vars."+name+"} "+w.vars[name])
+	}
+	for _, h := range w.passes {
+		for name := range maps.Keys(h.mapped) {
+			seen = append(seen, w.fill(name))
+		}
+	}
+	return seen
+}
+
+// fieldSeen is what a header field has become; nothing where it is as it was sent.
+func (w *walk) fieldSeen(name string) string {
+	name = canonicalField(name)
+	now := w.fields.now(w, name)
+	if now.equals(field{sent: true}) {
+		return ""
+	}
+	return name + ": " + now.String()
+}
+
+// lineSeen is what method and URL are: as sent, these are equal in both.
+func (w *walk) lineSeen() string {
+	text := w.url.EscapedPath()
+	if w.queryChanged {
+		text += "?" + w.url.RawQuery
+	}
+	if w.methodSet {
+		text = w.method + " " + text
+	}
+	return strings.Join(append([]string{text}, w.rewrites...), ", and then ")
+}
+
+// placeholderSeen is what a placeholder stands for, as far as that is known.
+func (w *walk) placeholderSeen(name string) string {
+	if text := w.fill("{" + name + "}"); text != "{"+name+"}" {
+		return "{" + name + "} " + text
+	}
+	return ""
+}
