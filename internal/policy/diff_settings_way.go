@@ -231,7 +231,11 @@ func (c *wayDiff) responses() {
 		if sharesAnswer(name) {
 			direction, what = Widened, whoReads
 		}
-		c.add(direction, name, what, mask(name, short(before)), mask(name, short(after)))
+		if there != is && name != "body" { // no field is none that is empty
+			c.add(direction, name, what, mask(name, short(before)), mask(name, short(after)))
+			continue
+		}
+		c.words(direction, name, what, before, after, mask(name, short(before)), mask(name, short(after)))
 	}
 }
 

@@ -256,7 +256,7 @@ func (c *wayDiff) variants(name string, fields ...field) []*Request {
 		v := *r
 		v.Header = maps.Clone(r.Header)
 		for n, field := range mentioned {
-			if field == "Host" || r.asked["header "+field] {
+			if field == "" || field == "Host" || r.asked["header "+field] {
 				continue
 			}
 			v.Header[field] = []string{sample}
