@@ -51,14 +51,36 @@ func hostByChoice(l *linter) {
 	})
 }
 
+// saying is a handler that has a placeholder in an answer, and how requests come to it.
+type saying struct {
+	rule Rule
+	by   Handler
+}
+
+// hear notes who says something that is not written out.
+func (l *linter) hear(r *Rule, h Handler) {
+	var texts []string
+	switch h := h.(type) {
+	case *Static:
+		texts = slices.Concat(toldBy(h), locations(h))
+	case *Headers:
+		texts = []string{h.answer}
+	case *Proxy:
+		texts = []string{h.answer}
+	}
+	if slices.ContainsFunc(texts, placeholder.MatchString) {
+		l.said = append(l.said, saying{*r, h})
+	}
+}
+
 func openRedirect(l *linter) {
-	l.config.rulesBy(func(r *Rule, h Handler) {
-		for _, location := range locations(h) {
-			if slices.ContainsFunc(r.spell(location), r.leadsAnywhere) {
-				l.found(r.API, placeOf(h), "leads to %s", location)
+	for _, s := range l.said {
+		for _, location := range locations(s.by) {
+			if slices.ContainsFunc(s.rule.spell(location), s.rule.leadsAnywhere) {
+				l.found(s.rule.API, placeOf(s.by), "leads to %s", location)
 			}
 		}
-	})
+	}
 }
 
 // locations are where a handler sends callers to.
@@ -129,13 +151,13 @@ func standIn(name string) string {
 }
 
 func secretTold(l *linter) {
-	l.config.rulesBy(func(r *Rule, h Handler) {
-		for _, text := range toldBy(h) {
-			for _, name := range private(strings.Join(r.spell(text), "\n")) {
-				l.found(r.API, placeOf(h), "the answer has %s in it", name)
+	for _, s := range l.said {
+		for _, text := range toldBy(s.by) {
+			for _, name := range private(strings.Join(s.rule.spell(text), "\n")) {
+				l.found(s.rule.API, placeOf(s.by), "the answer has %s in it", name)
 			}
 		}
-	})
+	}
 	l.runTemplates(func(r *Rule, body []action) {
 		for _, a := range body {
 			if reads.MatchString(a.calls) || len(private(strings.Join(r.spell(a.placeholders), " "))) > 0 {
