@@ -36,6 +36,7 @@ func TestExamplesOfWordsShowThem(t *testing.T) {
 		"a text, or what may be the same":  {says("a"), says("a{http.request.cookie.a}"), unknown},
 		"a text, and more of it":           {says("{http.request.cookie.a}"), says("{http.request.cookie.a}b"), ""},
 		"a cookie, and another":            {says("{http.request.cookie.a}"), says("{http.request.cookie.b}"), unknown},
+		"a text at another end":            {says("{http.request.cookie.a} x"), says("{http.request.cookie.b} y"), ""},
 		"a field that is empty":            {edge(handle(`{"handler":"static_response","status_code":403}`)), field(""), ""},
 	} {
 		d := Diff(parsed(t, test.old), parsed(t, test.new), time.Unix(1e9, 0))
