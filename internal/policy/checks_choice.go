@@ -4,32 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 )
-
-// given are placeholders whose values no caller can make up one after the other: they are
-// of the issuer, of the connection, of the edge itself, or there are few of them. All
-// others may be of the caller's choice.
-var (
-	given = []string{
-		"http.auth.client.id", "http.auth.user.id", "http.vars.client_ip", "client_ip", "http.request.remote.host", "remote_host",
-		"http.request.method", "http.request.scheme", "http.request.proto", "http.request.tls.version", "http.request.tls.cipher_suite",
-	}
-	givenKinds = []string{"http.auth.token.", "http.request.local.", "env.", "file.", "system."}
-)
-
-// chooses says whether a caller of the server can make up the value of a placeholder, or
-// have another one for each request.
-func (s *Server) chooses(name string) bool {
-	switch {
-	case name == "http.auth.token.jti": // who asks for a token gets another one
-		return true
-	case strings.HasPrefix(name, "http.request.tls.client."):
-		return !s.verifiesClients()
-	default:
-		return !slices.Contains(given, name) && !slices.ContainsFunc(givenKinds, func(kind string) bool { return strings.HasPrefix(name, kind) })
-	}
-}
 
 // verifiesClients says whether no certificate gets in that nobody has verified.
 func (s *Server) verifiesClients() bool {
@@ -101,13 +76,13 @@ func upstreamByChoice(l *linter) {
 			return
 		}
 		for _, u := range r.proxy.Upstreams {
-			if r.server.choosesPart(u.Dial) {
+			if r.madeUp(u.Dial, ofChance) {
 				l.found(r.API, r.At, "%s leads to %s", r.Where(), u.Dial)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.proxy.leaves)) {
 			_, leads := ruleOf(leading, name)
-			if text := r.proxy.leaves[name]; leads && r.server.choosesPart(text) {
+			if text := r.proxy.leaves[name]; leads && r.madeUp(text, ofChance) {
 				l.found(r.API, r.At, "%s leads where %s says: %s", r.Where(), name, mask(name, publicText(text)))
 			}
 		}
@@ -116,11 +91,6 @@ func upstreamByChoice(l *linter) {
 
 // leading are the members of reverse_proxy that say which service is asked, beside upstreams.
 var leading = setOf([]string{"dynamic_upstreams", "transport.forward_proxy_url", "transport.network_proxy"})
-
-// choosesPart says whether a caller can make up a part of a text.
-func (s *Server) choosesPart(text string) bool {
-	return slices.ContainsFunc(placeholder.FindAllString(text, -1), func(name string) bool { return s.chooses(strings.Trim(name, "{}")) })
-}
 
 // The shortest prefixes that are somebody's, and not everybody's: those of large networks
 // of proxies are longer.

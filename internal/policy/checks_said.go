@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,41 +9,23 @@ import (
 
 // What answers are made of, and what of that the caller writes.
 
-// writesPart says whether the caller is free to write a part of a text: a header field, a
-// parameter, a cookie, the body.
-func writesPart(text string) bool {
-	return slices.ContainsFunc(placeholder.FindAllString(text, -1), func(name string) bool {
-		name = strings.Trim(name, "{}")
-		return isWritten(name) || strings.HasPrefix(name, "http.request.header.")
-	})
-}
-
-// hostNames are placeholders of which a rule for certain hosts says what they may be.
-var hostNames = []string{"http.request.host", "http.request.hostport"}
-
-// choosesPart says whether a caller of the rule can make up a part of a text.
-func (r *Rule) choosesPart(text string) bool {
-	if len(r.Hosts) > 0 && !strings.Contains(strings.Join(r.Hosts, ""), "*") {
-		for _, name := range hostNames {
-			text = strings.ReplaceAll(text, "{"+name+"}", "")
-		}
-	}
-	return r.server.choosesPart(text)
-}
-
 func folderByChoice(l *linter) {
 	l.each(func(r *Rule) {
 		h, ok := r.by.(*FilesHandler)
 		if !ok {
 			return
 		}
-		roots := r.on.roots
-		if h.Root != "" {
-			roots = []string{h.Root}
+		for _, text := range []string{h.Root, h.FS} {
+			if r.madeUp(text, ofChance) && text != "{"+rootVar+"}" {
+				l.found(r.API, r.At, "%s gets files of %s", r.Where(), text)
+			}
 		}
-		for _, root := range append(slices.Clip(roots), h.FS) {
-			if r.choosesPart(root) {
-				l.found(r.API, r.At, "%s gets files of %s", r.Where(), root)
+		if h.Root != "" && h.Root != "{"+rootVar+"}" {
+			return
+		}
+		for _, root := range r.may(rootVar) { // as where nothing is said
+			if r.has(root.text, ofChance) {
+				l.found(r.API, r.At, "%s gets files of %s", r.Where(), root.written)
 			}
 		}
 	})
@@ -52,117 +33,143 @@ func folderByChoice(l *linter) {
 
 func pathByChoice(l *linter) {
 	l.each(func(r *Rule) {
-		for _, uri := range r.on.uris {
-			if path, _, _ := strings.Cut(uri, "?"); r.Kind != Responded && writesPart(path) {
-				l.found(r.API, r.At, "%s asks for %s", r.Where(), uri)
+		for _, path := range r.may(uriKey) {
+			if r.Kind != Responded && r.has(path.text, ofCaller) {
+				l.found(r.API, r.At, "%s asks for %s", r.Where(), path.written)
 			}
 		}
 	})
-}
-
-// triedFiles are those that a matcher of files looks for, which it can be rewritten to.
-func triedFiles(raw string) []string {
-	var m struct {
-		TryFiles []string `json:"try_files"`
-	}
-	_ = json.Unmarshal([]byte(raw), &m) // what is not read so does not load
-	return slices.DeleteFunc(m.TryFiles, func(file string) bool { return !hasPlaceholder(file) })
 }
 
 func hostByChoice(l *linter) {
 	l.each(func(r *Rule) {
-		for _, host := range r.on.hosts {
-			if r.leads() && writesPart(host) {
-				l.found(r.API, r.At, "%s is sent on with Host %s", r.Where(), host)
+		for _, host := range r.may(hostKey) {
+			if r.leads() && r.has(host.text, ofPath) {
+				l.found(r.API, r.At, "%s is sent on with Host %s", r.Where(), host.written)
 			}
 		}
 	})
 }
 
-// hosts are the values that it gives the Host.
-func (c *fieldChanges) hosts() (all []string) {
-	if c == nil {
-		return nil
+// saying is a handler that has a placeholder in an answer, and how requests come to it.
+type saying struct {
+	rule Rule
+	by   Handler
+}
+
+// hear notes who says something that is not written out.
+func (l *linter) hear(r *Rule, h Handler) {
+	var texts []string
+	switch h := h.(type) {
+	case *Static:
+		texts = slices.Concat(toldBy(h), locations(h))
+	case *Headers:
+		texts = []string{h.answer}
+	case *Proxy:
+		texts = []string{h.answer}
 	}
-	for _, values := range []map[string][]string{c.Set, c.Add} {
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			if strings.EqualFold(name, "Host") {
-				all = append(all, values[name]...)
-			}
-		}
+	if slices.ContainsFunc(texts, placeholder.MatchString) {
+		l.said = append(l.said, saying{*r, h})
 	}
-	return all
 }
 
 func openRedirect(l *linter) {
-	l.config.Visit(func(h Handler) {
-		for _, location := range locations(h) {
-			if writesPart(authority(location)) {
-				l.found(l.apiAt(placeOf(h)), placeOf(h), "leads to %s", location)
+	for _, s := range l.said {
+		for _, location := range locations(s.by) {
+			if slices.ContainsFunc(s.rule.spell(location), s.rule.leadsAnywhere) {
+				l.found(s.rule.API, placeOf(s.by), "leads to %s", location)
 			}
 		}
-	})
+	}
 }
 
 // locations are where a handler sends callers to.
 func locations(h Handler) (all []string) {
 	switch h := h.(type) {
 	case *Static:
-		for name, values := range h.Headers {
-			if strings.EqualFold(name, "Location") {
-				all = append(all, values...)
-			}
-		}
+		return valuesOf(h.Headers, "Location")
 	case *Headers:
-		var changes fieldChanges
-		_ = json.Unmarshal(h.Response, &changes) // was read before
-		for _, values := range []map[string][]string{changes.Set, changes.Add} {
-			for name := range values {
-				if strings.EqualFold(name, "Location") {
-					all = append(all, values[name]...)
-				}
-			}
+		return locationsIn(h.Response)
+	case *Proxy:
+		if h.Headers != nil {
+			return locationsIn(h.Headers.Response)
 		}
+	}
+	return nil
+}
+
+func locationsIn(response json.RawMessage) []string {
+	var changes fieldChanges
+	_ = json.Unmarshal(response, &changes) // was read before
+	all := slices.Concat(valuesOf(changes.Set, "Location"), valuesOf(changes.Add, "Location"))
+	for _, one := range valuesOf(changes.Replace, "Location") {
+		all = append(all, one.With)
 	}
 	return all
 }
 
-// authority is the part of a reference that says which host is meant, or can come to say so:
-// of "/{x}", where x begins with a slash, too (RFC 3986, 4.2).
-func authority(reference string) string {
-	if _, rest, absolute := strings.Cut(reference, "://"); absolute && !strings.Contains(reference[:len(reference)-len(rest)], "/{") {
-		reference = reference[:len(reference)-len(rest)-len("://")] + rest
+// The beginning of a reference, in front of what the caller writes, that leaves the host to
+// him: as browsers read it, for which a backslash is a slash (RFC 3986, 4.2; WHATWG URL).
+var (
+	beginsPath = strings.NewReplacer("{http.request.uri}", "/{http.request.uri}", "{http.request.uri.path}", "/{http.request.uri.path}",
+		"{http.request.orig_uri}", "/{http.request.orig_uri}", "{http.request.orig_uri.path}", "/{http.request.orig_uri.path}")
+	noHostYet = regexp.MustCompile(`(?i)^(h?|ht|htt|https?|https?:[/\\]*[^/\\?#]*|[a-z][a-z0-9+.-]*:[/\\]{2}[^/\\?#]*|[/\\]{1,2}|[/\\]{2}[^/\\?#]*|[^/\\?#]*\x00[^/\\?#]*)$`)
+)
+
+// leadsAnywhere says whether the caller writes a part of the host that a reference is for.
+func (r *Rule) leadsAnywhere(reference string) bool {
+	rest := strings.TrimSpace(reference)
+	if r.API != "" && !r.on.moved { // an api has none but canonical paths
+		rest = strings.NewReplacer("{http.request.uri}", "/-", "{http.request.uri.path}", "/-").Replace(rest)
 	}
-	reference = strings.TrimLeft(reference, "/")
-	if end := strings.IndexAny(reference, "/?#"); end >= 0 {
-		reference = reference[:end]
+	rest = beginsPath.Replace(rest)
+	var before string
+	for {
+		at := placeholder.FindStringIndex(rest)
+		if at == nil {
+			return false
+		}
+		name := rest[at[0]:at[1]]
+		before += rest[:at[0]]
+		if r.of(name) >= ofPath {
+			return noHostYet.MatchString(before)
+		}
+		before += standIn(name)
+		rest = rest[at[1]:]
 	}
-	return reference
+}
+
+// standIn is for what is not the caller's: a name, but for what may be more.
+func standIn(name string) string {
+	if name == "{http.request.scheme}" {
+		return "https"
+	}
+	if strings.HasPrefix(name, "{env.") || strings.HasPrefix(name, "{file.") || strings.HasPrefix(name, "{http.reverse_proxy.") {
+		return "\x00" // a whole URL, as far as is known
+	}
+	return "x"
 }
 
 func secretTold(l *linter) {
-	l.config.Visit(func(h Handler) {
-		for _, name := range toldBy(h) {
-			l.found(l.apiAt(placeOf(h)), placeOf(h), "the answer has %s in it", name)
-		}
-	})
-	for _, r := range l.rules {
-		h, ok := r.by.(*Static)
-		if !ok || r.on.template == nil {
-			continue
-		}
-		for _, action := range r.on.template.actions(h.Body) {
-			if reads.MatchString(action) {
-				l.found(r.API, r.At, "the answer has %s in it", action)
+	for _, s := range l.said {
+		for _, text := range toldBy(s.by) {
+			for _, name := range private(strings.Join(s.rule.spell(text), "\n")) {
+				l.found(s.rule.API, placeOf(s.by), "the answer has %s in it", name)
 			}
 		}
 	}
+	l.runTemplates(func(r *Rule, body []action) {
+		for _, a := range body {
+			if reads.MatchString(a.calls) || len(private(strings.Join(r.spell(a.placeholders), " "))) > 0 {
+				l.found(r.API, r.At, "the answer has %s in it", a.text)
+			}
+		}
+	})
 }
 
-// toldBy is what a handler has of the environment, or of files, in an answer: but for where it
-// sends callers to, which they are meant to know.
-func toldBy(h Handler) []string {
-	var texts []string
+// toldBy are the texts that a handler has in an answer: but for where it sends callers to,
+// which they are meant to know.
+func toldBy(h Handler) (texts []string) {
 	switch h := h.(type) {
 	case *Static:
 		texts = append(texts, h.Body)
@@ -176,33 +183,7 @@ func toldBy(h Handler) []string {
 	case *Proxy:
 		texts = append(texts, h.answer)
 	}
-	return private(strings.Join(texts, "\n"))
-}
-
-// reads are actions of a template that tell what only the edge can read.
-var reads = regexp.MustCompile(`\b(env|readFile|listFiles|fileStat)\b|placeholder +["` + "`" + `](env|file)\.`)
-
-// asks are those that read a file, or send a request, and take what comes for a template, or as it is.
-var (
-	asks    = regexp.MustCompile(`\b(env|include|import|httpInclude|readFile|listFiles|fileStat|fileExists|placeholder)\b`)
-	callers = regexp.MustCompile(`\.(Req|OriginalReq|Cookie)\b|placeholder +["` + "`" + `]http\.request\.(uri\.query|header|cookie|body)`)
-)
-
-func templateByChoice(l *linter) {
-	for _, r := range l.rules {
-		h, ok := r.by.(*Static)
-		if !ok || r.on.template == nil {
-			continue
-		}
-		if writesPart(h.Body) {
-			l.found(r.API, r.At, "%s runs %s", r.Where(), strings.Join(placeholder.FindAllString(h.Body, -1), " "))
-		}
-		for _, action := range r.on.template.actions(h.Body) {
-			if asks.MatchString(action) && callers.MatchString(action) && !strings.HasPrefix(strings.TrimSpace(action), "{{placeholder") {
-				l.found(r.API, r.At, "%s runs %s", r.Where(), action)
-			}
-		}
-	}
+	return texts
 }
 
 // placeOf is where a handler that answers is.
@@ -217,14 +198,4 @@ func placeOf(h Handler) string {
 	default:
 		return ""
 	}
-}
-
-// apiAt names the API around a place; empty: there is none.
-func (l *linter) apiAt(at string) (name string) {
-	l.config.Visit(func(h Handler) {
-		if api, ok := h.(*API); ok && strings.HasPrefix(at, api.At+"/") {
-			name = api.Name
-		}
-	})
-	return name
 }

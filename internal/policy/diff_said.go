@@ -34,7 +34,7 @@ func (c *wayDiff) answer() {
 	if sharesAnswer(strings.Join(slices.Concat(before, after), " ")) {
 		direction, what = Widened, whoReads
 	}
-	c.add(direction, "answer", what, maskFields(before), maskFields(after))
+	c.addText(direction, "answer", what, strings.Join(before, " "), strings.Join(after, " "), maskFields(before), maskFields(after))
 }
 
 const whoReads = "who may read the answer from other origins is another"

@@ -231,11 +231,16 @@ func (c *wayDiff) responses() {
 		if sharesAnswer(name) {
 			direction, what = Widened, whoReads
 		}
-		shown := name
 		if name == templateSees { // it names fields, and has what they are
-			shown = secretName.FindString(before + after)
+			shown := secretName.FindString(before + after)
+			c.add(direction, name, what, mask(shown, short(before)), mask(shown, short(after)))
+			continue
 		}
-		c.add(direction, name, what, mask(shown, short(before)), mask(shown, short(after)))
+		if there != is && name != "body" { // no field is none that is empty
+			c.add(direction, name, what, mask(name, short(before)), mask(name, short(after)))
+			continue
+		}
+		c.addText(direction, name, what, before, after, mask(name, short(before)), mask(name, short(after)))
 	}
 }
 

@@ -289,19 +289,14 @@ func (f *fields) set(w *walk, values map[string][]string) {
 // are not counted: what they may be is what the rules judge.
 func (f *fields) callersWrite(w *walk, text string) (they bool) {
 	replacePlaceholders(text, func(name string) (string, bool) {
-		they = they || isWritten(name) || name == "http.request.uri" || name == "http.request.orig_uri"
 		if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
 			they = they || f.now(w, canonicalField(field)).callers()
+		} else {
+			they = they || sourceOf(name) == ofCaller
 		}
 		return "", false
 	})
 	return they
-}
-
-// isWritten says whether a placeholder is for what the caller is free to write beside header
-// fields.
-func isWritten(name string) bool {
-	return slices.ContainsFunc([]string{"http.request.uri.query", "http.request.orig_uri.query", "http.request.cookie.", "http.request.body"}, func(kind string) bool { return strings.HasPrefix(name, kind) })
 }
 
 // named calls do with the name of a field, if it is known.

@@ -6,7 +6,7 @@ import (
 )
 
 // hostsOf gives hosts that stand for all others: two for each way in which matchers can
-// tell hosts apart, since handlers can do something with the name itself. Where a handler
+// tell hosts apart, since handlers can do something with the name itself. Where a handler sets the
 // Host, what matchers see is another, and all that are named are there.
 func hostsOf(t *textFinder, servers []*Server) (c *hostClasses, whole bool) {
 	c = &hostClasses{known: make(map[string]int), seen: make(map[string]bool)}

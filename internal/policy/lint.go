@@ -45,6 +45,7 @@ type linter struct {
 	config   *Config
 	options  LintOptions
 	rules    []*Rule
+	said     []saying
 	check    *Check
 	findings []Finding
 	seen     map[string]bool
@@ -52,7 +53,8 @@ type linter struct {
 
 // Lint gives what the checks find, the worst first.
 func Lint(c *Config, options LintOptions) []Finding {
-	l := &linter{config: c, options: options, rules: c.Rules(), seen: make(map[string]bool)}
+	l := &linter{config: c, options: options, seen: make(map[string]bool)}
+	l.rules = c.rulesBy(l.hear)
 	checks := Checks()
 	for n := range checks {
 		if l.check = &checks[n]; !slices.Contains(options.Disable, l.check.ID) {

@@ -1,12 +1,12 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Rule is one way through the routes that ends somewhere: who it is for, what it asks
@@ -43,45 +43,7 @@ type Rule struct {
 	keyed    bool     // it asks for an idempotency key
 	by       Handler  // that it leads to
 	on       onTheWay
-}
-
-// onTheWay is what has been done with a request, and with its answer, before it gets there.
-type onTheWay struct {
-	roots    []string // of folders, by variables
-	uris     []string // that it was rewritten to
-	hosts    []string // that it was given
-	template *Pass    // what is done with the answer; nil: nothing
-}
-
-// and has what was done on either of two ways.
-func (o onTheWay) and(other onTheWay) onTheWay {
-	return onTheWay{
-		unique(slices.Concat(o.roots, other.roots)), unique(slices.Concat(o.uris, other.uris)), unique(slices.Concat(o.hosts, other.hosts)),
-		cmp.Or(o.template, other.template),
-	}
-}
-
-// change notes what a handler does that hands on.
-func (o *onTheWay) change(h Handler) {
-	switch h := h.(type) {
-	case *Pass:
-		if root, set := h.vars["root"]; set {
-			o.roots = append(slices.Clip(o.roots), root)
-		}
-		if h.What == "templates" {
-			o.template = h
-		}
-	case *Rewrite:
-		o.rewrite(h)
-	case *Headers:
-		o.hosts = append(slices.Clip(o.hosts), h.Request.hosts()...)
-	}
-}
-
-func (o *onTheWay) rewrite(h *Rewrite) {
-	if h != nil && h.URI != "" {
-		o.uris = append(slices.Clip(o.uris), h.URI)
-	}
+	within   []*Route // that lead to it
 }
 
 // zoneOf is a zone with the handler that it is in.
@@ -95,6 +57,9 @@ type flatten struct {
 	rule  Rule
 	named []string // of routes that were invoked, against circles
 	left  *int     // how many routes of the server are still looked at
+	// met is called for each handler on the way; nil: nobody asks.
+	met        func(*Rule, Handler)
+	everywhere func() onTheWay
 }
 
 // maxRoutes bounds how many routes of a server are looked at, each time that one is invoked:
@@ -102,14 +67,17 @@ type flatten struct {
 const maxRoutes = 200_000
 
 // Rules gives all rules, in the order in which Caddy tries them.
-func (c *Config) Rules() []*Rule {
+func (c *Config) Rules() []*Rule { return c.rulesBy(nil) }
+
+// rulesBy gives them as well, and shows each handler on the way, with what has been done so far.
+func (c *Config) rulesBy(met func(*Rule, Handler)) []*Rule {
 	var all []*Rule
 	for _, s := range c.Servers {
 		left := maxRoutes
-		f := flatten{rule: Rule{Server: s.Name, server: s, tls: s.TLS}, left: &left}
+		f := flatten{rule: Rule{Server: s.Name, server: s, tls: s.TLS}, left: &left, met: met, everywhere: sync.OnceValue(s.everywhere)}
 		f.routes(s.Routes, &all)
-		f.rule.Errors = true
-		f.routes(s.Errors, &all)
+		errors := f.afterwards()
+		errors.routes(s.Errors, &all)
 		if left <= 0 {
 			all = append(all, s.unlisted())
 		}
@@ -126,6 +94,13 @@ func (s *Server) unlisted() *Rule {
 	}
 }
 
+// afterwards is for routes that are tried when others have failed, or have answered.
+func (f *flatten) afterwards() flatten {
+	after := *f
+	after.rule.Errors, after.rule.on = true, f.rule.on.or(f.everywhere(), nil)
+	return after
+}
+
 // routes goes through a list of them. What a condition in front of a later route asks
 // for is kept with its condition. It says whether no request gets past them.
 func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
@@ -134,6 +109,7 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 			return true
 		}
 		inner := *f
+		inner.rule.within = append(slices.Clip(f.rule.within), r)
 		inner.match(r.Match)
 		before := len(inner.rule.requires) + len(inner.rule.zones)
 		ended := inner.handlers(r.Handlers, all) || r.Terminal
@@ -144,7 +120,11 @@ func (f *flatten) routes(routes []*Route, all *[]*Rule) (ends bool) {
 			continue
 		}
 		f.rule.sentAs = unique(slices.Concat(f.rule.sentAs, inner.rule.sentAs))
-		f.rule.on = f.rule.on.and(inner.rule.on)
+		if len(r.Match) > 0 || r.Group != "" {
+			f.rule.on = f.rule.on.or(inner.rule.on, r)
+		} else {
+			f.rule.on = inner.rule.on
+		}
 		if before == len(inner.rule.requires)+len(inner.rule.zones) && inner.rule.Token == nil {
 			continue
 		}
@@ -171,11 +151,7 @@ func (f *flatten) match(sets []MatcherSet) {
 	}
 	f.rule.below = append(slices.Clip(f.rule.below), setsText(sets))
 	f.rule.keyed = f.rule.keyed || asksForField(sets, "Idempotency-Key")
-	visitMatchers(sets, func(m Matcher) {
-		if files, ok := m.(unknownMatcher); ok && files.name == "file" { // and then rewrites to what it has found
-			f.rule.on.uris = append(slices.Clip(f.rule.on.uris), triedFiles(files.raw)...)
-		}
-	})
+	f.rule.matched(sets)
 	for _, name := range unknownIn(sets) {
 		f.rule.Open = append(slices.Clip(f.rule.Open), name)
 	}
@@ -228,13 +204,18 @@ func intersect(a, b []string) []string {
 
 func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 	for _, h := range handlers {
-		f.rule.on.change(h)
+		f.rule.passBy(h)
+		if f.met != nil {
+			f.met(&f.rule, h)
+		}
 		switch h := h.(type) {
 		case *Subroute:
-			caught := *f
-			caught.rule.Errors = true
+			before := *f
 			ends := f.routes(h.Routes, all)
-			caught.routes(h.Errors, all)
+			if len(h.Errors) > 0 {
+				caught := before.afterwards()
+				caught.routes(h.Errors, all)
+			}
 			if ends {
 				return true
 			}
@@ -248,13 +229,12 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 				return true
 			}
 		case *Intercept:
-			instead := *f
-			instead.rule.Errors = true
+			instead := f.afterwards()
 			for _, r := range h.responses {
 				instead.routes(r.routes, all)
 			}
 		case *API:
-			inside := flatten{rule: f.rule, named: f.named, left: f.left}
+			inside := *f
 			inside.rule.API, inside.rule.Public, inside.rule.api = h.Name, h.Public, h
 			inside.narrow(h.Methods)
 			before := len(*all)
@@ -295,9 +275,9 @@ func (f *flatten) target(h Handler, all *[]*Rule) bool {
 		ended := *f
 		ended.rule.proxy = h
 		ended.rewritten(h.Rewrite)
-		ended.rule.on.rewrite(h.Rewrite)
+		ended.rule.rewrite(h.Rewrite)
 		if h.Headers != nil {
-			ended.rule.on.hosts = append(slices.Clip(ended.rule.on.hosts), h.Headers.Request.hosts()...)
+			ended.rule.putField(h.Headers.Request, "Host")
 		}
 		ended.emit(h.At, Forwarded, strings.Join(h.Addresses(), " "), all)
 		return !slices.ContainsFunc(h.responses, func(r *response) bool { return !r.hands() })

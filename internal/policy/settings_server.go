@@ -63,15 +63,16 @@ func (d *differ) listens(at string, old, new *Server) {
 	}
 }
 
-// speaksHTTP3 says whether one of the listeners does, as all do where nothing is said.
+// speaksHTTP3 says whether one of the listeners does: each has protocols of its own, or
+// those of the server, which are all where nothing is said.
 func (s *Server) speaksHTTP3() bool {
-	all, _ := texts(s.settings["protocols"])
-	lists, _ := s.settings["listen_protocols"].([]any)
-	for _, list := range lists {
-		own, _ := texts(list)
-		all = append(all, own...)
+	speaks := func(of any, others bool) bool {
+		own, _ := texts(of)
+		return slices.Contains(own, "h3") || others && (len(own) == 0 || slices.Contains(own, ""))
 	}
-	return len(all) == 0 || slices.Contains(all, "h3")
+	all := speaks(s.settings["protocols"], true)
+	lists, _ := s.settings["listen_protocols"].([]any)
+	return len(lists) == 0 && all || slices.ContainsFunc(lists, func(own any) bool { return speaks(own, all) })
 }
 
 // strictSNI says whether the Host has to be the name of the TLS connection: Caddy sees to

@@ -20,7 +20,6 @@ var (
 	seesHost        = regexp.MustCompile(`\.(?:Req\.)?Host\b`)
 	seesLine        = regexp.MustCompile(`\.Req\.(?:URL|Method|RequestURI)\b[\w.]*`)
 	seesPlaceholder = regexp.MustCompile("\\bplaceholder +[\"`]([^\"`{}]+)[\"`]")
-	quoted          = regexp.MustCompile("\"[^\"]*\"|`[^`]*`")
 	seesMore        = regexp.MustCompile(`\.[A-Za-z]|\$|(?:^|[\s(])\.(?:[\s)|]|$)|\b(?:include|import|httpInclude|placeholder|template|block|range|with)\b`)
 )
 

@@ -23,7 +23,7 @@ func (c *wayDiff) variants(name string, fields ...field) (all []*Request, whole 
 			if n > 0 { // each its own
 				text = fmt.Sprintf("%s-%d", stranger, n)
 			}
-			if field == "Host" {
+			if field == "" || field == "Host" {
 				continue
 			}
 			if values, may := r.possibly(field, text); may {

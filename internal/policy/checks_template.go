@@ -1,0 +1,99 @@
+package policy
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What templates do that are run over answers.
+
+// action is one of a template.
+type action struct {
+	text         string
+	calls        string // without the texts that are written in it
+	placeholders string // that it asks for by name
+}
+
+var (
+	literalName = regexp.MustCompile("placeholder +(?:\"([^\"]*)\"|`([^`]*)`)")
+	quoted      = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
+
+	// reads tell what only the edge can read.
+	reads = regexp.MustCompile(`\b(env|readFile|listFiles|fileStat)\b`)
+	// asks are those that read, or send a request, or take what comes for a template; what
+	// they are given says what.
+	asks = regexp.MustCompile(`\b(env|include|import|httpInclude|readFile|listFiles|fileStat|fileExists|placeholder)\b`)
+	// callers are what the request has, as it came.
+	callers = regexp.MustCompile(`\.(Req|OriginalReq|Cookie)\b`)
+	// keeps what it is given for other actions, which then mean it.
+	keeps = regexp.MustCompile(`:?=|\b(with|range|block|template)\b`)
+	means = regexp.MustCompile(`\$|(^|[\s(])\.([\s)]|$)`)
+)
+
+// actionsIn takes a text apart as templates do: the actions, and what is between them.
+func (h *Pass) actionsIn(text string) (all []action, between string) {
+	left, right := h.braces[0], h.braces[1]
+	for {
+		before, rest, opened := strings.Cut(text, left)
+		inner, rest, closed := strings.Cut(rest, right)
+		if !opened || !closed {
+			return all, between + text
+		}
+		a := action{text: left + inner + right}
+		for _, name := range literalName.FindAllStringSubmatch(inner, -1) {
+			a.placeholders += "{" + name[1] + name[2] + "}"
+		}
+		a.calls = quoted.ReplaceAllString(literalName.ReplaceAllString(inner, ""), "")
+		all, between, text = append(all, a), between+before+"\n", rest
+	}
+}
+
+// hasCallers says whether the action has words of the caller's.
+func (r *Rule) hasCallers(a action) bool {
+	return callers.MatchString(a.calls) || r.madeUp(a.placeholders, ofPath)
+}
+
+// hasWords says whether a text has what is known to be of the caller's: an action looks like
+// a placeholder that nobody knows.
+func (r *Rule) hasWords(text string) bool {
+	return slices.ContainsFunc(placeholder.FindAllString(text, -1), func(name string) bool { return r.of(name) == ofPath || r.of(name) == ofCaller })
+}
+
+// runTemplates shows the actions of each answer that a template is run over.
+func (l *linter) runTemplates(show func(*Rule, []action)) {
+	for _, r := range l.rules {
+		h, ok := r.by.(*Static)
+		if !ok {
+			continue
+		}
+		for _, o := range r.may(templateKey) {
+			if actions, _ := o.template.actionsIn(h.Body); len(actions) > 0 {
+				show(r, actions)
+			}
+		}
+	}
+}
+
+func templateByChoice(l *linter) {
+	for _, r := range l.rules {
+		h, ok := r.by.(*Static)
+		if !ok {
+			continue
+		}
+		for _, o := range r.may(templateKey) {
+			_, between := o.template.actionsIn(h.Body)
+			if r.madeUp(between, ofPath) || slices.ContainsFunc(r.spell(h.Body), r.hasWords) {
+				l.found(r.API, r.At, "%s runs %s", r.Where(), strings.Join(placeholder.FindAllString(h.Body, -1), " "))
+			}
+		}
+	}
+	l.runTemplates(func(r *Rule, actions []action) {
+		kept := slices.ContainsFunc(actions, func(a action) bool { return keeps.MatchString(a.calls) && r.hasCallers(a) })
+		for _, a := range actions {
+			if asks.MatchString(a.calls) && (r.hasCallers(a) || kept && means.MatchString(a.calls)) {
+				l.found(r.API, r.At, "%s runs %s", r.Where(), a.text)
+			}
+		}
+	})
+}

@@ -1,0 +1,377 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// onTheWay is what handlers may have done with a request before it gets somewhere.
+type onTheWay struct {
+	options map[string][]option // by the name of a placeholder, or of what else is made
+	moved   bool                // path, method or Host may be others than matchers have seen
+}
+
+// option is one of the things that may have been done.
+type option struct {
+	text     string // in which placeholders stand for what they did when it was done
+	written  string // as it is in the configuration
+	template *Pass
+	in       []*Route // that a request has to pass for it
+}
+
+// What is made beside placeholders: no placeholder is called so.
+const (
+	hostKey     = "http.request.header.Host"
+	uriKey      = "the path"
+	templateKey = "a template"
+	rootVar     = "http.vars.root"
+	messageKey  = "http.error.message"
+	errorKey    = "http.error"
+)
+
+// optionKey is the name under which options for a placeholder are.
+func optionKey(name string) string {
+	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
+		return fieldKey(field)
+	}
+	if name == "http.request.host" || name == "http.request.hostport" {
+		return hostKey
+	}
+	return name
+}
+
+func fieldKey(field string) string { return "http.request.header." + canonicalField(field) }
+
+// otherwise is what something is where nobody has made another of it.
+func otherwise(key string) []option {
+	switch {
+	case key == hostKey:
+		return []option{{text: "{http.request.host}"}}
+	case strings.HasPrefix(key, "http.request.header."), key == messageKey, key == errorKey:
+		return []option{{text: "{" + key + "}"}}
+	default:
+		return nil
+	}
+}
+
+func (o *onTheWay) now(key string) []option {
+	if options, made := o.options[key]; made {
+		return options
+	}
+	return otherwise(key)
+}
+
+func (o *onTheWay) put(key string, options []option) {
+	if o.options = maps.Clone(o.options); o.options == nil {
+		o.options = make(map[string][]option)
+	}
+	o.options[key] = options
+}
+
+// mostOptions bounds them, of one thing each: what more there are is not known.
+const mostOptions = 256
+
+// or has also what was done in a route that not all requests pass; nil: whether they do is
+// not known.
+func (o onTheWay) or(inner onTheWay, r *Route) onTheWay {
+	both := onTheWay{moved: o.moved || inner.moved, options: maps.Clone(o.options)}
+	if both.options == nil {
+		both.options = make(map[string][]option)
+	}
+	for key, options := range inner.options {
+		all := slices.Clip(o.now(key))
+		if len(all) == len(options) && (len(all) == 0 || &all[0] == &options[0]) {
+			continue
+		}
+		for _, one := range options {
+			if len(all) >= mostOptions || slices.ContainsFunc(all, one.is) {
+				continue
+			}
+			if r != nil {
+				one.in = append(slices.Clip(one.in), r)
+			}
+			if len(all) == mostOptions-1 {
+				one.text, one.in = "{"+key+"}", nil
+			}
+			all = append(all, one)
+		}
+		both.options[key] = all
+	}
+	return both
+}
+
+func (o option) is(other option) bool {
+	return o.text == other.text && o.written == other.written && o.template == other.template && slices.Equal(o.in, other.in)
+}
+
+// may gives what of it may have been done with requests of the rule.
+func (r *Rule) may(key string) []option {
+	isDone := func(o option) bool {
+		return !slices.ContainsFunc(o.in, func(passed *Route) bool {
+			return slices.ContainsFunc(r.within, func(here *Route) bool { return passed.excludes(here, r.on.moved) })
+		})
+	}
+	var all []option
+	for _, o := range r.on.options[key] {
+		if isDone(o) {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// mostTexts bounds what one text may be; beyond it a placeholder stays.
+const mostTexts = 64
+
+// spell gives what a text may be, with what has been made of placeholders.
+func (r *Rule) spell(text string) []string {
+	all, rest := []string{""}, 0
+	for _, at := range placeholder.FindAllStringIndex(text, -1) {
+		name := text[at[0]:at[1]]
+		options := r.may(optionKey(strings.Trim(name, "{}")))
+		if len(options) == 0 || len(all)*len(options) > mostTexts {
+			options = []option{{text: name}}
+		}
+		var longer []string
+		for _, before := range all {
+			for _, o := range options {
+				longer = append(longer, before+text[rest:at[0]]+o.text)
+			}
+		}
+		all, rest = longer, at[1]
+	}
+	for n := range all {
+		all[n] += text[rest:]
+	}
+	return unique(all)
+}
+
+// optionsOf are what a text may be, as options.
+func (r *Rule) optionsOf(texts ...string) (all []option) {
+	for _, written := range texts {
+		for _, text := range r.spell(written) {
+			all = append(all, option{text: text, written: written})
+		}
+	}
+	return all
+}
+
+// passBy notes what a handler does that hands on.
+func (r *Rule) passBy(h Handler) {
+	switch h := h.(type) {
+	case *Pass:
+		made := make(map[string][]option)
+		for name, text := range h.vars {
+			made["http.vars."+name] = r.optionsOf(text)
+		}
+		if h.What == "map" {
+			maps.Copy(made, r.mapped(h.text))
+		}
+		for key, options := range made {
+			r.on.put(key, options)
+		}
+		if h.What == "templates" {
+			r.on.put(templateKey, append(slices.Clip(r.on.now(templateKey)), option{template: h}))
+		}
+	case *Rewrite:
+		r.rewrite(h)
+	case *Headers:
+		for _, name := range h.Request.names() {
+			r.putField(h.Request, name)
+		}
+	case *StaticError:
+		for _, key := range []string{messageKey, errorKey} {
+			r.on.put(key, append(slices.Clip(r.on.now(key)), r.optionsOf(h.Message)...))
+		}
+	case *Steers, *Unknown:
+		r.on.moved = true
+	}
+}
+
+var groupOfOutput = regexp.MustCompile(`\$\{?\w+\}?`)
+
+// mapped gives what a map may make of each destination: an expression's output can have parts
+// of the source.
+func (r *Rule) mapped(text string) map[string][]option {
+	var m struct {
+		Source       string   `json:"source"`
+		Destinations []string `json:"destinations"`
+		Mappings     []struct {
+			Expression string `json:"input_regexp"`
+			Outputs    []any  `json:"outputs"`
+		} `json:"mappings"`
+		Defaults []string `json:"defaults"`
+	}
+	_ = json.Unmarshal([]byte(text), &m) // what is not read so does not load
+	all := make(map[string][]option)
+	for n, destination := range m.Destinations {
+		var outputs []string
+		for _, mapping := range m.Mappings {
+			if n >= len(mapping.Outputs) || mapping.Outputs[n] == nil {
+				continue
+			}
+			output := fmt.Sprint(mapping.Outputs[n])
+			if mapping.Expression != "" {
+				output = groupOfOutput.ReplaceAllLiteralString(output, parts(m.Source))
+			}
+			outputs = append(outputs, output)
+		}
+		if n < len(m.Defaults) {
+			outputs = append(outputs, m.Defaults[n])
+		} else {
+			outputs = append(outputs, "")
+		}
+		all[strings.Trim(destination, "{}")] = r.optionsOf(outputs...)
+	}
+	return all
+}
+
+// names are those of the fields that it changes, as far as they are written.
+func (c *fieldChanges) names() (all []string) {
+	if c == nil {
+		return nil
+	}
+	written := slices.Concat(slices.Collect(maps.Keys(c.Add)), slices.Collect(maps.Keys(c.Set)), slices.Collect(maps.Keys(c.Replace)), c.Delete)
+	for _, name := range written {
+		if !strings.ContainsAny(name, "{*") {
+			all = append(all, canonicalField(name))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// putField notes what becomes of one field of the request.
+func (r *Rule) putField(c *fieldChanges, field string) {
+	if c == nil || !slices.Contains(c.names(), field) {
+		return
+	}
+	options := slices.Clip(r.on.now(fieldKey(field)))
+	options = append(options, r.optionsOf(valuesOf(c.Add, field)...)...)
+	if values := valuesOf(c.Set, field); len(values) > 0 {
+		options = r.optionsOf(values...)
+	}
+	if slices.ContainsFunc(c.Delete, func(name string) bool { return canonicalField(name) == field }) {
+		options = []option{{}}
+	}
+	for _, one := range valuesOf(c.Replace, field) {
+		options = append(slices.Clip(options), r.optionsOf(one.With)...)
+	}
+	r.on.moved = r.on.moved || field == "Host"
+	r.on.put(fieldKey(field), options)
+}
+
+// valuesOf gives what is said of a field, however it is spelled.
+func valuesOf[T any](of map[string][]T, field string) (all []T) {
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if canonicalField(name) == field {
+			all = append(all, of[name]...)
+		}
+	}
+	return all
+}
+
+// rewrite notes what becomes of the path.
+func (r *Rule) rewrite(h *Rewrite) {
+	if h == nil {
+		return
+	}
+	r.on.moved = true
+	options := slices.Clip(r.on.now(uriKey))
+	var made []option
+	for _, o := range r.optionsOf(h.URI) {
+		if o.text = pathIn(o.text); o.text != "" {
+			made = append(made, o)
+		}
+	}
+	if len(made) > 0 && !strings.Contains(h.URI, "{http.request.uri") {
+		options = nil
+	}
+	for _, one := range h.Substring {
+		made = append(made, r.optionsOf(one.With)...)
+	}
+	for _, one := range h.PathRegexp {
+		made = append(made, r.optionsOf(one.With)...)
+	}
+	if options = append(options, made...); len(made) > 0 {
+		r.on.put(uriKey, options)
+	}
+}
+
+var queries = strings.NewReplacer("{http.request.uri}", "{http.request.uri.path}?", "{http.request.orig_uri}", "{http.request.orig_uri.path}?",
+	"{http.request.uri.prefixed_query}", "?", "{http.request.orig_uri.prefixed_query}", "?")
+
+// pathIn is the path of what is rewritten to; empty: only the query is another.
+func pathIn(uri string) string {
+	path, _, _ := strings.Cut(queries.Replace(uri), "?")
+	return path
+}
+
+// matched notes what matchers have found of which placeholders are made.
+func (r *Rule) matched(sets []MatcherSet) {
+	found := make(map[string][]option)
+	add := func(all map[string]string) {
+		for key, text := range all {
+			found[key] = append(found[key], option{text: text})
+		}
+	}
+	for _, set := range sets {
+		for _, m := range set {
+			switch m := m.(type) {
+			case pathRegexp:
+				add(groups(m.compiled, m.name, pathPlaceholder))
+			case headerRegexp:
+				for field, one := range m {
+					add(groups(one.Regexp, one.name, fieldKey(field)))
+				}
+			case unknownMatcher:
+				if m.name == "file" {
+					for _, part := range []string{"relative", "absolute"} {
+						found["http.matchers.file."+part] = append(found["http.matchers.file."+part], r.optionsOf(triedFiles(m.raw)...)...)
+					}
+				}
+			}
+		}
+	}
+	for key, options := range found {
+		r.on.put(key, options)
+	}
+}
+
+// triedFiles are those that a matcher of files looks for, which it can be rewritten to.
+func triedFiles(raw string) []string {
+	var m struct {
+		TryFiles []string `json:"try_files"`
+	}
+	_ = json.Unmarshal([]byte(raw), &m) // what is not read so does not load
+	if len(m.TryFiles) == 0 {
+		return []string{"{" + pathPlaceholder + "}"}
+	}
+	return m.TryFiles
+}
+
+// everywhere has what any handler of the server does that is still there when another one
+// has failed, or has answered: variables, maps, the messages of errors.
+func (s *Server) everywhere() (all onTheWay) {
+	for range 2 { // one may be made of another
+		visit := func(h Handler) {
+			r := Rule{server: s, on: all}
+			r.passBy(h)
+			all = all.or(r.on, nil)
+		}
+		VisitRoutes(s.Routes, visit)
+		VisitRoutes(s.Errors, visit)
+		for _, r := range s.Named {
+			VisitRoutes([]*Route{r}, visit)
+		}
+	}
+	maps.DeleteFunc(all.options, func(key string, _ []option) bool {
+		return key == uriKey || key == templateKey || strings.HasPrefix(key, "http.request.header.")
+	})
+	all.moved = false
+	return all
+}
