@@ -56,11 +56,11 @@ func (c *hostClasses) addPorts(text string) {
 	}
 }
 
-// hostShapes are those of a Host that Caddy takes: a name, one in brackets, either with a port,
-// and what is neither.
+// hostShapes are those of a Host that Caddy takes: a name, one in brackets, an address in them, each
+// with a port, and what is none of these.
 var hostShapes = []condition{
 	{expr: `^[^:\[\]]*[^.:\[\]][^:\[\]]*(:[^:\[\]]*)?$`}, {expr: `^\[[^\[\]]*[^.\[\]][^\[\]]*\](:[^:\[\]]*)?$`},
-	{expr: `^[^\[\]]*:[^\[\]]*:[^\[\]]*$`}, {expr: `[\[\]]`},
+	{expr: `^\[[^\[\]]*:[^\[\]]*\](:[^:\[\]]*)?$`}, {expr: `^[^\[\]]*:[^\[\]]*:[^\[\]]*$`}, {expr: `[\[\]]`},
 }
 
 // sentLetters are those of a Host.
@@ -77,20 +77,15 @@ func (c *hostClasses) addSentAs(t *textFinder) (whole bool) {
 		}
 	}
 	for _, text := range texts {
-		class := c.class(text)
-		if known[class] || !isHost(text) {
-			continue
-		}
-		known[class] = true
-		name := siteOf(text)
+		class, name := c.class(text), siteOf(text)
 		port, found := strings.CutPrefix(text, hostOf(name))
-		if !found { // neither a name nor an address in brackets
-			whole = false
+		if known[class] || !found || !isHost(text) || !isHost(hostOf(name)) {
 			continue
 		}
-		c.hosts, c.ports = append(c.hosts, name), append(c.ports, port)
+		known[class], c.hosts, c.ports = true, append(c.hosts, name), append(c.ports, port)
 	}
-	return whole
+	// What is left is neither a name nor an address in brackets.
+	return whole && !slices.ContainsFunc(texts, func(text string) bool { return isHost(text) && !known[c.class(text)] })
 }
 
 // addSent has the name and the port of a Host.
