@@ -270,3 +270,15 @@ func TestWhatIsMadeOfARequestIsNotGuessed(t *testing.T) {
 		t.Errorf("what is written: %+v", d)
 	}
 }
+
+// TestAGuessIsNoExample has a rule that matches what a handler makes of the path, and no path
+// does: what is not followed is said, and no request is shown for it that is refused.
+func TestAGuessIsNoExample(t *testing.T) {
+	t.Parallel()
+	made := `{"handle":[{"handler":"headers","request":{"set":{"X-A":["{http.request.uri.path}"]}}}]},` + strings.Replace(services, `{`, `{"match":[{"header":{"X-A":["x*"]}}],`, 1)
+	gone := `,{"handle":[{"handler":"static_response","status_code":403}]}`
+	d := Diff(parsed(t, edge(gone[1:])), parsed(t, edge(made+gone)), time.Unix(1e9, 0))
+	if d.Complete || d.Has(Widened) {
+		t.Errorf("complete %v, %s", d.Complete, changesOf(d))
+	}
+}

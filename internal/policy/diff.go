@@ -256,12 +256,26 @@ func (d *differ) walk(c *Config, s *Server, r *Request, o *oracle) *Outcome {
 	return &out
 }
 
+// settled is the outcome of a complete request of whose way something was not known before: of
+// what a handler makes of it, it shows that. An example is to be true.
+func (d *differ) settled(c *Config, s *Server, r *Request, o *Outcome) *Outcome {
+	if len(o.Open) == 0 || r.failure.by != nil {
+		return o
+	}
+	complete := *r
+	if out := d.walk(c, s, &complete, new(oracle)); len(out.Open) == 0 {
+		return out
+	}
+	return o
+}
+
 // judge compares two outcomes of one request.
 func (d *differ) judge(j job, r *Request, was, is *Outcome) {
 	if len(was.Open)+len(is.Open) > 0 {
 		d.mu.Lock()
 		d.open = unique(slices.Concat(d.open, was.Open, is.Open))
 		d.mu.Unlock()
+		was, is = d.settled(d.old, j.old, r, was), d.settled(d.new, j.new, r, is)
 	}
 	d.asked(j, r, was, is)
 	d.told(r, was, is)
