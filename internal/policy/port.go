@@ -79,7 +79,7 @@ func (c *hostClasses) addSentAs(t *textFinder) (whole bool) {
 	for _, text := range texts {
 		class, name := c.class(text), siteOf(text)
 		port, found := strings.CutPrefix(text, hostOf(name))
-		if known[class] || !found || !isHost(text) || !isHost(hostOf(name)) {
+		if known[class] || !found || strings.ContainsAny(name, "[]") || !isHost(text) || !isHost(hostOf(name)) {
 			continue
 		}
 		known[class], c.hosts, c.ports = true, append(c.hosts, name), append(c.ports, port)
