@@ -1,8 +1,8 @@
 package policy
 
 import (
-	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,12 +67,16 @@ func (w *walk) query() string {
 
 // isRuledOut says whether a query has a parameter that was decided to be another.
 func (r *Request) isRuledOut(query string) bool {
-	decided := slices.ContainsFunc(slices.Collect(maps.Keys(r.parts)), func(name string) bool { return strings.HasPrefix(name, "query ") })
-	if !decided {
-		return false
-	}
-	for key, values := range lenient(query) {
-		if open := r.parts["query "+key]; open != nil && open.rulesOut(values) {
+	var parsed url.Values // when something was decided
+	for part, open := range r.parts {
+		key, decided := strings.CutPrefix(part, "query ")
+		if !decided || open == nil {
+			continue
+		}
+		if parsed == nil {
+			parsed = lenient(query)
+		}
+		if values, there := parsed[key]; there && open.rulesOut(values) {
 			return true
 		}
 	}

@@ -10,9 +10,21 @@ import (
 
 // action is one of a template.
 type action struct {
-	text         string
-	calls        string // without the texts that are written in it
-	placeholders string // that it asks for by name
+	text  string
+	inner string // between the delimiters
+}
+
+// calls are without the texts that are written in it.
+func (a action) calls() string {
+	return quoted.ReplaceAllString(literalName.ReplaceAllString(a.inner, ""), "")
+}
+
+// placeholders are those that it asks for by name.
+func (a action) placeholders() (all string) {
+	for _, name := range literalName.FindAllStringSubmatch(a.inner, -1) {
+		all += "{" + name[1] + name[2] + "}"
+	}
+	return all
 }
 
 var (
@@ -40,18 +52,13 @@ func (h *Pass) actionsIn(text string) (all []action, between string) {
 		if !opened || !closed {
 			return all, between + text
 		}
-		a := action{text: left + inner + right}
-		for _, name := range literalName.FindAllStringSubmatch(inner, -1) {
-			a.placeholders += "{" + name[1] + name[2] + "}"
-		}
-		a.calls = quoted.ReplaceAllString(literalName.ReplaceAllString(inner, ""), "")
-		all, between, text = append(all, a), between+before+"\n", rest
+		all, between, text = append(all, action{left + inner + right, inner}), between+before+"\n", rest
 	}
 }
 
 // hasCallers says whether the action has words of the caller's.
 func (r *Rule) hasCallers(a action) bool {
-	return callers.MatchString(a.calls) || r.madeUp(a.placeholders, ofPath)
+	return callers.MatchString(a.calls()) || r.madeUp(a.placeholders(), ofPath)
 }
 
 // hasWords says whether a text has what is known to be of the caller's: an action looks like
@@ -89,9 +96,9 @@ func templateByChoice(l *linter) {
 		}
 	}
 	l.runTemplates(func(r *Rule, actions []action) {
-		kept := slices.ContainsFunc(actions, func(a action) bool { return keeps.MatchString(a.calls) && r.hasCallers(a) })
+		kept := slices.ContainsFunc(actions, func(a action) bool { return keeps.MatchString(a.calls()) && r.hasCallers(a) })
 		for _, a := range actions {
-			if asks.MatchString(a.calls) && (r.hasCallers(a) || kept && means.MatchString(a.calls)) {
+			if asks.MatchString(a.calls()) && (r.hasCallers(a) || kept && means.MatchString(a.calls())) {
 				l.found(r.API, r.At, "%s runs %s", r.Where(), a.text)
 			}
 		}

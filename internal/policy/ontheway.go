@@ -169,7 +169,7 @@ func (r *Rule) passBy(h Handler) {
 			made["http.vars."+name] = r.optionsOf(text)
 		}
 		if h.What == "map" {
-			maps.Copy(made, r.mapped(h.text))
+			maps.Copy(made, r.mapped(&h.mapping))
 		}
 		for key, options := range made {
 			r.on.put(key, options)
@@ -196,17 +196,7 @@ var groupOfOutput = regexp.MustCompile(`\$\{?\w+\}?`)
 
 // mapped gives what a map may make of each destination: an expression's output can have parts
 // of the source.
-func (r *Rule) mapped(text string) map[string][]option {
-	var m struct {
-		Source       string   `json:"source"`
-		Destinations []string `json:"destinations"`
-		Mappings     []struct {
-			Expression string `json:"input_regexp"`
-			Outputs    []any  `json:"outputs"`
-		} `json:"mappings"`
-		Defaults []string `json:"defaults"`
-	}
-	_ = json.Unmarshal([]byte(text), &m) // what is not read so does not load
+func (r *Rule) mapped(m *mapping) map[string][]option {
 	all := make(map[string][]option)
 	for n, destination := range m.Destinations {
 		var outputs []string

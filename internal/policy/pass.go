@@ -14,8 +14,8 @@ type Pass struct {
 
 	text    string            // as it is written
 	vars    map[string]string // that it sets
+	mapping mapping           // of a map
 	mapped  map[string]string // by destination, all that a map may make of it
-	source  string            // of what
 	braces  [2]string         // of a template's actions
 	maxBody int64             // of request_body; 0: none
 }
@@ -36,7 +36,8 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 			}
 		}
 	case "map":
-		h.mapped, h.source = mappedBy(raw)
+		_ = json.Unmarshal(raw, &h.mapping) // what is not read so does not load
+		h.mapped = h.mapping.mapped()
 	case "templates":
 		h.braces = delimiters(raw)
 	case "request_body":
@@ -95,18 +96,20 @@ func (h *Pass) filled(w *walk) *Pass {
 	return &own
 }
 
-// mappedBy gives what may come of each destination, and of what it is made.
-func mappedBy(raw json.RawMessage) (all map[string]string, source string) {
-	var m struct {
-		Source       string   `json:"source"`
-		Destinations []string `json:"destinations"`
-		Mappings     []struct {
-			Outputs []any `json:"outputs"`
-		} `json:"mappings"`
-		Defaults []string `json:"defaults"`
-	}
-	_ = json.Unmarshal(raw, &m) // what is not read so does not load
-	all = make(map[string]string)
+// mapping is what a map makes of its source.
+type mapping struct {
+	Source       string   `json:"source"`
+	Destinations []string `json:"destinations"`
+	Mappings     []struct {
+		Expression string `json:"input_regexp"`
+		Outputs    []any  `json:"outputs"`
+	} `json:"mappings"`
+	Defaults []string `json:"defaults"`
+}
+
+// mapped gives what may come of each destination.
+func (m *mapping) mapped() map[string]string {
+	all := make(map[string]string)
 	for n, destination := range m.Destinations {
 		var outputs []string
 		for _, mapping := range m.Mappings {
@@ -119,7 +122,7 @@ func mappedBy(raw json.RawMessage) (all map[string]string, source string) {
 		}
 		all["{"+strings.Trim(destination, "{}")+"}"] = strings.Join(outputs, " or ")
 	}
-	return all, m.Source
+	return all
 }
 
 // delimiters are those of the actions in a template.

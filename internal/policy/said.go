@@ -175,7 +175,7 @@ func (w *walk) setTo(name string) (text string, found bool) {
 			continue
 		}
 		found, text = true, text+" "+w.fill(outputs)
-		if source := plain(w.fill(h.source)); strings.Contains(outputs, "$") {
+		if source := plain(w.fill(h.mapping.Source)); strings.Contains(outputs, "$") {
 			text += ", of " + source
 		} else { // which is not told
 			text += ", by " + strings.NewReplacer("{", "(", "}", ")").Replace(source)
@@ -220,19 +220,11 @@ var ofTheRequest = regexp.MustCompile(`^-? *\.(Req|OriginalReq|Host|RemoteIP|Cli
 // actions gives those of a text that may tell more than the caller has said: a template
 // reads the environment, files, and what the edge itself answers.
 func (h *Pass) actions(text string) (all []string) {
-	return slices.DeleteFunc(h.allActions(text), func(action string) bool {
-		return ofTheRequest.MatchString(action[len(h.braces[0]) : len(action)-len(h.braces[1])])
-	})
-}
-
-func (h *Pass) allActions(text string) (all []string) {
-	left, right := h.braces[0], h.braces[1]
-	for {
-		_, rest, opened := strings.Cut(text, left)
-		action, rest, closed := strings.Cut(rest, right)
-		if !opened || !closed {
-			return all
+	found, _ := h.actionsIn(text)
+	for _, a := range found {
+		if !ofTheRequest.MatchString(a.inner) {
+			all = append(all, a.text)
 		}
-		all, text = append(all, left+action+right), rest
 	}
+	return all
 }

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,9 +30,9 @@ func (w *walk) templateSees(body string) string {
 		if h.What != "templates" {
 			continue
 		}
-		for _, action := range h.allActions(body) {
-			inner := strings.TrimSuffix(strings.TrimPrefix(action, h.braces[0]), h.braces[1])
-			seen = append(seen, w.actionSees(inner)...)
+		actions, _ := h.actionsIn(body)
+		for _, a := range actions {
+			seen = append(seen, w.actionSees(a.inner)...)
 		}
 	}
 	seen = slices.DeleteFunc(seen, func(text string) bool { return text == "" })
@@ -67,7 +66,7 @@ func (w *walk) actionSees(action string) (seen []string) {
 		seen = append(seen, "{http.vars."+name+"} "+w.vars[name])
 	}
 	for _, h := range w.passes {
-		for name := range maps.Keys(h.mapped) {
+		for name := range h.mapped {
 			seen = append(seen, w.fill(name))
 		}
 	}

@@ -93,11 +93,7 @@ func (w *world) heardOf(config []byte, witness policy.Request) []string {
 	w.t.Helper()
 	w.hear()
 	w.first(config, witness)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	heard := w.heard
-	w.heard = nil
-	return heard
+	return w.heardInOrder()
 }
 
 // same sends random requests through both, and gives the first that reaches something else, or

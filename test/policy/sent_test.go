@@ -42,11 +42,17 @@ func (w *world) record(name string) http.Handler {
 
 // hear gives what services have been asked since the last time, in an order of its own.
 func (w *world) hear() []string {
+	heard := w.heardInOrder()
+	slices.Sort(heard)
+	return heard
+}
+
+// heardInOrder is hear as they were asked.
+func (w *world) heardInOrder() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	heard := w.heard
 	w.heard = nil
-	slices.Sort(heard)
 	return heard
 }
 
