@@ -115,15 +115,24 @@ func TestAHostIsTriedAsItIsSent(t *testing.T) {
 			t.Errorf("%s: called equal", set)
 		}
 	}
+	for _, set := range []string{`"header":{"Host":["[::1]*"]},"host":["*.edge.test"]`, field(`^\\[.*\\].*\\]:1$`) + wild, field(`^\\[.*\\].+\\]$`) + edge, field(`\\[.*\\[`) + `,"host":["*"]`} {
+		old, new := modelOf(t, shut("")), modelOf(t, guarded("{"+set+"}", ""))
+		lets := func(c *Config, r Request) bool { return c.Evaluate(c.Servers[0], r, nil)[0].Admits() }
+		d := Diff(old, new, time.Unix(1e9, 0))
+		for _, c := range d.Changes {
+			if c.Method != "" && (lets(old, c.Witness) || !lets(new, c.Witness)) {
+				t.Errorf("%s: %q shows nothing", set, c.Witness.Host)
+			}
+		}
+		if d.Complete && !d.Has(Widened) {
+			t.Errorf("%s: called equal", set)
+		}
+	}
 	for set, most := range map[string]int{
 		`{"host":["edge.test"]}`: 3, `{"host":["a.test","b.test","c.test","*.test"]}`: 4, `{"host":["a.test"],"header":{"X":["1"]}}`: 3, `{"header":{"Host":["edge.test:9000"]}}`: 3,
 		`{"header_regexp":{"Host":{"pattern":":8[0-9]{3}$"}},"host":["edge.test"]}`: 4,
 	} {
-		c, err := Parse([]byte(`{"apps":{"http":{"servers":{"s":{"listen":[":443"],` + guarded(set, "") + `}}}}}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if classes, whole := hostsOf(newTextFinder(t.Context()), c.Servers); len(classes.hosts) > most || !whole {
+		if classes, whole := hostsOf(newTextFinder(t.Context()), modelOf(t, guarded(set, "")).Servers); len(classes.hosts) > most || !whole {
 			t.Errorf("%s: %q, whole: %t", set, classes.hosts, whole)
 		}
 	}

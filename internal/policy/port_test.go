@@ -12,14 +12,17 @@ import (
 // comparedServers compares two servers, each given by its members beside where it listens.
 func comparedServers(t *testing.T, old, new string) *DiffResult {
 	t.Helper()
-	parse := func(members string) *Config {
-		c, err := Parse([]byte(`{"apps":{"http":{"servers":{"s":{"listen":[":443"],` + members + `}}}}}`))
-		if err != nil {
-			t.Fatalf("%v: %s", err, members)
-		}
-		return c
+	return Diff(modelOf(t, old), modelOf(t, new), time.Unix(1e9, 0))
+}
+
+// modelOf is that of one server's members.
+func modelOf(t *testing.T, members string) *Config {
+	t.Helper()
+	c, err := Parse([]byte(`{"apps":{"http":{"servers":{"s":{"listen":[":443"],` + members + `}}}}}`))
+	if err != nil {
+		t.Fatalf("%v: %s", err, members)
 	}
-	return Diff(parse(old), parse(new), time.Unix(1e9, 0))
+	return c
 }
 
 const (
