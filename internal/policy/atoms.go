@@ -19,7 +19,8 @@ type atoms struct {
 	paths      []string
 	patterns   []string // of path matchers, in lower case
 	regexps    []string
-	conditions []condition // of paths, as they were sent
+	finders    []namedRegexp // what they find, placeholders tell
+	conditions []condition   // of paths, as they were sent
 	methods    []string
 	queries    []string // all of one
 	parameters []string // that rewrites look at: all of them in one query
@@ -90,29 +91,11 @@ func (a *atoms) gatherHandler(h Handler) {
 				a.codes = append(a.codes, r.has)
 			}
 		}
-	case *RateLimit:
-		a.gatherKeys(h)
 	case *Rewrite:
 		h.gather(a)
 	case *Proxy:
 		if h.Rewrite != nil {
 			h.Rewrite.gather(a)
-		}
-	}
-}
-
-// gatherKeys has what limits count by, and what says the cost: a request without it is
-// refused, and one that costs nothing is not counted.
-func (a *atoms) gatherKeys(limit *RateLimit) {
-	for _, z := range limit.Zones {
-		for _, name := range z.key.placeholders() {
-			a.gatherValues(name, "")
-		}
-		if z.Cost == nil {
-			continue
-		}
-		for _, name := range z.Cost.text.placeholders() {
-			a.gatherValues(name, "0", "1")
 		}
 	}
 }
@@ -143,7 +126,7 @@ func (a *atoms) gather(m Matcher, seen []view) {
 			a.cut = append(a.cut, m.String()+", which looks at empty segments")
 		}
 	case pathRegexp:
-		a.regexps = append(a.regexps, m.pattern)
+		a.regexps, a.finders = append(a.regexps, m.pattern), append(a.finders, namedRegexp{m.compiled, m.name})
 		a.gatherPath(m.pattern, m.String(), seen)
 	case methodMatcher:
 		a.methods = append(a.methods, m...)
@@ -156,7 +139,7 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		}
 	case headerRegexp:
 		for field, compiled := range m {
-			field = canonicalField(field)
+			field, a.finders = canonicalField(field), append(a.finders, compiled)
 			a.wanted[field] = append(a.wanted[field], regexpInstances(compiled.String(), manySamples)...)
 			a.linesOf("header "+field).gather(compiled.String(), true, compiled.MatchString)
 		}

@@ -63,7 +63,7 @@ func (t keyText) fill(w *walk, z *Zone) filled {
 			f.text, f.id = f.text+p.literal, f.id+p.literal
 			continue
 		}
-		value, known := w.value(p.placeholder)
+		value, known := w.countable(p.placeholder)
 		if !known {
 			what := "placeholder {" + p.placeholder + "} of zone " + z.Name
 			if w.open(what); z.EmptyKey != emptyShare {

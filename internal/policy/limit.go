@@ -182,6 +182,7 @@ func (h *RateLimit) serve(w *walk, next next) end {
 			continue
 		}
 		w.out.zones = append(w.out.zones, z)
+		w.countedBy(z)
 		c, refused := w.counter(h, z)
 		switch {
 		case refused != nil && !z.Shadow:
@@ -253,7 +254,7 @@ func (w *walk) cost(z *Zone) (n int64, ok bool) {
 		value := p.literal
 		if p.placeholder != "" {
 			var known bool
-			if value, known = w.value(p.placeholder); !known || w.symbolic(value) {
+			if value, known = w.countable(p.placeholder); !known || w.symbolic(value) {
 				w.open("cost " + c.Value + " of zone " + z.Name)
 				return 1, true
 			}

@@ -53,7 +53,8 @@ type Outcome struct {
 	tokens   *AccessToken // that was passed
 	requires []*Require
 	zones    []*Zone
-	unread   []*unread // of the handlers on the way
+	counted  map[string][]string // by placeholder of these, what handlers have made of it in front of them
+	unread   []*unread           // of the handlers on the way
 	public   bool
 	failed   bool     // something on the way that could
 	asked    bool     // it is that of a service whose answer is handled

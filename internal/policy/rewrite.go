@@ -152,6 +152,7 @@ func (h *Rewrite) apply(w *walk) {
 	if !h.changesURL() {
 		return
 	}
+	w.rewrote = append(slices.Clip(w.rewrote), h.text)
 	c := urlChange{walk: w, url: *w.url, queried: w.queryChanged, sure: w.lost == "", sureQuery: true, keeps: w.req.open != nil && h.keepsQuery()}
 	if c.sure {
 		h.change(&c)

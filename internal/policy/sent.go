@@ -16,11 +16,31 @@ func (w *walk) guesses(text string) (found bool) {
 		return false
 	}
 	replacePlaceholders(text, func(name string) (string, bool) {
-		variable, _ := strings.CutPrefix(name, "http.vars.")
-		found = found || strings.HasPrefix(name, uriPlaceholder) || strings.HasPrefix(name, capturePrefix) || w.guessed[variable]
+		found = found || strings.HasPrefix(name, uriPlaceholder) || strings.HasPrefix(name, capturePrefix) || w.isGuess(name)
 		return "", false
 	})
 	return found
+}
+
+// isGuess says whether handlers have made of such parts what a placeholder stands for.
+func (w *walk) isGuess(name string) bool {
+	if variable, ok := strings.CutPrefix(name, "http.vars."); ok {
+		return w.guessed[variable]
+	}
+	field, ok := fieldOf(name)
+	return ok && w.fields.now(w, field).guessed
+}
+
+// fieldOf gives the header field that a placeholder takes its value from.
+func fieldOf(name string) (field string, ok bool) {
+	switch {
+	case name == "http.request.host" || name == "http.request.hostport":
+		return "Host", true
+	case strings.HasPrefix(name, "http.request.cookie."):
+		return "Cookie", true
+	}
+	field, ok = strings.CutPrefix(name, "http.request.header.")
+	return canonicalField(field), ok
 }
 
 // matched is field for a matcher.

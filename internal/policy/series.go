@@ -123,7 +123,8 @@ func further(a netip.Addr, n int64, step4, step6 int) netip.Addr {
 // limits compares how often a request is let in that both let in.
 func (d *differ) limits(j job, r *Request, was, is *Outcome) {
 	d.sharing(r, was, is)
-	if slices.EqualFunc(was.zones, is.zones, (*Zone).equals) && slices.EqualFunc(was.Counters, is.Counters, sameCost) {
+	lessMade := was.countsLess(is)
+	if slices.EqualFunc(was.zones, is.zones, (*Zone).equals) && slices.EqualFunc(was.Counters, is.Counters, sameCost) && lessMade == "" {
 		return
 	}
 	if d.knows(limitedKeyOf(j, was, is), r) {
@@ -136,6 +137,9 @@ func (d *differ) limits(j job, r *Request, was, is *Outcome) {
 	found := &shownLimit{request: l.request}
 	lost, added := loosened(was.zones, is.zones, "is gone"), loosened(is.zones, was.zones, "is new")
 	wider, narrower := l.compare()
+	if lessMade != "" && wider == nil && lost == "" {
+		d.cannotFollow(fmt.Sprintf("%s, where limits count by what handlers make of %s", was.place(), lessMade))
+	}
 	if wider != nil || lost != "" {
 		found.changes = append(found.changes, d.addLimit(Widened, &l.request, wider, was, is, lost))
 	}
@@ -161,7 +165,7 @@ type shownLimit struct {
 }
 
 func limitedKeyOf(j job, was, is *Outcome) limitedKey {
-	return limitedKey{j.pair, was.Rule.At, is.Rule.At, fmt.Sprint(was.zones, is.zones)}
+	return limitedKey{j.pair, was.Rule.At, is.Rule.At, fmt.Sprint(was.zones, is.zones, was.counted, is.counted)}
 }
 
 // knows says whether a plainer request has shown what there is to show.

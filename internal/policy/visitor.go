@@ -137,6 +137,7 @@ func (v *visitor) handlers(all []Handler, seen []view) []view {
 		case *RateLimit:
 			for _, z := range h.Zones {
 				v.sets(z.Match, seen)
+				v.atoms.gatherZone(z, seen)
 			}
 		case *Intercept:
 			seen = v.instead(h, seen)

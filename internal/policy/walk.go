@@ -26,6 +26,7 @@ type walk struct {
 	queryChanged   bool
 	lost           string   // why the URL is not known any more
 	rewrites       []string // since then
+	rewrote        []string // all that have changed the URL, as they are written
 	lostQuery      string   // why its query is not
 	lostMethod     string   // why the method is not
 	methodSet      bool     // method is a handler's, even if it is empty
@@ -142,7 +143,7 @@ func (w *walk) begin() error {
 		return err
 	}
 	w.url, w.target, w.method, w.methodSet = u, w.req.Target, "", false
-	w.path, w.queryChanged, w.lost, w.lostQuery, w.lostMethod, w.rewrites = newLowered(u.Path), false, "", "", "", nil
+	w.path, w.queryChanged, w.lost, w.lostQuery, w.lostMethod, w.rewrites, w.rewrote = newLowered(u.Path), false, "", "", "", nil, nil
 	return nil
 }
 
