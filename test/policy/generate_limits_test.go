@@ -6,6 +6,7 @@ import "fmt"
 var keys = []string{
 	"{http.vars.client_ip}", "{http.request.remote.host}", "{http.auth.client.id}", "{http.auth.user.id} {http.request.host}", "{http.auth.token.tier}",
 	"{http.request.header.X-Flag}", "{http.request.uri.query.a}-{http.request.header.X-Mode}", "{http.api.name}{http.request.uri.path}", "all",
+	"{http.request.uri.path.1}", "{http.request.uri.path.file}", "{http.regexp.named.1}", "{http.vars.mode}", "{http.request.method}",
 }
 
 // limits makes a route with a rate_limit.
@@ -69,7 +70,7 @@ func (g *generator) cost(concurrent bool) object {
 	case kind < 2 && !concurrent:
 		return object{"value": "2", "response_field": "X-Cost"}
 	}
-	c := object{"value": one(g, []string{"{http.request.uri.query.a}", "{http.request.header.X-Flag}", "1{http.request.header.X-Flag}"})}
+	c := object{"value": one(g, []string{"{http.request.uri.query.a}", "{http.request.header.X-Flag}", "1{http.request.header.X-Flag}", "{http.request.uri.query.b}", "{http.request.uri.path.1}"})}
 	if g.chance(60) {
 		c["default"] = one(g, []int{0, 1, 3})
 	}
