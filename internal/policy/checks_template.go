@@ -16,26 +16,27 @@ type action struct {
 
 // calls are without the texts that are written in it.
 func (a action) calls() string {
-	return quoted.ReplaceAllString(literalName.ReplaceAllString(a.inner, ""), "")
+	_, rest := byNames(a.inner)
+	return quoted.ReplaceAllString(rest, "")
 }
 
 // placeholders are those that it asks for by name.
 func (a action) placeholders() (all string) {
-	for _, name := range literalName.FindAllStringSubmatch(a.inner, -1) {
-		all += "{" + name[1] + name[2] + "}"
+	names, _ := byNames(a.inner)
+	for _, name := range names {
+		all += "{" + name + "}"
 	}
 	return all
 }
 
 var (
-	literalName = regexp.MustCompile("placeholder +(?:\"([^\"]*)\"|`([^`]*)`)")
-	quoted      = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
+	quoted = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
 
-	// reads tell what only the edge can read.
-	reads = regexp.MustCompile(`\b(env|readFile|listFiles|fileStat)\b`)
+	// reads tell what only the edge can read, or may: a placeholder of any name.
+	reads = regexp.MustCompile(`\b(env|expandenv|readFile|listFiles|fileStat)\b|` + toPlaceholder)
 	// asks are those that read, or send a request, or take what comes for a template; what
 	// they are given says what.
-	asks = regexp.MustCompile(`\b(env|include|import|httpInclude|readFile|listFiles|fileStat|fileExists|placeholder)\b`)
+	asks = regexp.MustCompile(`\b(env|expandenv|include|import|httpInclude|readFile|listFiles|fileStat|fileExists)\b|` + toPlaceholder)
 	// callers are what the request has, as it came.
 	callers = regexp.MustCompile(`\.(Req|OriginalReq|Cookie)\b`)
 	// keeps what it is given for other actions, which then mean it.

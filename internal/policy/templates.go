@@ -3,6 +3,7 @@ package policy
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,14 +14,50 @@ const templateSees = "view of a template"
 
 // What actions look at. What none of these is, may look at all there is.
 var (
-	seesSent        = regexp.MustCompile("\\.(?:OriginalReq|RemoteIP|ClientIP)\\b[\\w.]*(?: +[\"`][^\"`]*[\"`])?")
-	seesField       = regexp.MustCompile("\\.Req\\.Header\\.(?:Get|Values) +[\"`]([\\w-]+)[\"`]")
-	seesCookie      = regexp.MustCompile("\\.Cookie +[\"`][^\"`]*[\"`]")
-	seesHost        = regexp.MustCompile(`\.(?:Req\.)?Host\b`)
-	seesLine        = regexp.MustCompile(`\.Req\.(?:URL|Method|RequestURI)\b[\w.]*`)
-	seesPlaceholder = regexp.MustCompile("\\bplaceholder +[\"`]([^\"`{}]+)[\"`]")
-	seesMore        = regexp.MustCompile(`\.[A-Za-z]|\$|(?:^|[\s(])\.(?:[\s)|]|$)|\b(?:include|import|httpInclude|placeholder|template|block|range|with)\b`)
+	seesSent   = regexp.MustCompile("\\.(?:OriginalReq|RemoteIP|ClientIP)\\b[\\w.]*(?: +[\"`][^\"`]*[\"`])?")
+	seesField  = regexp.MustCompile("\\.Req\\.Header\\.(?:Get|Values) +[\"`]([\\w-]+)[\"`]")
+	seesCookie = regexp.MustCompile("\\.Cookie +[\"`][^\"`]*[\"`]")
+	seesHost   = regexp.MustCompile(`\.(?:Req\.)?Host\b`)
+	seesLine   = regexp.MustCompile(`\.Req\.(?:URL|Method|RequestURI)\b[\w.]*`)
+	seesMore   = regexp.MustCompile(`\.[A-Za-z]|\$|(?:^|[\s(])\.(?:[\s)|]|$)|\b(?:include|import|httpInclude|template|block|range|with)\b|` + toPlaceholder)
 )
+
+// toPlaceholder is the function that gives placeholders; namesOne also its argument, which is
+// a text: \x00 stands for each of these.
+const toPlaceholder = `(?:^|[^.$\w])(?:placeholder|ph)\b`
+
+var namesOne = regexp.MustCompile(toPlaceholder + `\s+\x00|(?:^-?|[(=])\s*\x00\s*\|\s*(?:placeholder|ph)\b`)
+
+// byNames are the placeholders that an action asks for by names that are written out, and
+// what it has beside.
+func byNames(action string) (names []string, rest string) {
+	var texts []string
+	action = quoted.ReplaceAllStringFunc(strings.ReplaceAll(action, "\x00", " "), func(text string) string {
+		texts = append(texts, text)
+		return "\x00"
+	})
+	var b strings.Builder
+	put := func(part string) {
+		for n, between := range strings.Split(part, "\x00") {
+			if n > 0 {
+				b.WriteString(texts[0])
+				texts = texts[1:]
+			}
+			b.WriteString(between)
+		}
+	}
+	at := 0
+	for _, found := range namesOne.FindAllStringIndex(action, -1) {
+		put(action[at:found[0]])
+		if first := action[found[0]]; first == '(' || first == '=' || first == '|' {
+			b.WriteByte(first)
+		}
+		name, _ := strconv.Unquote(texts[0]) // what is no text is none of Go's templates, either
+		names, texts, at = append(names, name), texts[1:], found[1]
+	}
+	put(action[at:])
+	return names, b.String()
+}
 
 // templateSees is what the actions of a body see that is not as it was sent; nothing where no
 // template makes anything of it.
@@ -41,6 +78,10 @@ func (w *walk) templateSees(body string) string {
 }
 
 func (w *walk) actionSees(action string) (seen []string) {
+	names, action := byNames(action)
+	for _, name := range names {
+		seen = append(seen, w.placeholderSeen(name))
+	}
 	action = seesSent.ReplaceAllString(action, "")
 	take := func(what *regexp.Regexp, see func(name string) string) {
 		for _, found := range what.FindAllStringSubmatch(action, -1) {
@@ -52,7 +93,6 @@ func (w *walk) actionSees(action string) (seen []string) {
 	take(seesCookie, func(string) string { return w.fieldSeen("Cookie") })
 	take(seesHost, func(string) string { return w.fieldSeen("Host") })
 	take(seesLine, func(string) string { return w.lineSeen() })
-	take(seesPlaceholder, w.placeholderSeen)
 	if !seesMore.MatchString(quoted.ReplaceAllString(action, "")) {
 		return seen
 	}
