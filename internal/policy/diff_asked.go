@@ -45,12 +45,27 @@ func (d *differ) asked(j job, r *Request, was, is *Outcome) {
 
 // told compares what only the edge knows and answers have in them: also a refusal tells it.
 func (d *differ) told(r *Request, was, is *Outcome) {
-	if more := missing(is.tells, was.tells); len(more) > 0 && (r.failure.by == nil || is.failed) {
+	mayMore, mayLess := r.failure.by == nil || is.failed, r.failure.by == nil || was.failed
+	more, less := missing(whatOf(is.tells), whatOf(was.tells)), missing(whatOf(was.tells), whatOf(is.tells))
+	if len(more) > 0 && mayMore {
 		d.admit(Widened, r, was, is, is, "the answer has "+more[0]+" in it")
 	}
-	if less := missing(was.tells, is.tells); len(less) > 0 && (r.failure.by == nil || was.failed) {
+	if len(less) > 0 && mayLess {
 		d.admit(Narrowed, r, was, is, was, "the answer does not have "+less[0]+" in it any more")
 	}
+	for _, now := range is.tells {
+		if mayMore && !slices.Contains(more, now.what) && !slices.Contains(was.tells, now) {
+			d.admit(Widened, r, was, is, is, "whether the answer has "+now.what+" in it is decided otherwise")
+			return
+		}
+	}
+}
+
+func whatOf(all []telling) (what []string) {
+	for _, one := range all {
+		what = append(what, one.what)
+	}
+	return what
 }
 
 // askedOtherwise compares what one service is asked.

@@ -33,6 +33,9 @@ const (
 	errorKey    = "http.error"
 )
 
+// bodyKeys are what gives the body.
+var bodyKeys = []string{"http.request.body", "http.request.body_base64"}
+
 // optionKey is the name under which options for a placeholder are.
 func optionKey(name string) string {
 	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
@@ -51,7 +54,7 @@ func otherwise(key string) []option {
 	switch {
 	case key == hostKey:
 		return []option{{text: "{http.request.host}"}}
-	case strings.HasPrefix(key, "http.request.header."), key == messageKey, key == errorKey:
+	case strings.HasPrefix(key, "http.request.header."), key == messageKey, key == errorKey, slices.Contains(bodyKeys, key):
 		return []option{{text: "{" + key + "}"}}
 	default:
 		return nil
@@ -167,6 +170,11 @@ func (r *Rule) passBy(h Handler) {
 		made := make(map[string][]option)
 		for name, text := range h.vars {
 			made["http.vars."+name] = r.optionsOf(text)
+		}
+		if h.setBody != "" {
+			for _, name := range bodyKeys {
+				made[name] = r.optionsOf(h.setBody)
+			}
 		}
 		if h.What == "map" {
 			maps.Copy(made, r.mapped(&h.mapping))

@@ -56,10 +56,10 @@ type Outcome struct {
 	counted  map[string][]string // by placeholder of these, what handlers have made of it in front of them
 	unread   []*unread           // of the handlers on the way
 	public   bool
-	failed   bool     // something on the way that could
-	asked    bool     // it is that of a service whose answer is handled
-	tells    []string // what only the edge knows and the answer has in it, as placeholders
-	way      *way     // to who answers; nil: nobody was reached
+	failed   bool      // something on the way that could
+	asked    bool      // it is that of a service whose answer is handled
+	tells    []telling // what only the edge knows and the answer has in it
+	way      *way      // to who answers; nil: nobody was reached
 }
 
 // Asked is a service that a request got to, whoever answers then.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -17,7 +18,9 @@ type Pass struct {
 	mapping mapping           // of a map
 	mapped  map[string]string // by destination, all that a map may make of it
 	braces  [2]string         // of a template's actions
+	types   []string          // of the answers that it is run over
 	maxBody int64             // of request_body; 0: none
+	setBody string            // which it puts in the place of what was sent; empty: none
 }
 
 func newPass(at, what string, raw json.RawMessage) *Pass {
@@ -39,13 +42,14 @@ func newPass(at, what string, raw json.RawMessage) *Pass {
 		_ = json.Unmarshal(raw, &h.mapping) // what is not read so does not load
 		h.mapped = h.mapping.mapped()
 	case "templates":
-		h.braces = delimiters(raw)
+		h.braces, h.types = delimiters(raw), mimeTypes(raw)
 	case "request_body":
 		var body struct {
-			Max int64 `json:"max_size"`
+			Max int64  `json:"max_size"`
+			Set string `json:"set"`
 		}
 		_ = json.Unmarshal(raw, &body)
-		h.maxBody = body.Max
+		h.maxBody, h.setBody = body.Max, body.Set
 	}
 	return h
 }
@@ -92,7 +96,7 @@ func (h *Pass) filled(w *walk) *Pass {
 		return h
 	}
 	own := *h
-	own.text = w.fillIn(h.text)
+	own.text, own.setBody = w.fillIn(h.text), w.fill(h.setBody)
 	return &own
 }
 
@@ -101,6 +105,7 @@ type mapping struct {
 	Source       string   `json:"source"`
 	Destinations []string `json:"destinations"`
 	Mappings     []struct {
+		Input      string `json:"input"`
 		Expression string `json:"input_regexp"`
 		Outputs    []any  `json:"outputs"`
 	} `json:"mappings"`
@@ -130,10 +135,26 @@ func delimiters(raw json.RawMessage) [2]string {
 	var t struct {
 		Delimiters []string `json:"delimiters"`
 	}
-	if json.Unmarshal(raw, &t) == nil && len(t.Delimiters) == 2 {
-		return [2]string(t.Delimiters)
+	_ = json.Unmarshal(raw, &t)
+	both := [2]string{"{{", "}}"}
+	if len(t.Delimiters) == 2 {
+		for n, own := range t.Delimiters {
+			both[n] = cmp.Or(own, both[n])
+		}
 	}
-	return [2]string{"{{", "}}"}
+	return both
+}
+
+// mimeTypes are parts of the Content-Types over whose answers a template is run.
+func mimeTypes(raw json.RawMessage) []string {
+	t := struct {
+		Types []string `json:"mime_types"`
+	}{}
+	_ = json.Unmarshal(raw, &t)
+	if t.Types == nil {
+		return []string{"text/html", "text/plain", "text/markdown"}
+	}
+	return t.Types
 }
 
 // wraps says whether the handler does something with the answer of those after it, and so

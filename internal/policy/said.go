@@ -165,6 +165,14 @@ func (w *walk) setTo(name string) (text string, found bool) {
 	case strings.HasPrefix(name, "{http.request.uri"):
 		return w.lineSeen(), w.target != w.req.Target || len(w.rewrites) > 0
 	}
+	if slices.Contains(bodyKeys, strings.Trim(name, "{}")) {
+		for _, h := range w.passes {
+			if h.setBody != "" {
+				text, found = h.setBody, true
+			}
+		}
+		return text, found
+	}
 	if variable, ok := strings.CutPrefix(name, "{http.vars."); ok {
 		text, found = w.vars[strings.TrimSuffix(variable, "}")]
 		return text, found && hasPlaceholder(text)
@@ -182,26 +190,6 @@ func (w *walk) setTo(name string) (text string, found bool) {
 		}
 	}
 	return strings.TrimSpace(text), found
-}
-
-// tells are what only the edge knows and the answer has in it: placeholders, and actions of
-// templates.
-func (y *way) tells() (all []string) {
-	for _, text := range y.answer {
-		all = append(all, private(plain(text))...)
-	}
-	if _, own := y.by.(*Static); own {
-		for _, text := range y.settings {
-			all = append(all, private(plain(text))...)
-		}
-		for _, h := range y.passes {
-			if h.What == "templates" {
-				all = append(all, h.actions(plain(y.settings["body"]))...)
-			}
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
 }
 
 // private gives the placeholders of a text whose values only the edge knows.

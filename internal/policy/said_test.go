@@ -177,6 +177,18 @@ func TestWhatAnswersRepeat(t *testing.T) {
 		return mapped("{http.request.method}", name, `"defaults":["`+text+`"]`)
 	}
 	vars := func(value string) string { return handle(`{"handler":"vars","v":"`+value+`"}`) + "," }
+	body := func(text string) string { return handle(`{"handler":"request_body","set":"`+text+`"}`) + "," }
+	path := func(uri string) string { return handle(`{"handler":"rewrite","uri":"`+uri+`"}`) + "," }
+	secrets := func(source, input string) string {
+		return mapped(source, "{m}", `"mappings":[{"input":"`+input+`","outputs":["{env.SECRET}"]}],"defaults":["n"]`)
+	}
+	runs := func(types, headers, body string) string {
+		return edge(handle(`{"handler":"templates","mime_types":["` + types + `"]},{"handler":"static_response","status_code":403,"headers":{` + headers + `},"body":"` + body + `"}`))
+	}
+	typed := func(kind string) string {
+		return handle(`{"handler":"headers","response":{"set":{"Content-Type":["`+kind+`"]}}}`) + ","
+	}
+	const env = `{{env \"SECRET\"}}`
 	hints := handle(`{"handler":"static_response","status_code":103,"headers":{"X-A":["SAID"]}}`) + ","
 	const capture = `"mappings":[{"input_regexp":"(.*)","outputs":["${1}"]}]`
 	const cut = `{"handle":[{"handler":"static_response","abort":true}]}`
@@ -198,6 +210,31 @@ func TestWhatAnswersRepeat(t *testing.T) {
 		"a template of a field, in short": secretly(edge(set("X-S", "SAID") + template(`{{ph \"http.request.header.X-S\"}}`))),
 		"a template of the URI, in short": secretly(edge(handle(`{"handler":"rewrite","uri":"/SAID"}`) + "," + template("{{`http.request.uri`|ph}}"))),
 		"a template of a map, in short":   secretly(edge(defaults("{m}", "SAID") + template(`{{ph \"m\"}}`))),
+		"a template where there was text": {runs("text/html", "", env), runs("text/plain", "", env), Widened, Narrowed, false},
+		"a template of another type":      {runs("text/plain", `"Content-Type":["application/x"]`, env), runs("text/plain", `"Content-Type":["text/plain"]`, env), Widened, Narrowed, false},
+		"a template of whatever type":     {edge(typed("application/x") + template(env)), edge(typed("text/plain") + template(env)), Widened, Widened, false},
+		"a template of JSON":              {runs("text/html", "", `[\"{{1}}\"]`), runs("text/plain", "", `[\"{{1}}\"]`), Moved, Moved, false},
+		"a template of no secret":         {runs("text/html", "", `{{.Host}}`), runs("text/plain", "", `{{.Host}}`), Moved, Moved, false},
+		"a template of the caller's body": {edge(template("hi")), edge(template("hi {http.request.body}")), Widened, Narrowed, false},
+		"a template of a parameter":       {edge(template("hi")), edge(template("hi {http.request.uri.query.u}")), Widened, Narrowed, false},
+		"a template of a field as sent":   {edge(template("hi")), edge(template("hi {http.request.header.X}")), Widened, Narrowed, false},
+		"a template of who asks":          {edge(template("hi")), edge(template("hi {http.auth.user.id} {http.request.remote.host}")), Moved, Moved, false},
+		"no template of a parameter":      {edge(says("hi")), edge(says("hi {http.request.header.X}")), Moved, Moved, false},
+		"a body":                          secretly(edge(body("SAID") + says("{http.request.body}"))),
+		"a body, moved":                   moved(edge(body("SAID") + says("{http.request.body}"))),
+		"a body of a field":               secretly(edge(set("X-S", "SAID") + body("{http.request.header.X-S}") + says("{http.request.body_base64}"))),
+		"a body when it fails":            secretly(strings.Replace(edge(body("SAID")+services), `"routes":[`, `"errors":{"routes":[`+says("{http.request.body}")+`]},"routes":[`, 1)),
+		"a body that nobody repeats":      moved(edge(body("SAID") + says("no"))),
+		"a template of a body":            secretly(edge(body("SAID") + template(`{{placeholder \"http.request.body\"}}`))),
+		"a template of all of a body":     secretly(edge(body("a=SAID") + template(`{{.Req.FormValue \"a\"}}`))),
+		"a map by another field":          {edge(set("X-A", "o") + secrets("{http.request.header.X-A}", "p") + says("{m}")), edge(set("X-A", "p") + secrets("{http.request.header.X-A}", "p") + says("{m}")), Widened, Widened, false},
+		"a map by a field, later":         {edge(secrets("{http.request.header.X-A}", "p") + set("X-A", "o") + says("{m}")), edge(secrets("{http.request.header.X-A}", "p") + set("X-A", "p") + says("{m}")), Widened, Widened, false},
+		"a map by another source":         {edge(secrets("{http.request.method}", "p") + says("{m}")), edge(secrets("{http.request.header.X-A}", "p") + says("{m}")), Widened, Widened, false},
+		"a map for another input":         {edge(secrets("{http.request.method}", "p") + says("{m}")), edge(secrets("{http.request.method}", "q") + says("{m}")), Widened, Widened, false},
+		"a map by the path":               {edge(secrets("{http.request.uri.path}", "/p") + path("/o") + says("{m}")), edge(secrets("{http.request.uri.path}", "/p") + path("/p") + says("{m}")), Widened, Widened, false},
+		"a map in a template":             {edge(set("X-A", "o") + secrets("{http.request.header.X-A}", "p") + template(`{{ph \"m\"}}`)), edge(set("X-A", "p") + secrets("{http.request.header.X-A}", "p") + template(`{{ph \"m\"}}`)), Widened, Widened, false},
+		"a map by a field, without one":   {edge(set("X-A", "o") + mapped("{http.request.header.X-A}", "{m}", `"defaults":["n"]`) + says("{m}")), edge(set("X-A", "p") + mapped("{http.request.header.X-A}", "{m}", `"defaults":["n"]`) + says("{m}")), Moved, Moved, false},
+		"a map with other words":          {edge(secrets("{http.request.method}", "p") + says("a {m}")), edge(secrets("{http.request.method}", "p") + says("b {m}")), Moved, Moved, false},
 		"a template of a map":             secretly(edge(defaults("{m}", "SAID") + template(`{{placeholder \"m\"}}`))),
 		"a template that includes":        secretly(edge(set("X-S", "SAID") + template(`{{include \"a\"}}`))),
 		"a template inside intercept":     secretly(edge(handle(`{"handler":"intercept","handle_response":[{"routes":[{"handle":[{"handler":"static_response","status_code":404}]}]}]}`) + "," + set("X-S", "SAID") + template(`{{.Req.Header.Get \"X-S\"}}`))),

@@ -96,7 +96,7 @@ func (w *walk) actionSees(action string) (seen []string) {
 	if !seesMore.MatchString(quoted.ReplaceAllString(action, "")) {
 		return seen
 	}
-	seen = append(seen, w.lineSeen(), w.placeholderSeen("http.error"), w.placeholderSeen("http.error.message"))
+	seen = append(seen, w.lineSeen(), w.placeholderSeen("http.error"), w.placeholderSeen("http.error.message"), w.placeholderSeen("http.request.body"))
 	for name := range w.fields.made {
 		seen = append(seen, w.fieldSeen(name))
 	}
