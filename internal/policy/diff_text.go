@@ -143,7 +143,7 @@ func (d *DiffResult) cuts() []string {
 // writeName tells how reload_guard is told that the change is meant.
 func (d *DiffResult) writeName(b *strings.Builder) {
 	if d.Opens() || d.Has(Moved) {
-		fmt.Fprintf(b, "\nTo load the new one where reload_guard is on, write into its reload_guard: allow %s\n", d.After)
+		b.WriteString("\n" + d.Allow.page())
 	}
 }
 
