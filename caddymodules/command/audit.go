@@ -64,7 +64,8 @@ func verifyCommand() *cobra.Command {
 		Long: `
 Reads each record, computes the tree and holds it to every signed checkpoint, and these to
 their numbers. Names the first record that was altered, removed or put in, or that a missing
-checkpoint was of, and ends with exit code 1 then, and with 2 where it could not verify.
+checkpoint was of, and ends with exit code 1 then. Exit code 2 says that it could not verify:
+there is no log here, for one. A log of which any file is left is one.
 
 A tail that was cut off together with its checkpoints shows only beside a checkpoint
 that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
@@ -137,7 +138,8 @@ func proveCommand() *cobra.Command {
 		Long: `
 The proof is a JSON document: the record, its place, the hashes that lead to the root of
 the tree, and the signed checkpoint. With it and the public key, "tollgate audit check"
-verifies the record without the log.`,
+verifies the record without the log. Where the record does not say what the caller got,
+because its answer was left to others ("answer"), a note on standard error says so.`,
 		Args: cobra.ExactArgs(1),
 	}
 	key := keyFlag(cmd)
@@ -160,6 +162,7 @@ verifies the record without the log.`,
 		if err != nil {
 			return fmt.Errorf("audit prove: %w", err)
 		}
+		cmd.PrintErr(caveat([]byte(proof.Record)))
 		encoder := json.NewEncoder(cmd.OutOrStdout())
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(proof)
@@ -194,7 +197,12 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check PROOF --key FILE",
 		Short: "Verifies a proof, without the log",
-		Long:  "Exit code 1: the proof does not hold; 2: could not look.",
+		Long: `
+Exit code 1: the proof does not hold; 2: could not look, or the file is no proof.
+
+A record with "answer" says what the API decided, and not what the caller got: its answer was
+left to others, to "error_routes" (handle_errors) or to a handler around it ("intercepted"),
+which may have sent the request to a service. A note behind the record says so.`,
 		Args:  exactly(1),
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
@@ -215,10 +223,13 @@ func checkCommand() *cobra.Command {
 		if err := json.Unmarshal(content, &proof); err != nil {
 			return exit(cmd, 2, fmt.Errorf("audit check: %s is not a proof: %w", args[0], err))
 		}
+		if proof.Record == "" || proof.Checkpoint == "" {
+			return exit(cmd, 2, fmt.Errorf("audit check: %s is not a proof, as \"tollgate audit prove\" prints it: it has no record, or no checkpoint", args[0]))
+		}
 		if err := proof.Check(verifier); err != nil {
 			return exit(cmd, 1, fmt.Errorf("audit check: NOT proved: %w", err))
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), shown([]byte(proof.Record)))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n%s", proof.Number, verifier.Name(), shown([]byte(proof.Record)), caveat([]byte(proof.Record)))
 		if err != nil {
 			return exit(cmd, 2, fmt.Errorf("audit check: %w", err))
 		}
