@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -133,7 +134,7 @@ func printReport(w io.Writer, r auditlog.Report) error {
 
 func proveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "prove DIR (--number N | --request-id ID) [--key FILE]",
+		Use:   "prove DIR (--number N | --request-id ID) [--key FILE] [--wait TIME]",
 		Short: "Prints a proof that one record is in the log",
 		Long: `
 The proof is a JSON document: the record, its place, the hashes that lead to the root of
@@ -145,6 +146,7 @@ because its answer was left to others ("answer"), a note on standard error says 
 	key := keyFlag(cmd)
 	number := cmd.Flags().Int64("number", -1, "Place of the record, counted from the log's very first")
 	request := cmd.Flags().String("request-id", "", "The X-Request-Id of the answer that the record is about")
+	wait := cmd.Flags().Duration("wait", 0, "How long to wait for a record that is not written or signed yet; what else is wrong ends it at once")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		verifier, err := verifierOf(*key, args[0])
 		if err != nil {
@@ -153,12 +155,15 @@ because its answer was left to others ("answer"), a note on standard error says 
 		if (*number < 0) == (*request == "") {
 			return errors.New("audit prove: one of --number and --request-id is needed")
 		}
-		if *request != "" {
-			if *number, err = numberOf(args[0], *request); err != nil {
-				return err
+		proof, err := prove(args[0], *number, *request, verifier)
+		for until := time.Now().Add(*wait); isNotYet(err) && time.Now().Before(until); {
+			select {
+			case <-cmd.Context().Done():
+				return cmd.Context().Err()
+			case <-time.After(time.Second / 5):
+				proof, err = prove(args[0], *number, *request, verifier)
 			}
 		}
-		proof, err := auditlog.Prove(args[0], *number, verifier)
 		if err != nil {
 			return fmt.Errorf("audit prove: %w", err)
 		}
@@ -168,6 +173,21 @@ because its answer was left to others ("answer"), a note on standard error says 
 		return encoder.Encode(proof)
 	}
 	return cmd
+}
+
+// prove proves a record by its number, or by its request where one is named.
+func prove(dir string, number int64, request string, verifier note.Verifier) (proof auditlog.Proof, err error) {
+	if request != "" {
+		if number, err = numberOf(dir, request); err != nil {
+			return proof, err
+		}
+	}
+	return auditlog.Prove(dir, number, verifier)
+}
+
+func isNotYet(err error) bool {
+	_, is := errors.AsType[*auditlog.NotYet](err)
+	return is
 }
 
 // numberOf finds the record of a request. It looks at the newest records first, and says
@@ -185,10 +205,10 @@ func numberOf(dir, request string) (int64, error) {
 		return found < 0, err
 	})
 	if err == nil && found < 0 {
-		err = fmt.Errorf("audit: no record of request %s", request)
+		err = &auditlog.NotYet{What: fmt.Sprintf("no record of request %s", request)}
 	}
 	if err == nil && another >= 0 {
-		err = fmt.Errorf("audit: records %d and %d are of request %s: say which is meant, with --number", another, found, request)
+		err = fmt.Errorf("records %d and %d are of request %s: say which is meant, with --number", another, found, request)
 	}
 	return found, err
 }
@@ -203,7 +223,7 @@ Exit code 1: the proof does not hold; 2: could not look, or the file is no proof
 A record with "answer" says what the API decided, and not what the caller got: its answer was
 left to others, to "error_routes" (handle_errors) or to a handler around it ("intercepted"),
 which may have sent the request to a service. A note behind the record says so.`,
-		Args:  exactly(1),
+		Args: exactly(1),
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	key := cmd.Flags().String("key", "", "File with the log's public key")
