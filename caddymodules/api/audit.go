@@ -98,7 +98,7 @@ func (c *call) writeRecord(r *http.Request, status int) {
 	}
 	record := auditlog.Record{
 		Time: c.started, Kind: auditlog.KindDecision, RequestID: c.requestID, Policy: c.app.PolicyHash(),
-		API: c.api, Method: methodLabel(c.method), Status: status, Outcome: "allowed",
+		API: c.api, Method: methodLabel(c.method), Status: status, Outcome: "allowed", Answer: c.leftTo(),
 	}
 	if address, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok {
 		record.Address = address
@@ -117,6 +117,34 @@ func (c *call) writeRecord(r *http.Request, status int) {
 		return
 	}
 	c.log.Append(record)
+}
+
+// leftTo says who has the last word about the answer, where it is not this API. The record
+// does not wait for what they say: the access log has that.
+func (c *call) leftTo() string {
+	switch {
+	case c.toErrorRoutes:
+		return auditlog.AnswerErrorRoutes
+	case c.final && intercepted(c.ResponseWriter):
+		return auditlog.AnswerIntercepted
+	default:
+		return ""
+	}
+}
+
+// intercepted says whether a handler around the API keeps the answer back, to send it or
+// another one. A recorder of Caddy's knows that once there is a status.
+func intercepted(w http.ResponseWriter) bool {
+	for {
+		if recorder, ok := w.(interface{ Buffered() bool }); ok && recorder.Buffered() {
+			return true
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = wrapper.Unwrap()
+	}
 }
 
 // tokenReasons are the words of access_token and require.

@@ -36,6 +36,7 @@ type call struct {
 	status        int
 	final         bool // the status is sent
 	returned      bool // the routes came to an end, rather than to a panic
+	toErrorRoutes bool // they answer
 	refused       *problem.Problem
 	record        recording
 	log           *auditlog.Log // that gets its record; nil: none
@@ -45,7 +46,10 @@ func beginCall(app *tollgate.App, api string, w http.ResponseWriter, r *http.Req
 	// The caller's X-Request-Id is never taken over: two callers that send the same one,
 	// or a line of text, would spoil the trail that logs follow. It can send
 	// x-fapi-interaction-id, which is held to be a UUID.
-	id := newID()
+	id, refused := refusedID(r)
+	if !refused {
+		id = newID()
+	}
 	c := &call{
 		ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
 		app:                   app, api: api, method: r.Method, requestID: id, interactionID: id, started: time.Now(),
@@ -60,6 +64,21 @@ func beginCall(app *tollgate.App, api string, w http.ResponseWriter, r *http.Req
 
 // newID mints a UUIDv7: sortable by time, as logs are read.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// refusedID gives the id of a request that another API has refused, in the error routes that
+// the answer was left to: who looks for it finds what each of them has decided.
+func refusedID(r *http.Request) (string, bool) {
+	ctx := r.Context()
+	if ctx.Value(caddyhttp.ErrorCtxKey) == nil {
+		return "", false
+	}
+	repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return "", false
+	}
+	id, _ := repl.GetString("http.api.request_id")
+	return id, isUUID(id)
+}
 
 func isUUID(s string) bool { return len(s) == 36 && uuid.Validate(s) == nil }
 

@@ -62,7 +62,7 @@ func (h *Handler) refuse(c *call, r *http.Request, err error) error {
 		p.Write(c)
 		return nil
 	}
-	c.status, c.final = p.Status, true
+	c.status, c.final, c.toErrorRoutes = p.Status, true, true
 	p.SetOwnHeader(c.Header())
 	return refusal
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -64,7 +65,8 @@ func verifyCommand() *cobra.Command {
 		Long: `
 Reads each record, computes the tree and holds it to every signed checkpoint, and these to
 their numbers. Names the first record that was altered, removed or put in, or that a missing
-checkpoint was of, and ends with exit code 1 then, and with 2 where it could not verify.
+checkpoint was of, and ends with exit code 1 then. Exit code 2 says that it could not verify:
+there is no log here, for one. A log of which any file is left is one.
 
 A tail that was cut off together with its checkpoints shows only beside a checkpoint
 that was kept elsewhere: give those with --kept. "tollgate audit verify DIR --checkpoint"
@@ -132,17 +134,19 @@ func printReport(w io.Writer, r auditlog.Report) error {
 
 func proveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "prove DIR (--number N | --request-id ID) [--key FILE]",
+		Use:   "prove DIR (--number N | --request-id ID) [--key FILE] [--wait TIME]",
 		Short: "Prints a proof that one record is in the log",
 		Long: `
 The proof is a JSON document: the record, its place, the hashes that lead to the root of
 the tree, and the signed checkpoint. With it and the public key, "tollgate audit check"
-verifies the record without the log.`,
+verifies the record without the log. Where the record does not say what the caller got,
+because its answer was left to others ("answer"), a note on standard error says so.`,
 		Args: cobra.ExactArgs(1),
 	}
 	key := keyFlag(cmd)
 	number := cmd.Flags().Int64("number", -1, "Place of the record, counted from the log's very first")
 	request := cmd.Flags().String("request-id", "", "The X-Request-Id of the answer that the record is about")
+	wait := cmd.Flags().Duration("wait", 0, "How long to wait for a record that is not written or signed yet; what else is wrong ends it at once")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		verifier, err := verifierOf(*key, args[0])
 		if err != nil {
@@ -151,20 +155,39 @@ verifies the record without the log.`,
 		if (*number < 0) == (*request == "") {
 			return errors.New("audit prove: one of --number and --request-id is needed")
 		}
-		if *request != "" {
-			if *number, err = numberOf(args[0], *request); err != nil {
-				return err
+		proof, err := prove(args[0], *number, *request, verifier)
+		for until := time.Now().Add(*wait); isNotYet(err) && time.Now().Before(until); {
+			select {
+			case <-cmd.Context().Done():
+				return cmd.Context().Err()
+			case <-time.After(time.Second / 5):
+				proof, err = prove(args[0], *number, *request, verifier)
 			}
 		}
-		proof, err := auditlog.Prove(args[0], *number, verifier)
 		if err != nil {
 			return fmt.Errorf("audit prove: %w", err)
 		}
+		cmd.PrintErr(caveat([]byte(proof.Record)))
 		encoder := json.NewEncoder(cmd.OutOrStdout())
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(proof)
 	}
 	return cmd
+}
+
+// prove proves a record by its number, or by its request where one is named.
+func prove(dir string, number int64, request string, verifier note.Verifier) (proof auditlog.Proof, err error) {
+	if request != "" {
+		if number, err = numberOf(dir, request); err != nil {
+			return proof, err
+		}
+	}
+	return auditlog.Prove(dir, number, verifier)
+}
+
+func isNotYet(err error) bool {
+	_, is := errors.AsType[*auditlog.NotYet](err)
+	return is
 }
 
 // numberOf finds the record of a request. It looks at the newest records first, and says
@@ -182,10 +205,10 @@ func numberOf(dir, request string) (int64, error) {
 		return found < 0, err
 	})
 	if err == nil && found < 0 {
-		err = fmt.Errorf("audit: no record of request %s", request)
+		err = &auditlog.NotYet{What: fmt.Sprintf("no record of request %s", request)}
 	}
 	if err == nil && another >= 0 {
-		err = fmt.Errorf("audit: records %d and %d are of request %s: say which is meant, with --number", another, found, request)
+		err = fmt.Errorf("records %d and %d are of request %s: say which is meant, with --number", another, found, request)
 	}
 	return found, err
 }
@@ -194,8 +217,13 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check PROOF --key FILE",
 		Short: "Verifies a proof, without the log",
-		Long:  "Exit code 1: the proof does not hold; 2: could not look.",
-		Args:  exactly(1),
+		Long: `
+Exit code 1: the proof does not hold; 2: could not look, or the file is no proof.
+
+A record with "answer" says what the API decided, and not what the caller got: its answer was
+left to others, to "error_routes" (handle_errors) or to a handler around it ("intercepted"),
+which may have sent the request to a service. A note behind the record says so.`,
+		Args: exactly(1),
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return exit(cmd, 2, err) })
 	key := cmd.Flags().String("key", "", "File with the log's public key")
@@ -215,10 +243,13 @@ func checkCommand() *cobra.Command {
 		if err := json.Unmarshal(content, &proof); err != nil {
 			return exit(cmd, 2, fmt.Errorf("audit check: %s is not a proof: %w", args[0], err))
 		}
+		if proof.Record == "" || proof.Checkpoint == "" {
+			return exit(cmd, 2, fmt.Errorf("audit check: %s is not a proof, as \"tollgate audit prove\" prints it: it has no record, or no checkpoint", args[0]))
+		}
 		if err := proof.Check(verifier); err != nil {
 			return exit(cmd, 1, fmt.Errorf("audit check: NOT proved: %w", err))
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n", proof.Number, verifier.Name(), shown([]byte(proof.Record)))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "proved: record %d of %s is\n%s\n%s", proof.Number, verifier.Name(), shown([]byte(proof.Record)), caveat([]byte(proof.Record)))
 		if err != nil {
 			return exit(cmd, 2, fmt.Errorf("audit check: %w", err))
 		}

@@ -21,9 +21,9 @@ import (
 
 // filter says which records are meant. Empty fields mean all.
 type filter struct {
-	kind, api, outcome, reason, requestID string
-	client, subject, token, address       string // pseudonyms
-	since, until                          time.Time
+	kind, api, outcome, reason, answer, requestID string
+	client, subject, token, address               string // pseudonyms
+	since, until                                  time.Time
 }
 
 // record is what a filter and an export look at.
@@ -43,6 +43,7 @@ type record struct {
 	Outcome   string    `json:"outcome"`
 	Reason    string    `json:"reason"`
 	Status    int       `json:"status"`
+	Answer    string    `json:"answer"`
 	Previous  string    `json:"previous_policy"`
 	Detail    string    `json:"detail"`
 	Count     uint64    `json:"count"`
@@ -61,7 +62,7 @@ func (f filter) matches(text []byte) bool {
 		return false
 	}
 	for _, field := range [][2]string{
-		{f.kind, r.Kind}, {f.api, r.API}, {f.outcome, r.Outcome}, {f.reason, r.Reason}, {f.requestID, r.RequestID},
+		{f.kind, r.Kind}, {f.api, r.API}, {f.outcome, r.Outcome}, {f.reason, r.Reason}, {f.answer, r.Answer}, {f.requestID, r.RequestID},
 		{f.client, r.Client}, {f.subject, r.Subject}, {f.token, r.Token}, {f.address, r.Address},
 	} {
 		if field[0] != "" && field[0] != field[1] {
@@ -79,6 +80,7 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	flags.StringVar(&f.api, "api", "", "Decisions of this API")
 	flags.StringVar(&f.outcome, "outcome", "", "Records with this outcome: allowed, refused, failed; of changes: widened, narrowed, moved, not_analysed, summary")
 	flags.StringVar(&f.reason, "reason", "", "Decisions with this reason")
+	flags.StringVar(&f.answer, "answer", "", "Decisions whose answer was left to others, and is not what the record says: "+strings.Join(auditlog.Answers(), ", "))
 	flags.StringVar(&f.requestID, "request-id", "", "The decision about this request")
 	names := map[string]*string{
 		auditlog.ClientPseudonym: &f.client, auditlog.SubjectPseudonym: &f.subject,
@@ -92,6 +94,9 @@ func filterFlags(cmd *cobra.Command) func(dir string) (filter, error) {
 	return func(dir string) (filter, error) {
 		if kinds := auditlog.Kinds(); f.kind != "" && !slices.Contains(kinds, f.kind) {
 			return f, fmt.Errorf("audit: --kind %q is not %s", f.kind, strings.Join(kinds, ", "))
+		}
+		if answers := auditlog.Answers(); f.answer != "" && !slices.Contains(answers, f.answer) {
+			return f, fmt.Errorf("audit: --answer %q is not %s", f.answer, strings.Join(answers, ", "))
 		}
 		for kind, value := range names {
 			if *value == "" {
@@ -256,7 +261,7 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 	table := csv.NewWriter(w)
 	_ = table.Write([]string{ // an error stays and is given by Error
 		"number", "time", "kind", "node", "request_id", "policy", "api", "rule", "method",
-		"client", "subject", "token", "address", "outcome", "reason", "status", "previous_policy", "detail", "count", "kept_from",
+		"client", "subject", "token", "address", "outcome", "reason", "status", "previous_policy", "detail", "count", "kept_from", "answer",
 	})
 	err := auditlog.Records(dir, 0, func(number int64, text []byte) bool {
 		var r record
@@ -265,7 +270,7 @@ func exportCSV(w io.Writer, dir string, f filter) error {
 		}
 		cells := []string{
 			fmt.Sprint(number), r.Time.UTC().Format(time.RFC3339Nano), r.Kind, r.Node, r.RequestID, r.Policy, r.API, r.Rule, r.Method,
-			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Previous, r.Detail, fmt.Sprint(r.Count), fmt.Sprint(r.KeptFrom),
+			r.Client, r.Subject, r.Token, r.Address, r.Outcome, r.Reason, fmt.Sprint(r.Status), r.Previous, r.Detail, fmt.Sprint(r.Count), fmt.Sprint(r.KeptFrom), r.Answer,
 		}
 		for n := range cells {
 			cells[n] = cell(cells[n])

@@ -20,6 +20,9 @@ func diffCommand() *cobra.Command {
 Compares what two configurations let through, not how they are written: order of routes,
 overlapping matchers and shadowed rules are seen through. Each difference in who is let in
 comes with a request, and a token, that one of the two refuses and the other lets in.
+Its URL has the port in it only where the policy looks at it: to send it to an edge that
+listens on 8443, give curl --connect-to localhost:443:localhost:8443. docs/auditors.md
+says how to try one, and how to tell who has answered.
 Exit code 0: nothing of what --fail-on names; 1: something of it, or --fail-on is given
 and not everything could be compared; 2: could not run.`,
 		Args: exactly(2),

@@ -99,7 +99,7 @@ func runLint(cmd *cobra.Command, files *source, config, rules string, failOn pol
 		return nil, err
 	}
 	for _, s := range unused {
-		cmd.PrintErrf("suppression of %q for api %q: nothing is found there any more\n", s.Check, s.API)
+		cmd.PrintErrf("suppression of %q%s: nothing is found there any more\n", s.Check, forAPI(s))
 	}
 	for _, r := range options.Idle(c) {
 		cmd.PrintErrf("rule %q: no API is called %q\n", r.ID, r.APIs)
@@ -119,17 +119,32 @@ func (l *linted) summary(from string) string {
 			suppressed++
 		}
 	}
-	text := fmt.Sprintf("%d findings", len(l.findings)-suppressed)
+	text := countOf(len(l.findings)-suppressed, "finding")
 	if from == "" {
 		return text + "; no file of rules and suppressions"
 	}
 	return text + fmt.Sprintf("; %d more are suppressed by %s (--all tells them)", suppressed, from)
 }
 
+// forAPI says which API a suppression is for; it may be for what is in none.
+func forAPI(s policy.Suppression) string {
+	if s.API == "" {
+		return ""
+	}
+	return fmt.Sprintf(" for api %q", s.API)
+}
+
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // verdict is an error where something is found that is bad enough.
 func (l *linted) verdict(failOn policy.Severity) error {
 	for _, s := range l.expired {
-		return fmt.Errorf("the suppression of %s for api %q ended on %s", s.Check, s.API, s.Expires)
+		return fmt.Errorf("the suppression of %s%s ended on %s", s.Check, forAPI(s), s.Expires)
 	}
 	count := 0
 	for _, f := range l.findings {
@@ -138,7 +153,7 @@ func (l *linted) verdict(failOn policy.Severity) error {
 		}
 	}
 	if count > 0 {
-		return fmt.Errorf("%d findings are as bad as %s, or worse", count, failOn)
+		return fmt.Errorf("%s as bad as %s, or worse", countOf(count, "finding"), failOn)
 	}
 	return nil
 }

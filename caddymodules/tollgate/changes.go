@@ -78,12 +78,13 @@ func (a *App) record(r auditlog.Record) {
 const maxRecorded = 100
 
 func (a *App) recordChanges(ctx context.Context, before *loaded) {
-	d := a.policy.changes // by the guard
+	d, interrupted := a.policy.changes, false // by the guard
 	if d == nil {
 		var err error
 		if d, err = compare(ctx, before, a.policy, 1); err != nil {
 			d = &policy.DiffResult{Cut: []string{"all: " + err.Error()}}
 		}
+		interrupted = ctx.Err() != nil
 	}
 	if errors.Is(context.Cause(ctx), errFailed) {
 		return // nothing has changed
@@ -105,11 +106,18 @@ func (a *App) recordChanges(ctx context.Context, before *loaded) {
 	}
 	if !d.Complete {
 		policyChanges.WithLabelValues(notAnalysed).Inc()
-		text := fmt.Sprintf("not all could be compared, and what was not may be wider: %s", strings.Join(few(d.BriefOpen()), "; "))
+		text := "not all could be compared, and what was not may be wider"
+		if interrupted {
+			text = "the comparison was interrupted by the next reload, or the end of the edge, and what was not compared may be wider"
+		}
+		text += ": " + strings.Join(few(d.BriefOpen()), "; ")
 		log.Warn("access may be widened", "change", text)
 		a.recordChange(before, "", notAnalysed, text)
 	}
 	summary := fmt.Sprintf("%d widened, %d narrowed, %d moved", counts[policy.Widened], counts[policy.Narrowed], counts[policy.Moved])
+	if !d.Complete {
+		summary = "not complete, at least: " + summary
+	}
 	log.Info("the policy has changed", "widened", counts[policy.Widened], "narrowed", counts[policy.Narrowed], "moved", counts[policy.Moved], "complete", d.Complete)
 	a.recordChange(before, "", "summary", summary)
 }

@@ -169,8 +169,16 @@ func (a *App) holds(next *loaded) (reason string, err error) {
 	if len(all) == 0 {
 		return "", nil
 	}
-	return reason, fmt.Errorf("%s, and the old configuration goes on: %s. If that is meant, write into the new configuration's reload_guard: allow %s",
-		what, strings.Join(few(all), "; "), next.hash)
+	return reason, fmt.Errorf("%s, and the old configuration goes on%s: %s. If that is meant, %s",
+		what, counts(d), strings.Join(few(all), "; "), d.Allow.Advice())
+}
+
+// counts sums up what an error does not name one by one.
+func counts(d *policy.DiffResult) string {
+	if len(d.Changes) == 0 {
+		return ""
+	}
+	return ", " + d.Counts()
 }
 
 // toldAtOnce is how many changes an error names.

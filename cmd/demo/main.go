@@ -40,40 +40,53 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "demo: %v\n", err)
+		if errors.As(err, new(usageError)) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
 
-// parse reads the flags. Usage goes to usage.
+// usageError is a mistake in the flags.
+type usageError struct{ error }
+
+// parse reads the flags. Usage goes to usage, where it is asked for: above it, or below,
+// nobody would see what is wrong.
 func parse(args []string, usage io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(usage)
-	flags.Usage = func() {
-		fmt.Fprint(usage, "Runs the whole platform on loopback until Ctrl-C.\n\nUsage: demo [flags]\n\n")
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.data, "data", "./data", "`folder` for databases, keys, certificates and logs")
 	flags.IntVar(&o.port, "port", 8443, "the edge's `port` on localhost")
 	flags.StringVar(&o.redis, "redis", "", "`URL` of a Redis for limits, replay memory and revocations (default: the edge's own memory)")
 	flags.StringVar(&o.postgres, "postgres", "", "`DSN` of a PostgreSQL for the services (default: SQLite files in the data folder)")
 	flags.StringVar(&o.caddyfile, "caddyfile", "", "`file` that the edge runs (default: the shipped Caddyfile)")
-	if err := flags.Parse(args); err != nil {
-		return o, flag.ErrHelp // the flag package has said what is wrong, or given the usage
-	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q; see demo --help", flags.Arg(0))
-	}
-	if o.port < 1 || o.port > 65535 {
-		return o, fmt.Errorf("--port %d is not a port (1 to 65535)", o.port)
-	}
-	if err := checkURL("--redis", o.redis, "redis", "rediss", "unix"); err != nil {
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(usage, "Runs the whole platform on loopback until Ctrl-C.\n\nUsage: demo [flags]\n\n")
+		flags.SetOutput(usage)
+		flags.PrintDefaults()
 		return o, err
 	}
-	if err := checkURL("--postgres", o.postgres, "postgres", "postgresql"); err != nil {
-		return o, err
+	if err == nil {
+		err = o.check(flags.Args())
+	}
+	if err != nil {
+		return o, usageError{fmt.Errorf("%w; see demo --help", err)}
 	}
 	return o, o.locate()
+}
+
+func (o *options) check(args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	if o.port < 1 || o.port > 65535 {
+		return fmt.Errorf("--port %d is not a port (1 to 65535)", o.port)
+	}
+	return errors.Join(
+		checkURL("--redis", o.redis, "redis", "rediss", "unix"),
+		checkURL("--postgres", o.postgres, "postgres", "postgresql"))
 }
 
 // checkURL wants one of the schemes. The value stays out of the error: it may hold a password.

@@ -52,13 +52,29 @@ func (m *manifest) client(id string) client {
 
 func manifestPath(dir string) string { return filepath.Join(dir, "demo.json") }
 
+// environmentPath is DIR/edge.env: for a shell, what the edge's Caddyfile takes from the
+// environment. There as long as demo.json is, and as secret: Redis may have a password.
+func environmentPath(dir string) string { return filepath.Join(dir, "edge.env") }
+
 // removeManifest says that no demo is ready here.
 func removeManifest(dir string) error {
-	err := os.Remove(manifestPath(dir))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	for _, path := range []string{manifestPath(dir), environmentPath(dir)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// writeEnvironment writes the variables that are Tollgate's.
+func writeEnvironment(dir string, environment []string) error {
+	var b strings.Builder
+	for _, setting := range environment {
+		if name, value, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "TOLLGATE_") {
+			fmt.Fprintf(&b, "export %s=%s\n", name, shellQuote(value))
+		}
+	}
+	return replaceFile(environmentPath(dir), []byte(b.String()))
 }
 
 func (m *manifest) write(dir string) error {

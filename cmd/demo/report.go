@@ -19,6 +19,7 @@ func report(out io.Writer, o options, m *manifest) {
 	}
 	fmt.Fprintf(w, "  CA certificate\t%s\ttrust it in the browser, or accept its warning\n", m.CACert)
 	fmt.Fprintf(w, "  For scripts\t%s\tall of this, and the clients' secrets\n", manifestPath(o.data))
+	fmt.Fprintf(w, "  For commands\t. %s\tso that bin/tollgate means this edge, its ports and its policy\n", shellQuote(environmentPath(o.data)))
 	fmt.Fprintf(w, "  Logs\t%s\t\n", filepath.Join(o.data, "logs"))
 	fmt.Fprintf(w, "  Audit log\t%s\tto verify: docs/auditors-walk.md\n", filepath.Join(o.data, "audit"))
 	_ = w.Flush() // the terminal is gone: nobody to tell

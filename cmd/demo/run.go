@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,14 +20,17 @@ const readyTimeout = 60 * time.Second
 
 // run brings the platform up, says so, and keeps it up until ctx ends.
 func run(ctx context.Context, o options, out io.Writer) error {
+	p, taken := choosePorts(o.port)
+	if _, err := os.Stat(o.data); taken != nil && errors.Is(err, os.ErrNotExist) {
+		return taken // and makes no folder for nothing
+	}
 	unlock, err := openData(o.data)
 	if err != nil {
-		return err
+		return err // a demo that runs here has the port, too
 	}
 	defer unlock()
-	p, err := choosePorts(o.port)
-	if err != nil {
-		return err
+	if taken != nil {
+		return taken
 	}
 	if err := removeManifest(o.data); err != nil { // of a demo that was killed
 		return fmt.Errorf("data folder: %w", err)
@@ -99,7 +103,7 @@ func serve(ctx context.Context, o options, p ports, m *manifest, webhookSecret s
 			return err
 		}
 	}
-	if err := m.write(o.data); err != nil {
+	if err := errors.Join(m.write(o.data), writeEnvironment(o.data, edgeEnv(o, p, m))); err != nil {
 		return err
 	}
 	defer func() { _ = removeManifest(o.data) }() // if it stays, the next start removes it

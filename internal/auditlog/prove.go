@@ -21,6 +21,13 @@ type Proof struct {
 	Checkpoint string `json:"checkpoint"`
 }
 
+// NotYet says of a record that it is not there, or not signed: while the log is written, it
+// may be in a moment.
+type NotYet struct{ What string }
+
+// Error says it.
+func (e *NotYet) Error() string { return e.What }
+
 // Prove makes the proof of a record of the folder.
 func Prove(dir string, number int64, verifier note.Verifier) (Proof, error) {
 	proof := Proof{Number: number}
@@ -36,7 +43,7 @@ func Prove(dir string, number int64, verifier note.Verifier) (Proof, error) {
 		return proof, err
 	}
 	if number >= checkpoint.Size {
-		return proof, fmt.Errorf("no checkpoint covers record %d yet: the newest has %d records", number, checkpoint.Size)
+		return proof, &NotYet{fmt.Sprintf("no checkpoint covers record %d yet: the newest has %d records", number, checkpoint.Size)}
 	}
 	text, err := record(dir, number)
 	if err != nil {

@@ -28,6 +28,16 @@ func Kinds() []string {
 		string(KindRecovered), string(KindLost), string(KindRetention)}
 }
 
+// Whom the answer to a request was left to, where it was not the API that decided. What the
+// caller got is not known to the record then, and whether a service was reached.
+const (
+	AnswerErrorRoutes = "error_routes" // the site's handle_errors
+	AnswerIntercepted = "intercepted"  // a handler around the API that keeps answers back
+)
+
+// Answers lists them.
+func Answers() []string { return []string{AnswerErrorRoutes, AnswerIntercepted} }
+
 // Record is one line of the log. Appending copies it; strings are kept until they are
 // written. Names of people and clients are given as they are, and written as keyed hashes.
 type Record struct {
@@ -46,7 +56,8 @@ type Record struct {
 	Address   string
 	Outcome   string // allowed, refused or failed
 	Reason    string
-	Status    int
+	Status    int    // of the API's answer
+	Answer    string // whom the answer was left to; empty: Status was sent
 
 	// Of other kinds.
 	Previous string // KindConfig: hash of the policy before
@@ -72,6 +83,7 @@ type line struct {
 	Outcome   string `json:"outcome,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 	Status    int    `json:"status,omitempty"`
+	Answer    string `json:"answer,omitempty"`
 	Previous  string `json:"previous_policy,omitempty"`
 	Detail    string `json:"detail,omitempty"`
 	Count     uint64 `json:"count,omitempty"`
@@ -88,7 +100,7 @@ func (r *Record) encode(node string, p pseudonyms) ([]byte, error) {
 		RequestID: short(r.RequestID), Policy: short(r.Policy), API: short(r.API), Rule: short(r.Rule), Method: short(r.Method),
 		Client: p.of(ClientPseudonym, r.Client), Subject: p.of(SubjectPseudonym, r.Subject),
 		TokenID: p.of(TokenPseudonym, r.TokenID), Address: p.of(AddressPseudonym, r.Address),
-		Outcome: short(r.Outcome), Reason: short(r.Reason), Status: r.Status,
+		Outcome: short(r.Outcome), Reason: short(r.Reason), Status: r.Status, Answer: short(r.Answer),
 		Previous: short(r.Previous), Detail: short(r.Detail), Count: r.Count, KeptFrom: r.KeptFrom,
 	})
 }

@@ -97,7 +97,7 @@ func verify(dir string, verifier note.Verifier, expect Expect) (Report, error) {
 		return v.report, err
 	}
 	if len(firsts) == 0 {
-		return v.report, &Fault{File: filepath.Base(dir), What: "there is no log here"}
+		return v.report, absent(dir, halves)
 	}
 	for n, first := range firsts {
 		if err := v.segment(first, n == 0, n == len(firsts)-1); err != nil {

@@ -170,7 +170,9 @@ func TestWhoMayListenInsteadIsSeen(t *testing.T) {
 		{"no 127.0.0.1:8080-8085; :8083-8090", ":8083-8090", true}, {"no [::1]:8080; 0.0.0.0:8080", "0.0.0.0:8080", true},
 		{"no localhost:8080; 127.0.0.1:8080", "127.0.0.1:8080", true}, {"no {env.A}:8080; :8080", ":8080", true},
 		{"no 127.0.0.1:8080-8081; :8080-8090", "no 127.0.0.1:8080; :8080-8090", true}, {"no TCP/127.0.0.1:8080; :8080", ":8080", true},
-		{"no unix//run/a|0222; unix//run/a", "unix//run/a", true}, {"no tcp6/[::1]:8080; tcp/:8080", "tcp/:8080", true},
+		{"no 127.0.0.1:8080-8081; :8070-8095", `no 127.0.0.1:8080","127.0.0.1:8081; :8070-8095`, false},
+		{"no unix//run/a|0222; unix//run/a", "unix//run/a", true}, {"no 127.0.0.1:8080; [::ffff:0.0.0.0]:8080", "[::ffff:0.0.0.0]:8080", true},
+		{"no tcp6/[::1]:8080; tcp/:8080", "tcp/:8080", true},
 		{"no 127.0.0.1:8080; :8081-8090", ":8081-8090", false}, {"no tcp4/127.0.0.1:8080; tcp6/:8080", "tcp6/:8080", false},
 		{"no udp/127.0.0.1:8080; :8080", ":8080", false}, {"no [::1]:8080; 127.0.0.1:8080", "127.0.0.1:8080", false},
 		{"no :8080; 127.0.0.1:8080", "127.0.0.1:8080", false}, {"no unix//run/a; unix//run/b", "unix//run/b", false},
@@ -185,7 +187,7 @@ func TestWhoMayListenInsteadIsSeen(t *testing.T) {
 	}{
 		{":8080-8081", ":8080-8082", Widened}, {":8080-8082", ":8080-8081", Narrowed}, {"tcp4/:8080", ":8080", Widened}, {":8080", "tcp6/:8080", Narrowed},
 		{":8080", "0.0.0.0:8080", ""}, {"0.0.0.0:8080", ":8080", ""}, {"127.0.0.1:8080", "tcp4/127.0.0.1:8080", ""}, {":8080", "tcp/[::]:8080", ""}, {"{env.A}:8080", "{env.A}:8080", ""},
-		{"{env.A}:8080-8081", "{env.A}:8080-8082", Widened},
+		{"{env.A}:8080-8081", "{env.A}:8080-8082", Widened}, {"unix//run/a|0600", "unix//run/a|0666", Widened},
 	} {
 		if d := compared(c.old, c.new); c.direction == "" && len(d.Changes) > 0 || c.direction != "" && !d.Has(c.direction) {
 			t.Errorf("%s -> %s: %q expected: %+v", c.old, c.new, c.direction, d)
@@ -269,8 +271,12 @@ func TestWhatIsMadeOfARequestIsNotGuessed(t *testing.T) {
 	for _, value := range []string{"{http.request.uri.query.a}", "{http.request.uri.path}", "{http.request.uri.path.0}", "{http.vars.y}", "{http.request.header.X-B}", "{http.request.host}", "{http.request.remote.host}", "{http.request.method}"} {
 		for field, set := range map[string]string{"X-A": `{"header":{"X-A":["zap"]}}`, "Host": `{"host":["zap"]}`, "X-C": `{"header_regexp":{"X-C":{"pattern":"^z.p$"}}}`} {
 			before := `{"handler":"vars","y":"{http.request.uri.query.a}"},{"handler":"headers","request":{"set":{"` + field + `":["` + value + `"]}}},`
-			if d := comparedServers(t, shut(before), guarded(set, before)); d.Complete && !d.Has(Widened) {
-				t.Errorf("%s of %s: called equal", field, value)
+			again := before + `{"handler":"headers","request":{"set":{"X-J":["` + value + `"],"X-E":["{env.A}"]}}},{"handler":"headers","request":{"set":{"X-J2":["{http.request.header.X-J}{http.request.cookie.a}{http.request.header.X-E}"]}}},` +
+				`{"handler":"headers","request":{"set":{"` + field + `":["{http.request.header.X-J2}"]}}},`
+			for _, before := range []string{before, again} { // and of what was made of it
+				if d := comparedServers(t, shut(before), guarded(set, before)); d.Complete && !d.Has(Widened) {
+					t.Errorf("%s of %s: called equal behind %s", field, value, before)
+				}
 			}
 		}
 	}

@@ -26,7 +26,9 @@ func TestWhatHandlersMakeOfKeysIsSeen(t *testing.T) {
 	field := func(value string) string { return `{"handler":"headers","request":{"set":{"X-L":["` + value + `"]}}},` }
 	rewrite := func(uri string) string { return `{"handler":"rewrite","uri":"` + uri + `"},` }
 	const byVar, byField, byPath, byQuery, byCookie = "{http.vars.v}", "{http.request.header.X-L}", "{http.request.uri.path.1}", "{http.request.uri.query.k}", "{http.request.cookie.k}"
-	cookie := func(value string) string { return `{"handler":"headers","request":{"set":{"Cookie":["k=` + value + `"]}}},` }
+	cookie := func(value string) string {
+		return `{"handler":"headers","request":{"set":{"Cookie":["k=` + value + `"]}}},`
+	}
 	host := func(value string) string {
 		return `{"handler":"headers","request":{"set":{"Host":["` + value + `"]}}},`
 	}

@@ -52,6 +52,7 @@ type DiffResult struct {
 	// Before and After name the two policies.
 	Before  string    `json:"before"`
 	After   string    `json:"after"`
+	Allow   Allow     `json:"allow"` // names the second where reload_guard is on
 	Changes []*Change `json:"changes"`
 	Atoms   int       `json:"atoms"` // requests that were compared
 	// Open names what could not be analysed: it counts as open, in both.
@@ -380,7 +381,7 @@ func (d *differ) addChange(r *Request, t *Token, was, is *Outcome, c *Change) *C
 }
 
 func (d *differ) result() *DiffResult {
-	r := &DiffResult{Before: d.old.Hash, After: d.new.Hash, Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
+	r := &DiffResult{Before: d.old.Hash, After: d.new.Hash, Allow: d.new.Allow(), Changes: []*Change{}, Atoms: d.count, Open: d.open, Cut: d.cut, Complete: len(d.open)+len(d.cut) == 0, looked: d.looked}
 	for _, c := range d.changes {
 		r.Changes = append(r.Changes, c)
 	}

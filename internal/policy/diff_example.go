@@ -6,7 +6,7 @@ import (
 )
 
 // made is a field, or a part of the URL, after what handlers have done to it that is not followed.
-var made = regexp.MustCompile(`\{http\.request\.[^{}]* after `)
+var made = regexp.MustCompile(`\{what is in [^{}]* after `)
 
 // example looks for a request of which something else comes out of the one text than of the
 // other. Nil: none of those that are tried shows it.

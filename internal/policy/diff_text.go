@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -31,6 +32,7 @@ func (d *DiffResult) WriteText(w io.Writer) error {
 		printable.Fprintf(&b, "    old: %s\n    new: %s\n    rule: %s %s\n", c.Old, c.New, c.Rule.What, c.Rule.At)
 	}
 	d.writeLimits(&b)
+	d.writeCounts(&b, printable.Text)
 	d.writeName(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -140,10 +142,56 @@ func (d *DiffResult) cuts() []string {
 	return append(slices.Clone(d.Cut[:shownCuts]), fmt.Sprintf("and %d others", len(d.Cut)-shownCuts))
 }
 
+// writeCounts sums up, behind what may be many pages.
+func (d *DiffResult) writeCounts(b *strings.Builder, written func(string) string) {
+	if len(d.Changes) > 0 {
+		fmt.Fprintf(b, "\n%s\n", written(d.counts()))
+	}
+}
+
+// Counts says how many changes there are in each direction, and of which APIs: those with
+// the most first. It is a line for a log, as Brief is.
+func (d *DiffResult) Counts() string { return brief(d.counts()) }
+
+func (d *DiffResult) counts() string {
+	var all []string
+	for _, direction := range []Direction{Widened, Narrowed, Moved} {
+		byAPI, count := make(map[string]int), 0
+		for _, c := range d.Changes {
+			if c.Direction == direction {
+				count++
+				byAPI[c.whose()]++
+			}
+		}
+		if count == 0 {
+			continue
+		}
+		var apis []string
+		for _, name := range slices.SortedFunc(maps.Keys(byAPI), func(a, b string) int {
+			return cmp.Or(byAPI[b]-byAPI[a], strings.Compare(a, b))
+		}) {
+			apis = append(apis, fmt.Sprintf("%s %d", name, byAPI[name]))
+		}
+		all = append(all, fmt.Sprintf("%d %s (%s)", count, direction, strings.Join(apis, ", ")))
+	}
+	return strings.Join(all, ", ")
+}
+
+func (c *Change) whose() string {
+	switch {
+	case c.API != "":
+		return c.API
+	case c.Method != "":
+		return "outside any api"
+	default:
+		return "settings"
+	}
+}
+
 // writeName tells how reload_guard is told that the change is meant.
 func (d *DiffResult) writeName(b *strings.Builder) {
 	if d.Opens() || d.Has(Moved) {
-		fmt.Fprintf(b, "\nTo load the new one where reload_guard is on, write into its reload_guard: allow %s\n", d.After)
+		b.WriteString("\n" + d.Allow.page())
 	}
 }
 
@@ -171,6 +219,7 @@ func (d *DiffResult) WriteMarkdown(w io.Writer) error {
 	for _, cut := range d.cuts() {
 		fmt.Fprintf(&b, "- too many ways to follow all of them: %s\n", printable.Code(cut))
 	}
+	d.writeCounts(&b, printable.Markdown)
 	d.writeName(&b)
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -23,17 +23,29 @@ func Hash(config []byte) (string, error) {
 	return t.hash()
 }
 
-func (t tree) hash() (string, error) {
+func (t tree) hash() (string, error) { return t.hashWith(t.guard()) }
+
+// guard is reload_guard as far as it is in the hash; nil where there is none.
+func (t tree) guard() map[string]any {
+	guard, _ := t.at("apps", "tollgate", "reload_guard").(map[string]any)
+	guard = maps.Clone(guard)
+	delete(guard, "allow")
+	return guard
+}
+
+// hashWith is the hash of the configuration with another reload_guard in it.
+func (t tree) hashWith(guard map[string]any) (string, error) {
 	apps := make(map[string]any)
 	all, _ := t.at("apps").(map[string]any)
 	maps.Copy(apps, all)
 	if t.at("admin", "disabled") == true {
 		maps.DeleteFunc(apps, func(name string, _ any) bool { return name != "http" && name != "tollgate" })
 	}
-	if guard, ok := t.at("apps", "tollgate", "reload_guard").(map[string]any); ok {
-		app, named := maps.Clone(apps["tollgate"].(map[string]any)), maps.Clone(guard)
-		delete(named, "allow")
-		app["reload_guard"], apps["tollgate"] = named, app
+	if guard != nil {
+		app := make(map[string]any)
+		was, _ := apps["tollgate"].(map[string]any)
+		maps.Copy(app, was)
+		app["reload_guard"], apps["tollgate"] = guard, app
 	}
 	canonical, err := json.Marshal([]any{t["admin"], apps}) // sorts members
 	if err != nil {

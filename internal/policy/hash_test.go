@@ -157,3 +157,32 @@ func TestDiffSeesSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestAllowNamesWhatIsLoaded holds the hashes that are given out to those of the
+// configurations that somebody writes who follows them.
+func TestAllowNamesWhatIsLoaded(t *testing.T) {
+	t.Parallel()
+	with := func(app string) string { return `{"apps":{` + app + `}}` }
+	for name, c := range map[string][3]string{ // as it is, with the guard on, and off
+		"no app":    {with(``), with(`"tollgate":{"reload_guard":{"allow":["1"]}}`), with(`"tollgate":{"reload_guard":{"off":true,"allow":["1"]}}`)},
+		"no guard":  {with(`"tollgate":{"leeway":1}`), with(`"tollgate":{"leeway":1,"reload_guard":{}}`), with(`"tollgate":{"leeway":1,"reload_guard":{"off":true}}`)},
+		"off":       {with(`"tollgate":{"reload_guard":{"off":true,"allow":["2"]}}`), with(`"tollgate":{"reload_guard":{}}`), with(`"tollgate":{"reload_guard":{"off":true}}`)},
+		"an option": {with(`"tollgate":{"reload_guard":{"off":true,"baseline":"b"}}`), with(`"tollgate":{"reload_guard":{"baseline":"b"}}`), with(`"tollgate":{"reload_guard":{"off":true,"baseline":"b"}}`)},
+		"null":      {with(`"tollgate":{"reload_guard":null}`), with(`"tollgate":{"reload_guard":{}}`), with(`"tollgate":{"reload_guard":{"off":true}}`)},
+	} {
+		config, err := Parse([]byte(c[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := config.Allow(), (Allow{Guarded: hashOf(t, c[1]), Off: hashOf(t, c[2])}); got != want {
+			t.Errorf("%s: %v, and %v is loaded", name, got, want)
+		}
+		if config.Hash != hashOf(t, c[0]) {
+			t.Errorf("%s: the configuration itself was changed", name)
+		}
+	}
+	on := with(`"tollgate":{"reload_guard":{"allow_moved":true}}`)
+	if config, err := Parse([]byte(on)); err != nil || config.Allow() != (Allow{Guarded: hashOf(t, on)}) {
+		t.Errorf("%v %v", config.Allow(), err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 // listener is where a server listens, as Caddy reads it: [NETWORK/]HOST:PORT[-PORT].
 type listener struct {
 	text, network, host string
+	mode                string // of a socket's file: who may use it
 	first, last         uint64 // ports
 	known               bool   // it says itself which they are
 }
@@ -22,7 +23,7 @@ func newListener(text string) listener {
 		l.network, address = strings.ToLower(strings.TrimSpace(network)), rest
 	}
 	if l.hasPath() {
-		l.host, _, _ = strings.Cut(address, "|") // what follows is who may use it
+		l.host, l.mode, _ = strings.Cut(address, "|")
 		return l
 	}
 	host, ports, err := net.SplitHostPort(address)
@@ -47,7 +48,7 @@ func (l listener) hasPath() bool {
 
 // family is 4 or 6 where it is for one alone; 0: for both, or for what a name stands for.
 func (l listener) family() int {
-	address, err := netip.ParseAddr(l.host)
+	address, err := l.address()
 	switch {
 	case strings.HasSuffix(l.network, "4"), err == nil && address.Is4() && !address.IsUnspecified():
 		return 4
@@ -58,11 +59,17 @@ func (l listener) family() int {
 	}
 }
 
+// address is its host, if that is one. An IPv4 address that is written as one of IPv6 is itself.
+func (l listener) address() (netip.Addr, error) {
+	address, err := netip.ParseAddr(l.host)
+	return address.Unmap(), err
+}
+
 func (l listener) protocol() string { return strings.TrimRight(l.network, "46") }
 
 // isWide says whether it is for all addresses of its family.
 func (l listener) isWide() bool {
-	address, err := netip.ParseAddr(l.host)
+	address, err := l.address()
 	return l.host == "" || err == nil && address.IsUnspecified()
 }
 
@@ -89,8 +96,8 @@ func (l listener) mayTake(other listener) bool {
 
 // mayBe says whether two hosts may be one address: of a name, who knows.
 func (l listener) mayBe(other listener) bool {
-	a, bad := netip.ParseAddr(l.host)
-	b, worse := netip.ParseAddr(other.host)
+	a, bad := l.address()
+	b, worse := other.address()
 	switch {
 	case other.isWide():
 		return false
@@ -112,7 +119,7 @@ func (l listener) covers(other listener, port uint64) bool {
 		return false
 	}
 	if l.hasPath() || l.host == other.host {
-		return l.host == other.host && l.hasPort(port) && l.hasFamily(other)
+		return l.host == other.host && l.mode == other.mode && l.hasPort(port) && l.hasFamily(other)
 	}
 	ofIPv6 := strings.Contains(other.host, ":")
 	return l.isWide() && (l.host != "0.0.0.0" || !ofIPv6) && l.hasPort(port) && l.hasFamily(other)

@@ -14,10 +14,10 @@ func (c *Config) MayAlso(o *Outcome) []string {
 	if slices.Contains([]string{"no_credentials", "unsupported_scheme", "token_in_query"}, o.Reason) {
 		tokens = nil // nobody looks into one
 	}
-	return c.mayAlso(o.api, tokens, o.zones, len(o.Upstreams)+len(o.Asked) > 0)
+	return c.mayAlso(o.api, tokens, o.zones, len(o.Upstreams)+len(o.Asked) > 0, o.api != nil && o.bounded)
 }
 
-func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards bool) (all []string) {
+func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards, bounded bool) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if api != nil && api.Audit == "required" {
 		say("503 audit_unavailable while the audit log cannot take the record")
@@ -33,7 +33,7 @@ func (c *Config) mayAlso(api *API, tokens *AccessToken, zones []*Zone, forwards 
 	if forwards {
 		say("502 bad_gateway, 503 service_unavailable or 504 gateway_timeout where the service does not answer as it should")
 	}
-	if api != nil && api.limitsBody() {
+	if bounded {
 		say("413 content_too_large where the body is larger than request_body takes")
 	}
 	return unique(all)

@@ -56,6 +56,7 @@ type Outcome struct {
 	counted  map[string][]string // by placeholder of these, what handlers have made of it in front of them
 	unread   []*unread           // of the handlers on the way
 	public   bool
+	bounded  bool      // it got to a request_body that limits it
 	failed   bool      // something on the way that could
 	asked    bool      // it is that of a service whose answer is handled
 	tells    []telling // what only the edge knows and the answer has in it

@@ -39,7 +39,7 @@ func (d *differ) pairs() {
 // at one port, the one with the address gets the request, and with that gone the one for all.
 func (d *differ) takeOver(p pair) {
 	for _, address := range p.old.Listen {
-		if p.new != nil && slices.Contains(p.new.Listen, address) {
+		if p.new != nil && p.new.keeps(address) {
 			continue
 		}
 		for _, s := range d.new.Servers {
@@ -50,6 +50,12 @@ func (d *differ) takeOver(p pair) {
 			}
 		}
 	}
+}
+
+// keeps says whether it listens at all of an address as well, and at none that is for more.
+func (s *Server) keeps(address string) bool {
+	host := newListener(address).host
+	return covered(address, slices.DeleteFunc(slices.Clone(s.Listen), func(other string) bool { return newListener(other).host != host }))
 }
 
 // isTaken says whether others get all that a server got that is gone.

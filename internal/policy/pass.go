@@ -63,6 +63,7 @@ func (h *Pass) serve(w *walk, next next) end {
 		}
 	}
 	if h.maxBody > 0 {
+		w.out.bounded = true
 		if status, fails := w.fails(bodyFails, h.At); fails {
 			return w.fail(status, w.reasonOf(status), Step{h.At, h.String()})
 		}

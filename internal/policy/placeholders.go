@@ -13,6 +13,15 @@ import (
 // replacePlaceholders has a text with what f gives for the name of each placeholder, as
 // Caddy's replacer finds them; where f does not know it, the placeholder stays.
 func replacePlaceholders(text string, f func(name string) (value string, known bool)) string {
+	return replaceFilled(text, func(name string) (string, bool) {
+		value, known := f(name)
+		return literal(value), known
+	})
+}
+
+// replaceFilled is replacePlaceholders with what has been filled in already: a placeholder in
+// that goes on being one.
+func replaceFilled(text string, f func(name string) (value string, known bool)) string {
 	if !strings.ContainsAny(text, "{}") {
 		return text
 	}
@@ -26,7 +35,7 @@ func replacePlaceholders(text string, f func(name string) (value string, known b
 		if text[i] == '{' {
 			if name, _, closed := strings.Cut(text[i+1:], "}"); closed {
 				if value, known := f(name); known {
-					b.WriteString(literal(value))
+					b.WriteString(value)
 				} else {
 					b.WriteString("{" + name + "}")
 				}
@@ -53,7 +62,7 @@ func plain(text string) string   { return plains.Replace(text) }
 // What the request alone decides stays, and so does what is not known: it is equal in two
 // texts where it means the same.
 func (w *walk) fill(text string) string {
-	return w.asSet(replacePlaceholders(text, w.decided))
+	return w.asSet(replaceFilled(text, w.decided))
 }
 
 // fillIn is fill for JSON, in which braces are more than placeholders.
@@ -82,6 +91,8 @@ func (w *walk) sure(name string, all *bool) (string, bool) {
 	return value, known
 }
 
+// decided gives what a placeholder stands for, filled in, where it is not the request alone that
+// decides it.
 func (w *walk) decided(name string) (string, bool) {
 	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
 		return w.decidedField(canonicalField(field), name)
@@ -99,7 +110,7 @@ func (w *walk) decided(name string) (string, bool) {
 			f = *w.hostBefore
 		}
 		host, known := w.decidedOf(f, "Host", name)
-		if name == "http.request.host" && !strings.HasPrefix(host, "{"+name) {
+		if name == "http.request.host" && !hasPlaceholder(host) {
 			host = hostname(host)
 		}
 		return host, known
@@ -109,16 +120,21 @@ func (w *walk) decided(name string) (string, bool) {
 		return "", false
 	}
 	if text, told := w.told(name); told {
-		return text, true
+		return literal(text), true
 	}
 	if w.unset(name) {
-		return "{" + name + "}", true // Caddy does not know it there, and leaves it as it is
+		return literal("{" + name + "}"), true // Caddy does not know it there, and leaves it as it is
 	}
 	if strings.HasPrefix(name, "http.request.uri") && len(w.rewrites) > 0 {
-		return "{" + name + " after " + strings.Join(w.rewrites, " ") + "}", true
+		return notFollowed(name, "after", strings.Join(w.rewrites, " ")), true
 	}
 	value, known := w.value(name)
-	return value, known && value != "{"+name+"}"
+	return literal(value), known && value != "{"+name+"}"
+}
+
+// notFollowed stands for what handlers have made of what a placeholder is for. Nobody fills it in.
+func notFollowed(name, how, made string) string {
+	return "{what is in " + name + " " + how + " " + literal(made) + "}"
 }
 
 // unset says whether nothing has set the placeholder.
@@ -151,11 +167,11 @@ func (w *walk) decidedCookie(cookie, placeholder string) (string, bool) {
 	}
 	switch {
 	case exact && !hasPlaceholder(plain(strings.Join(lines, ""))):
-		return cookieOf(lines, cookie), true
+		return literal(cookieOf(lines, cookie)), true
 	case now.equals(field{sent: true}):
 		return "", false
 	default:
-		return "{" + placeholder + " of " + plain(now.String()) + "}", true
+		return notFollowed(placeholder, "of", now.String()), true
 	}
 }
 
@@ -173,14 +189,14 @@ func cookieOf(lines []string, name string) string {
 func (w *walk) decidedOf(f field, field, placeholder string) (string, bool) {
 	if r := w.complete(); r != nil {
 		if values, exact := f.resolve(r.sentIn(field), r); exact {
-			return strings.Join(values, ","), true
+			return literal(strings.Join(values, ",")), true
 		}
 	}
 	switch {
 	case f.sent && len(f.ops) == 0:
 		return "", false
 	case f.sent || len(f.ops) > 0:
-		return "{" + placeholder + " after " + f.String() + "}", true
+		return notFollowed(placeholder, "after", f.String()), true
 	default:
 		return strings.Join(f.values, ","), true
 	}

@@ -86,7 +86,7 @@ func (h *Proxy) addressesFor(w *walk) []string {
 	}
 	var all []string
 	for _, address := range h.addresses {
-		all = append(all, plain(replacePlaceholders(address, w.decided)))
+		all = append(all, plain(replaceFilled(address, w.decided)))
 	}
 	return all
 }

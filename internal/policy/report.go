@@ -96,7 +96,7 @@ func (c *Config) reportAPI(api *API, rules []*Rule) APIReport {
 			forwards = true
 		}
 	})
-	a.May = c.mayAlso(api, tokens, zones, forwards)
+	a.May = c.mayAlso(api, tokens, zones, forwards, api.limitsBody())
 	return a
 }
 

@@ -121,5 +121,5 @@ func (y *way) contentType() (kind string, known bool) {
 
 // isFilled says whether something is known to come out of what looks like a placeholder.
 func isFilled(name string) bool {
-	return strings.Contains(name, "= ") || sourceOf(strings.Trim(name, "{}")) != ofNobody
+	return strings.Contains(name, "= ") || strings.HasPrefix(name, "{what is in ") || sourceOf(strings.Trim(name, "{}")) != ofNobody
 }

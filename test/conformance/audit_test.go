@@ -238,6 +238,8 @@ func (a *audited) notices(key string) {
 		"no checkpoint":    {[]string{"verify", a.dir, "--key", key, "--kept", "/nowhere"}, 2, "--kept"},
 		"a kind of none":   {[]string{"tail", a.dir, "--kind", "decisions"}, 1, "decisions"},
 		"a folder's proof": {[]string{"check", a.dir, "--key", key}, 2, "not a file"},
+		"another folder":   {[]string{"verify", a.t.TempDir(), "--key", key}, 2, "there is no log here"},
+		"no proof":         {[]string{"check", writeConfig(a.t, "claims.json", `{"sub":"alice"}`), "--key", key}, 2, "is not a proof"},
 	} {
 		output, err := a.audit(test.args...)
 		failed, ok := errors.AsType[*exec.ExitError](err)

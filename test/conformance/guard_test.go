@@ -78,13 +78,7 @@ func startGuarded(t *testing.T, guard, pay string) *guarded {
 // load reloads a Caddyfile by the command, and gives what it said.
 func (g *guarded) load(guard, pay, more string) (output string, loaded bool) {
 	g.t.Helper()
-	if err := os.WriteFile(g.config, []byte(g.text(guard, pay, more)), 0o600); err != nil {
-		g.t.Fatal(err)
-	}
-	command := exec.Command(binary, "reload", "--config", g.config, "--adapter", "caddyfile", "--address", g.admin)
-	command.Env = g.env
-	out, err := command.CombinedOutput()
-	return string(out), err == nil
+	return g.loadText(g.text(guard, pay, more))
 }
 
 func (g *guarded) mustLoad(guard, pay, more string) {

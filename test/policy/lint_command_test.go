@@ -31,6 +31,7 @@ func TestLintAsANewcomer(t *testing.T) {
 	}
 	const site = "{\n\tservers {\n\t\tprotocols h1 h2\n\t}\n}\nhttps://edge.test {\n\tapi a {\n\t\tpublic\n\t\tmethods GET\n\t\trespond 204\n\t}\n}\n"
 	bare := file("bare/Caddyfile", site)
+	audited := file("audited/Caddyfile", strings.Replace(site, "{\n", "{\n\ttollgate {\n\t\taudit /var/log/a\n\t}\n", 1))
 	beside := file("beside/Caddyfile", site)
 	rules := file("beside/lint.yaml", "suppress:\n- check: no-audit\n  reason: a laptop\n  expires: 9999-01-01\n")
 	idle := file("idle.yaml", "rules:\n- id: ours\n  severity: error\n  apis: b*\n  require: {limit: true}\n")
@@ -63,7 +64,9 @@ func TestLintAsANewcomer(t *testing.T) {
 		"no such format":            {[]string{"--config", bare, "--format", "xml"}, 2, `Error: policy lint: --format "xml" is not text or sarif`},
 		"no such flag":              {[]string{"--nonsense"}, 2, "nonsense"},
 		"a file without --config":   {[]string{bare}, 2, "--config names the configuration"},
-		"milder than what is asked": {[]string{"--config", bare, "--fail-on", "error"}, 0, "1 findings"},
+		"one is a finding":          {[]string{"--config", bare}, 1, "1 finding as bad as warning, or worse"},
+		"nothing to suppress":       {[]string{"--config", audited, "--rules", rules}, 0, "suppression of \"no-audit\": nothing is found there any more"},
+		"milder than what is asked": {[]string{"--config", bare, "--fail-on", "error"}, 0, "1 finding;"},
 	} {
 		out, code := runCommand(t, tollgate, append([]string{"policy", "lint"}, test.args...)...)
 		if code != test.code || !strings.Contains(out, test.says) {
@@ -88,6 +91,20 @@ func TestMistakenCommands(t *testing.T) {
 		}
 		if out, code := runCommand(t, tollgate, family); code != 0 || !strings.Contains(out, "Available Commands") {
 			t.Errorf("%s: %d\n%s", family, code, out)
+		}
+	}
+}
+
+// TestReportThatCannotRun ends as the other commands do.
+func TestReportThatCannotRun(t *testing.T) {
+	t.Parallel()
+	tollgate, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--config", "none"}, {"--config", "../../Caddyfile", "--format", "xml"}, {"--nonsense"}, {"../../Caddyfile"}} {
+		if out, code := runCommand(t, tollgate, append([]string{"policy", "report"}, args...)...); code != 2 || !strings.HasPrefix(out, "Error: ") {
+			t.Errorf("%q ends with %d: %s", args, code, out)
 		}
 	}
 }
