@@ -160,7 +160,7 @@ func secretTold(l *linter) {
 	}
 	l.runTemplates(func(r *Rule, body []action) {
 		for _, a := range body {
-			if reads.MatchString(a.calls()) || len(private(strings.Join(r.spell(a.placeholders()), " "))) > 0 {
+			if reads.MatchString(a.calls()) || len(private(strings.Join(r.spell(a.looksAt()), " "))) > 0 {
 				l.found(r.API, r.At, "the answer has %s in it", a.text)
 			}
 		}

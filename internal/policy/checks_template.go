@@ -30,7 +30,7 @@ func (a action) placeholders() (all string) {
 }
 
 var (
-	quoted = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`")
+	quoted = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|`[^`]*`|'(?:[^'\\\\]|\\\\.[^']*)'")
 
 	// reads tell what only the edge can read, or may: a placeholder of any name.
 	reads = regexp.MustCompile(`\b(env|expandenv|readFile|listFiles|fileStat)\b|` + toPlaceholder)
@@ -49,17 +49,58 @@ func (h *Pass) actionsIn(text string) (all []action, between string) {
 	left, right := h.braces[0], h.braces[1]
 	for {
 		before, rest, opened := strings.Cut(text, left)
-		inner, rest, closed := strings.Cut(rest, right)
-		if !opened || !closed {
+		end := endOfAction(rest, right)
+		if !opened || end < 0 {
 			return all, between + text
 		}
-		all, between, text = append(all, action{left + inner + right, inner}), between+before+"\n", rest
+		if inner := rest[:end]; !remark.MatchString(inner) {
+			all = append(all, action{left + inner + right, inner})
+		}
+		between, text = between+before+"\n", rest[end+len(right):]
+	}
+}
+
+var remark = regexp.MustCompile(`^(?:-\s)?/\*(?s:.*?)\*/`)
+
+// endOfAction is where what closes it is, which a remark, or a text, may have within; negative:
+// nowhere.
+func endOfAction(rest, right string) int {
+	from := len(remark.FindString(rest))
+	for {
+		end := strings.Index(rest[from:], right)
+		text := quoted.FindStringIndex(rest[from:])
+		switch {
+		case end < 0:
+			return end
+		case text == nil, text[0] > end:
+			return from + end
+		}
+		from += text[1]
 	}
 }
 
 // hasCallers says whether the action has words of the caller's.
 func (r *Rule) hasCallers(a action) bool {
-	return callers.MatchString(a.calls()) || r.madeUp(a.placeholders(), ofPath)
+	calls := a.calls()
+	return callers.MatchString(calls) || r.madeUp(a.placeholders(), ofPath) || seesHost.MatchString(calls) && r.madeUp("{http.request.host}", ofHost)
+}
+
+// looksAt are the placeholders that stand for what it looks at, as far as that is written out.
+func (a action) looksAt() (all string) {
+	all = a.placeholders()
+	for _, field := range seesField.FindAllStringSubmatch(a.inner, -1) {
+		all += "{" + fieldKey(field[1]) + "}"
+	}
+	for _, cookie := range seesCookie.FindAllStringSubmatch(a.inner, -1) {
+		all += "{http.request.cookie." + cookie[1] + "}"
+	}
+	if seesHost.MatchString(a.calls()) {
+		all += "{http.request.host}"
+	}
+	if seesLine.MatchString(a.calls()) {
+		all += "{http.request.uri}"
+	}
+	return all
 }
 
 // hasWords says whether a text has what is known to be of the caller's: an action looks like

@@ -20,6 +20,7 @@ type option struct {
 	text     string // in which placeholders stand for what they did when it was done
 	written  string // as it is in the configuration
 	template *Pass
+	late     bool     // what it is made of is looked up when it is asked for
 	in       []*Route // that a request has to pass for it
 }
 
@@ -36,15 +37,60 @@ const (
 // bodyKeys are what gives the body.
 var bodyKeys = []string{"http.request.body", "http.request.body_base64"}
 
-// optionKey is the name under which options for a placeholder are.
-func optionKey(name string) string {
-	if field, ok := strings.CutPrefix(name, "http.request.header."); ok {
-		return fieldKey(field)
+// optionKey is the name under which options for a placeholder are, and what it takes of each:
+// nil, all.
+func optionKey(name string) (key string, part func(text string) string) {
+	if whole, ok := strings.CutSuffix(name, aPart); ok {
+		key, _ = optionKey(whole)
+		return key, parts
 	}
-	if name == "http.request.host" || name == "http.request.hostport" {
-		return hostKey
+	field, ok := strings.CutPrefix(name, "http.request.header.")
+	cookie, isCookie := strings.CutPrefix(name, "http.request.cookie.")
+	switch {
+	case ok:
+		return fieldKey(field), nil
+	case isCookie:
+		return fieldKey("Cookie"), func(text string) string { return cookieIn(text, cookie) }
+	case name == "http.request.host" || name == "http.request.hostport":
+		return hostKey, nil
+	case strings.HasPrefix(name, "http.request.host.labels.") || name == "http.request.port":
+		return hostKey, anyPart
+	case name == pathPlaceholder:
+		return uriKey, nil
+	case name == uriPlaceholder:
+		return uriKey, func(text string) string { return text + "?{" + queryPlaceholder + "}" }
+	case strings.HasPrefix(name, pathPlaceholder+"."):
+		return uriKey, anyPart
 	}
-	return name
+	return name, nil
+}
+
+// anyPart is what a part of a text can be that is as open as any other part of it.
+func anyPart(text string) string {
+	if open := placeholder.FindAllString(text, -1); len(open) > 0 {
+		return parts(strings.Join(open, ""))
+	}
+	return text
+}
+
+// cookieIn is what a field can have for a cookie: who writes a part of it can write more of them.
+func cookieIn(field, cookie string) (values string) {
+	for pair := range strings.SplitSeq(field, ";") {
+		name, value, _ := strings.Cut(pair, "=")
+		switch {
+		case strings.EqualFold(strings.TrimSpace(name), cookie):
+			values += value
+		case hasPlaceholder(name):
+			values += anyPart(pair)
+		default:
+			for _, open := range placeholder.FindAllString(value, -1) {
+				if sourceOf(strings.Trim(open, "{}")) >= ofPath {
+					values += parts(open)
+				}
+			}
+		}
+	}
+	return values
 }
 
 func fieldKey(field string) string { return "http.request.header." + canonicalField(field) }
@@ -54,6 +100,8 @@ func otherwise(key string) []option {
 	switch {
 	case key == hostKey:
 		return []option{{text: "{http.request.host}"}}
+	case key == uriKey:
+		return []option{{text: "{" + pathPlaceholder + "}"}}
 	case strings.HasPrefix(key, "http.request.header."), key == messageKey, key == errorKey, slices.Contains(bodyKeys, key):
 		return []option{{text: "{" + key + "}"}}
 	default:
@@ -108,7 +156,7 @@ func (o onTheWay) or(inner onTheWay, r *Route) onTheWay {
 }
 
 func (o option) is(other option) bool {
-	return o.text == other.text && o.written == other.written && o.template == other.template && slices.Equal(o.in, other.in)
+	return o.text == other.text && o.written == other.written && o.late == other.late && o.template == other.template && slices.Equal(o.in, other.in)
 }
 
 // may gives what of it may have been done with requests of the rule.
@@ -131,24 +179,44 @@ func (r *Rule) may(key string) []option {
 const mostTexts = 64
 
 // spell gives what a text may be, with what has been made of placeholders.
-func (r *Rule) spell(text string) []string {
+func (r *Rule) spell(text string) []string { return r.spellWithin(text, 0) }
+
+func (r *Rule) spellWithin(text string, depth int) []string {
 	all, rest := []string{""}, 0
 	for _, at := range placeholder.FindAllStringIndex(text, -1) {
 		name := text[at[0]:at[1]]
-		options := r.may(optionKey(strings.Trim(name, "{}")))
-		if len(options) == 0 || len(all)*len(options) > mostTexts {
-			options = []option{{text: name}}
+		texts := r.textsOf(name, depth)
+		if len(texts) == 0 || len(all)*len(texts) > mostTexts {
+			texts = []string{name}
 		}
 		var longer []string
 		for _, before := range all {
-			for _, o := range options {
-				longer = append(longer, before+text[rest:at[0]]+o.text)
+			for _, one := range texts {
+				longer = append(longer, before+text[rest:at[0]]+one)
 			}
 		}
 		all, rest = longer, at[1]
 	}
 	for n := range all {
 		all[n] += text[rest:]
+	}
+	return unique(all)
+}
+
+// textsOf are what has been made of one placeholder.
+func (r *Rule) textsOf(name string, depth int) (all []string) {
+	key, part := optionKey(strings.Trim(name, "{}"))
+	for _, o := range r.may(key) {
+		texts := []string{o.text}
+		if o.late && depth < maxNested {
+			texts = r.spellWithin(o.text, depth+1)
+		}
+		for _, one := range texts {
+			if part != nil {
+				one = part(one)
+			}
+			all = append(all, one)
+		}
 	}
 	return unique(all)
 }
@@ -223,7 +291,13 @@ func (r *Rule) mapped(m *mapping) map[string][]option {
 		} else {
 			outputs = append(outputs, "")
 		}
-		all[strings.Trim(destination, "{}")] = r.optionsOf(outputs...)
+		options := r.optionsOf(outputs...)
+		for _, output := range outputs {
+			if hasPlaceholder(output) {
+				options = append(options, option{text: output, written: output, late: true})
+			}
+		}
+		all[strings.Trim(destination, "{}")] = options
 	}
 	return all
 }
@@ -298,6 +372,15 @@ func (r *Rule) rewrite(h *Rewrite) {
 	if options = append(options, made...); len(made) > 0 {
 		r.on.put(uriKey, options)
 	}
+	if h.StripPrefix+h.StripSuffix == "" && len(h.Substring)+len(h.PathRegexp) == 0 {
+		return
+	}
+	for _, o := range options { // of which the beginning may be gone
+		if hasPlaceholder(o.text) && o.text != "{"+pathPlaceholder+"}" {
+			o.text = "/" + anyPart(o.text)
+			r.on.put(uriKey, append(slices.Clip(r.on.now(uriKey)), o))
+		}
+	}
 }
 
 var queries = strings.NewReplacer("{http.request.uri}", "{http.request.uri.path}?", "{http.request.orig_uri}", "{http.request.orig_uri.path}?",
@@ -314,7 +397,7 @@ func (r *Rule) matched(sets []MatcherSet) {
 	found := make(map[string][]option)
 	add := func(all map[string]string) {
 		for key, text := range all {
-			found[key] = append(found[key], option{text: text})
+			found[key] = append(found[key], r.optionsOf(text)...)
 		}
 	}
 	for _, set := range sets {
@@ -372,4 +455,24 @@ func (s *Server) everywhere() (all onTheWay) {
 	})
 	all.moved = false
 	return all
+}
+
+// mayMove says whether path, method or Host may become others before an answer: behind the
+// handler that is met now, as far as is known.
+func (r *Rule) mayMove() (moves bool) {
+	visit := func(h Handler) {
+		alone := Rule{server: r.server}
+		alone.passBy(h)
+		moves = moves || alone.on.moved
+	}
+	if r.api != nil {
+		VisitRoutes(r.api.Routes, visit)
+	} else {
+		VisitRoutes(r.server.Routes, visit)
+		VisitRoutes(r.server.Errors, visit)
+	}
+	for _, named := range r.server.Named {
+		VisitRoutes([]*Route{named}, visit)
+	}
+	return moves
 }

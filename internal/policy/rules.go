@@ -230,6 +230,7 @@ func (f *flatten) handlers(handlers []Handler, all *[]*Rule) (ends bool) {
 			}
 		case *Intercept:
 			instead := f.afterwards()
+			instead.rule.on.moved = instead.rule.on.moved || f.rule.mayMove()
 			for _, r := range h.responses {
 				instead.routes(r.routes, all)
 			}

@@ -16,7 +16,7 @@ const templateSees = "view of a template"
 var (
 	seesSent   = regexp.MustCompile("\\.(?:OriginalReq|RemoteIP|ClientIP)\\b[\\w.]*(?: +[\"`][^\"`]*[\"`])?")
 	seesField  = regexp.MustCompile("\\.Req\\.Header\\.(?:Get|Values) +[\"`]([\\w-]+)[\"`]")
-	seesCookie = regexp.MustCompile("\\.Cookie +[\"`][^\"`]*[\"`]")
+	seesCookie = regexp.MustCompile("\\.Cookie +[\"`]([^\"`]*)[\"`]")
 	seesHost   = regexp.MustCompile(`\.(?:Req\.)?Host\b`)
 	seesLine   = regexp.MustCompile(`\.Req\.(?:URL|Method|RequestURI)\b[\w.]*`)
 	seesMore   = regexp.MustCompile(`\.[A-Za-z]|\$|(?:^|[\s(])\.(?:[\s)|]|$)|\b(?:include|import|httpInclude|template|block|range|with)\b|` + toPlaceholder)
