@@ -24,6 +24,7 @@ type atoms struct {
 	methods    []string
 	queries    []string // all of one
 	parameters []string // that rewrites look at: all of them in one query
+	filled     []string // parameters that are filled in
 	addresses  []netip.Addr
 	networks   []addressMatcher
 	fields     map[string][][]string
@@ -73,6 +74,7 @@ func newAtoms(t *textFinder, hosts []string, servers ...*Server) *atoms {
 			a.cut = append(a.cut, part)
 		}
 	}
+	a.fillableParameters()
 	for field, patterns := range a.wanted {
 		a.fields[field] = fieldValues(unique(append(patterns, a.lines["header "+field].texts()...)))
 	}
@@ -322,7 +324,7 @@ func unique[T interface{ comparable }](values []T) []T {
 
 // oracle gives one that decides by these atoms.
 func (a *atoms) oracle() *oracle {
-	o := &oracle{quiet: true, hosts: a.hosts, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines}
+	o := &oracle{quiet: true, hosts: a.hosts, methods: a.methods, queries: a.queries, addresses: a.addresses, fields: a.fields, lines: a.lines, filled: a.filled}
 	if a.catches {
 		o.caught = &caught{a.codes}
 	}

@@ -165,7 +165,7 @@ func (a *atoms) gatherPart(z *Zone, name string, seen []view, values ...string) 
 func partOfPath(part string, values []string) (all []string) {
 	before, any, after := "", "[^/]", "(?:/|$)"
 	if n, err := strconv.Atoi(strings.TrimPrefix(part, ".path.")); err == nil {
-		before = fmt.Sprintf("^/(?:[^/]*/){%d}", n)
+		before = segmentsBefore(n)
 	} else if part == ".path.file" {
 		any, after = "[^/]$", "$"
 		if len(values) > 0 {
@@ -182,6 +182,9 @@ func partOfPath(part string, values []string) (all []string) {
 	}
 	return all
 }
+
+// segmentsBefore is an expression for what is in front of a segment.
+func segmentsBefore(n int) string { return fmt.Sprintf("^/(?:[^/]*/){%d}", n) }
 
 // finds says whether a group of an expression, as placeholders call it, finds at least a letter
 // wherever the expression finds something.

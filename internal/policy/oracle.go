@@ -18,6 +18,7 @@ type oracle struct {
 	addresses []netip.Addr
 	fields    map[string][][]string
 	lines     map[string]*lines
+	filled    []string // parameters
 	hosts     *hostClasses
 	ports     []string // of the host of all its walks
 	caught    *caught  // what else can fail; nil: nothing leads on

@@ -121,6 +121,7 @@ func (v *visitor) routes(all []*Route, seen []view) []view {
 func (v *visitor) handlers(all []Handler, seen []view) []view {
 	for _, h := range all {
 		v.atoms.gatherHandler(h)
+		v.atoms.gatherFilled(h, seen)
 		v.say(h)
 		v.met = uniqueViews(v.met, seen)
 		switch h := h.(type) {

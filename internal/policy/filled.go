@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What handlers fill in from a part of the URL is another text only for requests that have such
+// a part: so there are some that have it, and some that have not.
+
+// gatherFilled has those for what a handler fills in.
+func (a *atoms) gatherFilled(h Handler, seen []view) {
+	for _, text := range filledIn(h) {
+		if !strings.Contains(text, "{"+uriPlaceholder) {
+			continue
+		}
+		for _, name := range placeholder.FindAllString(text, -1) {
+			if part, ok := strings.CutPrefix(strings.Trim(name, "{}"), uriPlaceholder); ok {
+				a.gatherFill(part, h.String()+" with "+name, seen)
+			}
+		}
+	}
+}
+
+// filledIn are the texts of a handler in which placeholders are filled in, where more depends on
+// it than how an answer is packed.
+func filledIn(h Handler) []string {
+	switch h := h.(type) {
+	case *Static:
+		return slices.Sorted(maps.Values(h.leaves))
+	case *FilesHandler:
+		return slices.Sorted(maps.Values(h.leaves))
+	case *Proxy:
+		own := maps.Clone(h.leaves)
+		maps.DeleteFunc(own, func(name, _ string) bool { return strings.HasPrefix(name, "handle_response.") })
+		return slices.Sorted(maps.Values(own))
+	case *StaticError:
+		return []string{statusText(h.Status), h.Message}
+	case *Headers:
+		return []string{h.answer, compact(h.Request)}
+	case *Rewrite:
+		return []string{h.text}
+	case *Pass:
+		if !h.silent() {
+			return []string{h.text}
+		}
+	}
+	return nil
+}
+
+// gatherFill has requests with and without a part of the URL. What a rewrite makes of it is not
+// followed back.
+func (a *atoms) gatherFill(part, what string, seen []view) {
+	key, isParameter := strings.CutPrefix(part, ".query.")
+	isQuery := part == "" || part == ".query" || part == ".prefixed_query"
+	switch {
+	case !isParameter && !isQuery:
+		for _, expr := range tellingParts(part) {
+			a.gatherPath(expr, what, seen)
+		}
+		return
+	case isParameter:
+		a.filled = append(a.filled, key)
+	default:
+		a.queries = append(a.queries, stranger+"=1")
+	}
+	if slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
+		a.cut = append(a.cut, what+", which looks at what a rewrite makes of the query")
+	}
+}
+
+// tellingParts gives expressions for paths that have a part, that have another one behind it, and
+// whose part is none of those that the others have there.
+func tellingParts(part string) []string {
+	const someLetter = "[02468a-mA-M]"
+	if index, ok := strings.CutPrefix(part, ".path."); ok {
+		switch n, err := strconv.Atoi(index); {
+		case err == nil:
+			next := ".path." + strconv.Itoa(n+1)
+			return slices.Concat(partOfPath(part, nil), partOfPath(next, nil), []string{segmentsBefore(n) + someLetter})
+		case index == "file":
+			return append(partOfPath(part, nil), "^/[^/]+/", "/"+someLetter+"[^/]*$")
+		case index == "dir":
+			return []string{"^/[^/]+/"}
+		}
+	}
+	return nil
+}
+
+// fillableParameters has those that are filled in, and that nobody compares with anything: all of
+// them are there, each with a value of its own, or none is.
+func (a *atoms) fillableParameters() {
+	a.filled = slices.DeleteFunc(unique(a.filled), func(key string) bool { return a.lines["query "+key] != nil })
+	slices.Sort(a.filled)
+	for _, key := range a.filled {
+		a.linesOf("query " + key).samples = []lineSample{{text: stranger + "-" + url.QueryEscape(key)}}
+	}
+}
+
+// fillParameters decides about them.
+func (w *walk) fillParameters() {
+	for _, key := range w.oracle.filled {
+		open, known := w.openPart("query " + key)
+		if open == nil || open.closed {
+			continue
+		}
+		if w.oracle.unknown("whether there are the parameters that are filled in") {
+			w.addLine("query "+key, open, known.samples[0].text)
+		}
+		open.closed = true
+	}
+}
