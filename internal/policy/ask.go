@@ -53,7 +53,9 @@ func (w *walk) currentMethod() string {
 
 func (w *walk) query() string {
 	if !w.queryChanged && w.req.open != nil && !w.req.open["query"] {
-		w.fillParameters()
+		for _, key := range w.oracle.filled {
+			w.fillParameter(key)
+		}
 	}
 	if !w.queryChanged && w.req.undecided("query") && !strings.Contains(w.req.Target, "?") {
 		possible := slices.DeleteFunc(slices.Clone(w.oracle.queries), w.req.isRuledOut)

@@ -22,9 +22,10 @@ type atoms struct {
 	finders    []namedRegexp // what they find, placeholders tell
 	conditions []condition   // of paths, as they were sent
 	methods    []string
-	queries    []string // all of one
-	parameters []string // that rewrites look at: all of them in one query
-	filled     []string // parameters that are filled in
+	queries    []string    // all of one
+	parameters []string    // that rewrites look at: all of them in one query
+	filled     []string    // parameters that are filled in
+	fills      []condition // of paths that have what is filled in
 	addresses  []netip.Addr
 	networks   []addressMatcher
 	fields     map[string][][]string
@@ -159,14 +160,19 @@ func (a *atoms) gather(m Matcher, seen []view) {
 
 // gatherPath has a condition of the path as it was sent, for each way in which it is seen.
 func (a *atoms) gatherPath(expr, what string, seen []view) {
+	a.conditions = append(a.conditions, a.conditionsOf(expr, what, seen)...)
+}
+
+func (a *atoms) conditionsOf(expr, what string, seen []view) (all []condition) {
 	for _, v := range seen {
 		if v.lost {
 			a.cut = append(a.cut, what+", which looks at what a rewrite makes of the path")
 		}
 		if v.lost, v.lostQuery, v.lostMethod = false, false, false; !v.same {
-			a.conditions = append(a.conditions, condition{expr, v})
+			all = append(all, condition{expr, v})
 		}
 	}
+	return all
 }
 
 // gatherMethod is for what looks at the method.
@@ -259,6 +265,10 @@ func (a *atoms) listPaths(t *textFinder) {
 	}
 	texts, whole := t.of(unique(a.conditions), pathLetters)
 	climbing, wholly := a.climbing(t)
+	if len(a.fills) > 0 {
+		filled, all := t.find(unique(slices.Concat(a.conditions, a.fills)), pathLetters, moreWork, &t.more)
+		texts, whole = append(slices.Clip(texts), filled...), whole && all
+	}
 	for _, text := range slices.Concat(texts, climbing) {
 		paths = append(paths, (&url.URL{Path: text}).EscapedPath())
 	}

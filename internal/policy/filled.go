@@ -59,7 +59,7 @@ func (a *atoms) gatherFill(part, what string, seen []view) {
 	switch {
 	case !isParameter && !isQuery:
 		for _, expr := range tellingParts(part) {
-			a.gatherPath(expr, what, seen)
+			a.fills = append(a.fills, a.conditionsOf(expr, what, seen)...)
 		}
 		return
 	case isParameter:
@@ -100,16 +100,14 @@ func (a *atoms) fillableParameters() {
 	}
 }
 
-// fillParameters decides about them.
-func (w *walk) fillParameters() {
-	for _, key := range w.oracle.filled {
-		open, known := w.openPart("query " + key)
-		if open == nil || open.closed {
-			continue
-		}
-		if w.oracle.unknown("whether there are the parameters that are filled in") {
-			w.addLine("query "+key, open, known.samples[0].text)
-		}
-		open.closed = true
+// fillParameter decides about one of them, and so about all.
+func (w *walk) fillParameter(key string) {
+	open, known := w.openPart("query " + key)
+	if open == nil || open.closed {
+		return
 	}
+	if w.oracle.unknown("whether there are the parameters that are filled in") {
+		w.addLine("query "+key, open, known.samples[0].text)
+	}
+	open.closed = true
 }

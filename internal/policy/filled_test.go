@@ -105,3 +105,32 @@ func TestWhatIsNotFilledInCostsNothing(t *testing.T) {
 		t.Errorf("%d requests for twenty parameters, and %d for two", all, few)
 	}
 }
+
+// TestWhatIsReplacedInWhatIsFilledIn replaces a text in a field that is made of something else:
+// who has that there is found, or it is said that nobody could be tried.
+func TestWhatIsReplacedInWhatIsFilledIn(t *testing.T) {
+	t.Parallel()
+	replaced := func(made, search, with string) string {
+		return edge(handle(`{"handler":"headers","request":{`+made+`}},{"handler":"headers","request":{"replace":{"X-User":[{"search":"`+search+`","replace":"`+with+`"}]}}}`) + "," + services)
+	}
+	set := func(value string) string { return `"set":{"X-User":["` + value + `"]}` }
+	for _, c := range []struct {
+		made, search string
+		want         Direction
+	}{
+		{set("{http.request.header.X-A}"), "edge", Moved}, {set("p-{http.request.header.X-A}"), "p-edge", Moved}, {set("{http.request.header.X-A}/{http.request.header.X-B}"), "edge", Moved},
+		{set("{http.request.host}"), "edge", Moved}, {set("{http.request.method}"), "PURGE", Moved}, {`"delete":["X-B"]`, "{http.request.header.X-A}", Moved}, {`"delete":["X-B"]`, "{http.request.header.X-A}-x", Moved},
+		{set("{http.request.uri.query.u}"), "edge", Widened}, {set("{http.request.uri.path}"), "edge", Widened}, {set("{http.request.uri.path.1}"), "edge", Widened},
+	} {
+		before, after := parsed(t, replaced(c.made, c.search, "a")), parsed(t, replaced(c.made, c.search, "b"))
+		if d := Diff(before, after, time.Unix(1e9, 0)); !d.Has(c.want) {
+			t.Errorf("%+v: not found: %v %v %v", c, d.Changes, d.Open, d.Cut)
+		}
+		if d := Diff(after, after, time.Unix(1e9, 0)); len(d.Changes) > 0 || !d.Complete {
+			t.Errorf("%+v: the same is another: %v %v %v", c, d.Changes, d.Open, d.Cut)
+		}
+	}
+	if d := Diff(parsed(t, replaced(set("me"), "edge", "a")), parsed(t, replaced(set("me"), "edge", "b")), time.Unix(1e9, 0)); len(d.Changes) > 0 {
+		t.Errorf("what is nowhere in it is replaced: %v", d.Changes)
+	}
+}

@@ -177,7 +177,7 @@ func (w *walk) parameter(key string) []string {
 	part := "query " + key
 	if open, known := w.openPart(part); open != nil && !w.queryChanged && !w.req.open["query"] {
 		if slices.Contains(w.oracle.filled, key) {
-			w.fillParameters()
+			w.fillParameter(key)
 		}
 		if len(open.values) == 0 && !open.closed {
 			samples := slices.DeleteFunc(slices.Clone(known.samples), func(s lineSample) bool {

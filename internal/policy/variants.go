@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // variants are the request, and others that no matcher tells from it, with what these fields look
@@ -34,10 +36,13 @@ func (c *wayDiff) variants(name string, fields ...field) (all []*Request, whole 
 		}
 		all = append(all, &v)
 	}
-	if name == "Host" && len(texts) > 0 {
-		var named []*Request
-		named, whole = r.named(texts)
-		all = append(all, named...)
+	if name == "Host" && len(texts) > 0 && slices.ContainsFunc(fields, isSent) {
+		named, wholly := r.named(texts)
+		all, whole = append(all, named...), wholly
+	}
+	for _, text := range texts {
+		made, wholly := r.madeWith(text, mentioned, fields)
+		all, whole = append(all, made...), whole && wholly
 	}
 	other := *all[0]
 	if !r.asked["method"] {
@@ -86,11 +91,56 @@ func replaced(fields []field) (all []string) {
 			case op.regexp != "":
 				all = append(all, regexpInstances(op.regexp, 4)...)
 			default:
-				all = append(all, plain(op.search))
+				all = append(all, placeholder.ReplaceAllString(plain(op.search), stranger))
 			}
 		}
 	}
 	return all
+}
+
+// madeWith are the request with a text that is replaced in all that the fields are made of, where
+// matchers take that for the same. They are not whole where it could not be put in.
+func (r *Request) madeWith(text string, mentioned []string, fields []field) (all []*Request, whole bool) {
+	whole = true
+	for _, other := range []string{text, stranger} { // of which the text may be made itself
+		v := *r
+		v.Header = maps.Clone(r.Header)
+		for n, field := range mentioned {
+			own := other
+			if n == 0 {
+				own = text
+			}
+			if field == "Host" {
+				continue
+			}
+			if values, may := r.possibly(field, own); may {
+				v.Header[field] = values
+			} else if n > 0 {
+				whole = whole && r.isAbsent(field)
+			}
+		}
+		all = append(all, &v)
+	}
+	made := ""
+	for _, f := range fields {
+		made += f.String()
+		whole = whole && !f.guessed // of which no more is asked than the samples have
+	}
+	if strings.Contains(made, "{http.request.method}") {
+		v := *all[0]
+		switch {
+		case r.asked["method"]:
+			whole = whole && slices.Contains(knownMethods, text)
+		case httpguts.ValidHeaderFieldName(text): // a method is a token as well (RFC 9110, 9.1)
+			v.Method = text
+			all = append(all, &v)
+		}
+	}
+	if strings.Contains(made, "{http.request.host") {
+		named, wholly := all[0].named([]string{text})
+		all, whole = append(all, named...), whole && wholly
+	}
+	return all, whole
 }
 
 func isSent(f field) bool { return f.sent }
