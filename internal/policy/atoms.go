@@ -19,13 +19,14 @@ type atoms struct {
 	paths      []string
 	patterns   []string // of path matchers, in lower case
 	regexps    []string
-	finders    []namedRegexp // what they find, placeholders tell
-	conditions []condition   // of paths, as they were sent
+	finders    []finder    // what they find, placeholders tell
+	conditions []condition // of paths, as they were sent
 	methods    []string
-	queries    []string    // all of one
-	parameters []string    // that rewrites look at: all of them in one query
-	filled     []string    // parameters that are filled in
-	fills      []condition // of paths that have what is filled in
+	queries    []string       // all of one
+	parameters []string       // that rewrites look at: all of them in one query
+	captures   map[string]int // that are filled in, and how many of the finders have had a look at each
+	filled     []string       // parameters that are filled in
+	fills      []condition    // of paths that have what is filled in
 	addresses  []netip.Addr
 	networks   []addressMatcher
 	fields     map[string][][]string
@@ -129,7 +130,7 @@ func (a *atoms) gather(m Matcher, seen []view) {
 			a.cut = append(a.cut, m.String()+", which looks at empty segments")
 		}
 	case pathRegexp:
-		a.regexps, a.finders = append(a.regexps, m.pattern), append(a.finders, namedRegexp{m.compiled, m.name})
+		a.regexps, a.finders = append(a.regexps, m.pattern), append(a.finders, finder{namedRegexp{m.compiled, m.name}, "", seen})
 		a.gatherPath(m.pattern, m.String(), seen)
 	case methodMatcher:
 		a.methods = append(a.methods, m...)
@@ -142,7 +143,8 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		}
 	case headerRegexp:
 		for field, compiled := range m {
-			field, a.finders = canonicalField(field), append(a.finders, compiled)
+			field = canonicalField(field)
+			a.finders = append(a.finders, finder{compiled, field, seen})
 			a.wanted[field] = append(a.wanted[field], regexpInstances(compiled.String(), manySamples)...)
 			a.linesOf("header "+field).gather(compiled.String(), true, compiled.MatchString)
 		}

@@ -189,21 +189,27 @@ func segmentsBefore(n int) string { return fmt.Sprintf("^/(?:[^/]*/){%d}", n) }
 // finds says whether a group of an expression, as placeholders call it, finds at least a letter
 // wherever the expression finds something.
 func (a *atoms) finds(group string) bool {
-	return !slices.ContainsFunc(a.finders, func(r namedRegexp) bool {
-		own, named := strings.CutPrefix(group, r.name+".")
-		if !named || r.name == "" {
-			own = group
-		}
-		n, err := strconv.Atoi(own)
-		if err != nil {
-			n = r.SubexpIndex(own)
-		}
-		if n < 0 || n > r.NumSubexp() {
-			return false // not one of its groups
+	return !slices.ContainsFunc(a.finders, func(r finder) bool {
+		n, ok := r.group(group)
+		if !ok {
+			return false
 		}
 		tree, err := syntax.Parse(r.String(), syntax.Perl)
 		return err != nil || !fills(tree, n)
 	})
+}
+
+// group gives the number of a group that placeholders call so, if it is one of its groups.
+func (r namedRegexp) group(name string) (n int, ok bool) {
+	own, named := strings.CutPrefix(name, r.name+".")
+	if !named || r.name == "" {
+		own = name
+	}
+	n, err := strconv.Atoi(own)
+	if err != nil {
+		n = r.SubexpIndex(own)
+	}
+	return n, n >= 0 && n <= r.NumSubexp()
 }
 
 // fills says whether a group is in all that an expression finds, and is never empty.

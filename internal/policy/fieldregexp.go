@@ -54,10 +54,14 @@ func (m headerRegexp) matches(w *walk) bool {
 
 // decideRegexp decides whether a value is one that is wanted, while they are not decided.
 func decideRegexp(w *walk, part string, want namedRegexp) bool {
-	if !w.hasSome(part, want.MatchString) {
+	told := func(r *regexp.Regexp) bool { return w.hasSome(part, r.MatchString) }
+	if !slices.ContainsFunc(w.oracle.lines[part].told[want.String()], told) && !w.hasSome(part, want.MatchString) {
 		return false
 	}
 	values := w.req.parts[part].values
-	w.captured = append(w.captured, captured{want.Regexp, want.name, values[slices.IndexFunc(values, want.MatchString)]})
-	return true
+	n := slices.IndexFunc(values, want.MatchString)
+	if n >= 0 {
+		w.captured = append(w.captured, captured{want.Regexp, want.name, values[n]})
+	}
+	return n >= 0
 }

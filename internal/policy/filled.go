@@ -3,6 +3,8 @@ package policy
 import (
 	"maps"
 	"net/url"
+	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +16,15 @@ import (
 // gatherFilled has those for what a handler fills in.
 func (a *atoms) gatherFilled(h Handler, seen []view) {
 	for _, text := range filledIn(h) {
-		if !strings.Contains(text, "{"+uriPlaceholder) {
+		if !strings.Contains(text, "{"+uriPlaceholder) && !strings.Contains(text, "{"+capturePrefix) {
 			continue
 		}
 		for _, name := range placeholder.FindAllString(text, -1) {
 			if part, ok := strings.CutPrefix(strings.Trim(name, "{}"), uriPlaceholder); ok {
 				a.gatherFill(part, h.String()+" with "+name, seen)
+			}
+			if group, ok := strings.CutPrefix(strings.Trim(name, "{}"), capturePrefix); ok {
+				a.gatherCapture(group, h.String()+" with "+name)
 			}
 		}
 	}
@@ -88,6 +93,71 @@ func tellingParts(part string) []string {
 		}
 	}
 	return nil
+}
+
+// finder is an expression that finds something, and where it looks.
+type finder struct {
+	namedRegexp
+	field string // empty: the path
+	seen  []view
+}
+
+// gatherCapture has requests in which each expression so far finds a certain text by a group, beside
+// those in which it finds any.
+func (a *atoms) gatherCapture(group, what string) {
+	if a.captures == nil {
+		a.captures = make(map[string]int)
+	}
+	for _, f := range a.finders[a.captures[group]:] {
+		n, ok := f.group(group)
+		if !ok {
+			continue
+		}
+		expr := withGroup(f.String(), n)
+		compiled, err := regexp.Compile(expr)
+		switch {
+		case err != nil || expr == "":
+		case f.field == "":
+			a.fills = append(a.fills, a.conditionsOf(expr, what, f.seen)...)
+		default:
+			lines := a.linesOf("header " + f.field)
+			lines.gather(expr, true, compiled.MatchString)
+			lines.tell(f.String(), compiled)
+		}
+	}
+	a.captures[group] = len(a.finders)
+}
+
+// withGroup is an expression with a text in the place of a group; nothing, where that is always
+// empty, or all that is found.
+func withGroup(expr string, group int) string {
+	tree, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil || !force(tree, group) {
+		return ""
+	}
+	return tree.String()
+}
+
+// force puts the longest of the samples into a group, and takes away what could leave it out.
+func force(r *syntax.Regexp, group int) bool {
+	if r.Op == syntax.OpCapture && r.Cap == group {
+		text := slices.MaxFunc(samples(r.Sub[0].Simplify()), func(a, b string) int { return len(a) - len(b) })
+		r.Sub[0] = &syntax.Regexp{Op: syntax.OpLiteral, Rune: []rune(text)}
+		return text != ""
+	}
+	for _, sub := range r.Sub {
+		if !force(sub, group) {
+			continue
+		}
+		switch r.Op {
+		case syntax.OpStar, syntax.OpQuest, syntax.OpAlternate:
+			*r = *sub
+		case syntax.OpRepeat:
+			r.Min = max(r.Min, 1)
+		}
+		return true
+	}
+	return false
 }
 
 // fillableParameters has those that are filled in, and that nobody compares with anything: all of

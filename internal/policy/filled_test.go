@@ -134,3 +134,31 @@ func TestWhatIsReplacedInWhatIsFilledIn(t *testing.T) {
 		t.Errorf("what is nowhere in it is replaced: %v", d.Changes)
 	}
 }
+
+// TestWhatExpressionsFindIsSeen has another group of an expression filled in.
+func TestWhatExpressionsFindIsSeen(t *testing.T) {
+	t.Parallel()
+	path := func(expr string) string { return `{"path_regexp":{"name":"p","pattern":"` + expr + `"}}` }
+	field := func(expr string) string { return `{"header_regexp":{"X-A":{"name":"p","pattern":"` + expr + `"}}}` }
+	for name, config := range fillers() {
+		if strings.HasPrefix(name, "a message") || strings.HasSuffix(name, "in an api") {
+			continue // its handlers are not in the first route
+		}
+		for _, c := range [][3]string{
+			{field("^a(.?)(.?)$"), "p.1", "p.2"}, {field("^([a-c]+)-([a-c]+)$"), "1", "2"}, {field("^k(=[0-9]{2})?(?:;(x)|;(y))*$"), "p.2", "p.3"},
+			{path("^/([a-z]+)/([a-z]+)$"), "p.1", "p.2"}, {path("^/v(?:/(?P<first>[0-9]))?(?:/([0-9]))?$"), "first", "p.2"}, {path("^/(a|b)/(a|b)$"), "1", "2"},
+		} {
+			matched := strings.Replace(config, `{"handle":[`, `{"match":[`+c[0]+`],"handle":[`, 1)
+			said := func(group string) *Config {
+				return parsed(t, strings.ReplaceAll(matched, "SAID", "{http.regexp."+group+"}"))
+			}
+			before, after := said(c[1]), said(c[2])
+			if d := Diff(before, after, time.Unix(1e9, 0)); len(d.Changes) == 0 || !d.Complete {
+				t.Errorf("%s: %v: not found: %v %v %v", name, c, d.Changes, d.Open, d.Cut)
+			}
+			if d := Diff(after, after, time.Unix(1e9, 0)); len(d.Changes) > 0 || !d.Complete {
+				t.Errorf("%s: %v: the same is another: %v %v %v", name, c, d.Changes, d.Open, d.Cut)
+			}
+		}
+	}
+}

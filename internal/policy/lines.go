@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,7 @@ type lines struct {
 	holds      []func(string) bool
 	more       []string // that somebody else names
 	samples    []lineSample
+	told       map[string][]*regexp.Regexp // by an expression, what it finds that is filled in
 }
 
 // lineSample is a value, and the conditions that hold for it.
@@ -37,6 +39,16 @@ func (l *lines) add(values ...string) { l.more = append(l.more, values...) }
 func (l *lines) gather(expr string, is bool, holds func(string) bool) {
 	if c := (condition{expr: expr}); is && !slices.Contains(l.conditions, c) {
 		l.conditions, l.holds = append(l.conditions, c), append(l.holds, holds)
+	}
+}
+
+// tell has a part of what an expression finds tried as well.
+func (l *lines) tell(expr string, told *regexp.Regexp) {
+	if l.told == nil {
+		l.told = make(map[string][]*regexp.Regexp)
+	}
+	if !slices.ContainsFunc(l.told[expr], func(r *regexp.Regexp) bool { return r.String() == told.String() }) {
+		l.told[expr] = append(l.told[expr], told)
 	}
 }
 
