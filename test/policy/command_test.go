@@ -124,7 +124,7 @@ func TestAuditExitCodes(t *testing.T) {
 		"no such flag":       {[]string{"verify", dir, "--nonsense"}, 2, "nonsense"},
 		"no key to check by": {[]string{"check", key}, 2, "--key is needed"},
 		"no proof":           {[]string{"check", key, "--key", key}, 2, "is not a proof"},
-		"a proof of nothing": {[]string{"check", empty, "--key", key}, 1, "NOT proved"},
+		"a proof of nothing": {[]string{"check", empty, "--key", key}, 2, "is not a proof"},
 		"no such kind":       {[]string{"tail", dir, "--kind", "chnage"}, 1, `--kind "chnage" is not decision, config, change`},
 		"less than none":     {[]string{"tail", dir, "-n", "-3"}, 1, "is no number of records"},
 		"nobody's pseudonym": {[]string{"pseudonym", dir, "user", "alice"}, 1, `"user" is not client, subject, token, address`},
