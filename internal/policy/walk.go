@@ -365,6 +365,9 @@ func (h *Unknown) serve(w *walk, next next) end {
 	if !w.unknown("handler " + h.What + " at " + h.At) {
 		return next()
 	}
+	if h.What == "authentication" && w.oracle.choose(2) == 1 { // whom it does not know; an error passes by who handles answers
+		return w.fail(http.StatusUnauthorized, "", Step{h.At, h.String()})
+	}
 	w.answer(Responded, http.StatusOK, Step{h.At, h.String()})
 	w.anyStatus = true
 	w.deliver(h, nil)
