@@ -150,9 +150,7 @@ func (a *atoms) gather(m Matcher, seen []view) {
 		}
 	case queryMatcher:
 		a.gatherQuery(m)
-		if slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
-			a.cut = append(a.cut, m.String()+", which looks at what a rewrite makes of the query")
-		}
+		a.missQuery(m.String(), seen)
 	case errorMatcher:
 		a.codes = append(a.codes, m.codes)
 	case addressMatcher:
@@ -175,6 +173,13 @@ func (a *atoms) conditionsOf(expr, what string, seen []view) (all []condition) {
 		}
 	}
 	return all
+}
+
+// missQuery is for what looks at the query.
+func (a *atoms) missQuery(what string, seen []view) {
+	if slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
+		a.cut = append(a.cut, what+", which looks at what a rewrite makes of the query")
+	}
 }
 
 // gatherMethod is for what looks at the method.

@@ -147,8 +147,8 @@ func (a *atoms) gatherPart(z *Zone, name string, seen []view, values ...string) 
 		return
 	}
 	ofPath := strings.HasPrefix(part, ".path")
-	if !ofPath && slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
-		a.cut = append(a.cut, what+", which looks at what a rewrite makes of the query")
+	if !ofPath {
+		a.missQuery(what, seen)
 	}
 	if !strings.HasPrefix(part, ".query.") {
 		a.queries = append(a.queries, stranger+"=1")
@@ -197,19 +197,6 @@ func (a *atoms) finds(group string) bool {
 		tree, err := syntax.Parse(r.String(), syntax.Perl)
 		return err != nil || !fills(tree, n)
 	})
-}
-
-// group gives the number of a group that placeholders call so, if it is one of its groups.
-func (r namedRegexp) group(name string) (n int, ok bool) {
-	own, named := strings.CutPrefix(name, r.name+".")
-	if !named || r.name == "" {
-		own = name
-	}
-	n, err := strconv.Atoi(own)
-	if err != nil {
-		n = r.SubexpIndex(own)
-	}
-	return n, n >= 0 && n <= r.NumSubexp()
 }
 
 // fills says whether a group is in all that an expression finds, and is never empty.

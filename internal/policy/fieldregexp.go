@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // headerRegexp wants of each field a value that an expression finds something in.
@@ -13,6 +15,19 @@ type headerRegexp map[string]namedRegexp
 type namedRegexp struct {
 	*regexp.Regexp
 	name string
+}
+
+// group gives the number of a group that placeholders call so, if it is one of its groups.
+func (r namedRegexp) group(name string) (n int, ok bool) {
+	own, named := strings.CutPrefix(name, r.name+".")
+	if !named || r.name == "" {
+		own = name
+	}
+	n, err := strconv.Atoi(own)
+	if err != nil {
+		n = r.SubexpIndex(own)
+	}
+	return n, n >= 0 && n <= r.NumSubexp()
 }
 
 func newHeaderRegexp(raw json.RawMessage) (Matcher, error) {

@@ -72,9 +72,7 @@ func (a *atoms) gatherFill(part, what string, seen []view) {
 	default:
 		a.queries = append(a.queries, stranger+"=1")
 	}
-	if slices.ContainsFunc(seen, func(v view) bool { return v.lostQuery }) {
-		a.cut = append(a.cut, what+", which looks at what a rewrite makes of the query")
-	}
+	a.missQuery(what, seen)
 }
 
 // tellingParts gives expressions for paths that have a part, that have another one behind it, and

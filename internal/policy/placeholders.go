@@ -302,17 +302,8 @@ type captured struct {
 func (w *walk) capture(name string) (value string, found bool) {
 	rest := strings.TrimPrefix(name, capturePrefix)
 	for _, c := range slices.Backward(w.captured) {
-		group := rest
-		if own, named := strings.CutPrefix(rest, c.name+"."); named && c.name != "" {
-			group = own
-		}
-		groups := c.by.FindStringSubmatch(c.text)
-		n, err := strconv.Atoi(group)
-		if err != nil {
-			n = c.by.SubexpIndex(group)
-		}
-		if n >= 0 && n < len(groups) {
-			return groups[n], true
+		if n, ok := (namedRegexp{c.by, c.name}).group(rest); ok {
+			return c.by.FindStringSubmatch(c.text)[n], true // it has matched
 		}
 	}
 	return "", false

@@ -19,11 +19,7 @@ func TestWhatCannotBeTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "audit")
-	l, err := auditlog.Open(auditlog.Config{Dir: dir, Origin: "edge.test/audit"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, l := auditLog(t)
 	l.Append(auditlog.Record{Kind: auditlog.KindDecision, RequestID: "request-1"})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -62,4 +58,15 @@ func TestWhatCannotBeTold(t *testing.T) {
 		}
 		_ = full.Close()
 	}
+}
+
+// auditLog is a new one, and its folder. Whoever wants it closes it.
+func auditLog(t *testing.T) (dir string, l *auditlog.Log) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "audit")
+	l, err := auditlog.Open(auditlog.Config{Dir: dir, Origin: "edge.test/audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, l
 }

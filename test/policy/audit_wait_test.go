@@ -16,11 +16,7 @@ func TestProveWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "audit")
-	l, err := auditlog.Open(auditlog.Config{Dir: dir, Origin: "edge.test/audit"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir, l := auditLog(t)
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		time.Sleep(time.Second) // the wait begins before, or the record is there already: it is proved in both
